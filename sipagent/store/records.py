@@ -1,0 +1,156 @@
+"""What is remembered of a call: facts to write, and records to read.
+
+A *fact* is one thing that happened; applying the same fact twice changes nothing. A *record* is what the
+store gives back. Times are aware UTC datetimes. States, reasons and owners are plain strings here: the
+store remembers them and `sipagent.calls` knows what they mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
+
+TranscriptRole = Literal["caller", "agent"]
+
+# Facts ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallOpened:
+    """A call was heard of for the first time; its first state is ``ringing``."""
+
+    call_id: CallId
+    at: datetime
+    webhook_id: str
+    caller: str | None
+    dialled: str | None
+    agent: str | None
+    """Name of the agent whom the routes chose, or None when no route matched."""
+    model: str | None
+    sip_call_id: str | None
+    """The Call-ID header of the INVITE: what a carrier asks for when something went wrong."""
+    configuration: str | None
+    """Fingerprint of the configuration that serves this call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateChanged:
+    """The call entered ``state``; ``sequence`` counts from 1 within the call (``ringing`` is 0)."""
+
+    call_id: CallId
+    sequence: int
+    state: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptLineSaid:
+    """One line of the conversation, written again whenever more of it is known."""
+
+    call_id: CallId
+    item_id: ItemId
+    position: float
+    """Sorts the lines of one call in conversation order; compare only within a call."""
+    role: TranscriptRole
+    text: str
+    interrupted: bool
+    """The caller cut the agent off: not all of ``text`` was heard."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRan:
+    """A tool began (``output`` None) or finished (the same ``tool_call_id``, with its output)."""
+
+    call_id: CallId
+    tool_call_id: ToolCallId
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+    started_at: datetime
+    output: str | None = None
+    is_error: bool = False
+    duration_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokensUsed:
+    """Usage of one response, or of one transcription. A total over a call is a lower bound: events
+    in flight at hang-up are lost."""
+
+    call_id: CallId
+    source_id: ResponseId | ItemId
+    """The response, or the item whose transcription was billed."""
+    kind: Literal["response", "transcription"]
+    at: datetime
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """Part of ``input_tokens``."""
+    output_tokens: int = 0
+    input_audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    duration_s: float = 0.0
+    """Seconds of audio, when a transcription is billed by duration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyMeasured:
+    """A latency of a call. A name that repeats within a call (a turn's) has rising ``sequence``."""
+
+    call_id: CallId
+    name: str
+    sequence: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded:
+    """The one terminal fact of a call. A second one for the same call is ignored."""
+
+    call_id: CallId
+    at: datetime
+    reason: str
+    fault_owner: str
+    detail: str
+    """One sentence for people; never a secret."""
+
+
+Fact = CallOpened | StateChanged | TranscriptLineSaid | ToolRan | TokensUsed | LatencyMeasured | CallEnded
+
+# Records -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSummary:
+    """One row of the list of calls."""
+
+    call_id: CallId
+    started_at: datetime
+    ended_at: datetime | None
+    state: str
+    caller: str | None
+    dialled: str | None
+    agent: str | None
+    end_reason: str | None
+    fault_owner: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """All that is known of a call. Every list is in the order in which things happened; the transcript
+    is in conversation order."""
+
+    summary: CallSummary
+    webhook_id: str
+    model: str | None
+    sip_call_id: str | None
+    configuration: str | None
+    end_detail: str | None
+    states: tuple[StateChanged, ...] = field(default=())
+    transcript: tuple[TranscriptLineSaid, ...] = field(default=())
+    tools: tuple[ToolRan, ...] = field(default=())
+    usage: tuple[TokensUsed, ...] = field(default=())
+    latencies: tuple[LatencyMeasured, ...] = field(default=())

@@ -1,0 +1,133 @@
+"""The import table of the house, held against every import of every file."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import sipagent
+
+PACKAGE = Path(sipagent.__file__).parent
+FOUNDATION = frozenset({"errors", "clock", "identifiers", "__init__"})
+
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "__init__": frozenset(),
+    "errors": frozenset(),
+    "clock": frozenset(),
+    "identifiers": frozenset(),
+    "audio": frozenset(),
+    "store": frozenset(),
+    "realtime": frozenset({"audio"}),
+    "telemetry": frozenset({"realtime"}),
+    "calls": frozenset({"realtime", "store", "telemetry"}),
+    "carrier": frozenset({"audio", "realtime", "calls", "telemetry"}),
+    "config": frozenset({"realtime", "calls"}),
+    "dashboard": frozenset({"calls", "store", "telemetry"}),
+    "app": frozenset(
+        {"audio", "store", "realtime", "telemetry", "calls", "carrier", "config", "dashboard"}
+    ),
+    "simulator": frozenset({"audio"}),
+    "cli": frozenset({"app", "config", "store", "simulator", "guide"}),
+    "guide": frozenset(),
+    "__main__": frozenset({"cli"}),
+}
+
+# A call that belongs to one room: dotted name → the rooms that may make it.
+BELONGS_TO: dict[str, frozenset[str]] = {
+    "os.environ": frozenset({"config"}),
+    "os.getenv": frozenset({"config"}),
+    "time.time": frozenset({"clock"}),
+    "time.monotonic": frozenset({"clock"}),
+    "datetime.now": frozenset({"clock"}),
+    "print": frozenset({"cli"}),
+}
+
+
+def source_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_rooms(tree: ast.AST, path: Path) -> Iterator[tuple[int, str]]:
+    """Every room an import names, with its line; relative imports are resolved first."""
+    package = ("sipagent", *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            names = [module] if module != "sipagent" else [f"sipagent.{alias.name}" for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "sipagent":
+                yield node.lineno, parts[1] if len(parts) > 1 else "__init__"  # type: ignore[attr-defined]
+
+
+def dotted(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (owner := dotted(node.value)) is not None:
+        return f"{owner}.{node.attr}"
+    return None
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_what_its_row_allows(path: Path) -> None:
+    room = room_of(path)
+    assert room in MAY_IMPORT, f"{room} is not in the table of rooms: add it there first, with a reason"
+    allowed = MAY_IMPORT[room] | {room} | (FOUNDATION - {room} if room not in FOUNDATION else {"__init__"})
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    wrong = [f"line {line}: sipagent.{name}" for line, name in imported_rooms(tree, path) if name not in allowed]
+    assert not wrong, f"{path.relative_to(PACKAGE)} may import {sorted(allowed)}, but imports {wrong}"
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_call_stays_in_the_room_it_belongs_to(path: Path) -> None:
+    room = room_of(path)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    wrong = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute):
+            name = dotted(node)
+            if name in BELONGS_TO and room not in BELONGS_TO[name]:
+                wrong.append(f"line {node.lineno}: {name} belongs to {sorted(BELONGS_TO[name])}")
+    assert not wrong, f"{path.relative_to(PACKAGE)}: {wrong}"
+
+
+def test_the_walk_sees_deferred_and_typing_imports() -> None:
+    source = (
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from sipagent.calls import routing\n"
+        "def f():\n    import sipagent.store.records\n    from ..config import loader\n    from sipagent import app\n"
+    )
+    found = {name for _, name in imported_rooms(ast.parse(source), PACKAGE / "audio" / "x.py")}
+    assert found == {"calls", "store", "config", "app"}
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_pure_file_has_no_event_loop_and_no_clock(path: Path) -> None:
+    pure = {
+        "realtime/wire.py", "realtime/turn.py", "realtime/playback.py", "realtime/history.py",
+        "calls/routing.py", "calls/policy.py", "calls/lifecycle.py", "calls/endings.py", "calls/incoming.py",
+        "simulator/sip/message.py", "simulator/sip/sdp.py", "simulator/sip/transaction.py",
+        "simulator/sip/dialog.py", "simulator/vad.py", "audio/formats.py", "audio/g711.py", "audio/pacing.py",
+        "audio/resample.py",
+    }  # fmt: skip
+    if str(path.relative_to(PACKAGE)) not in pure:
+        pytest.skip("not a pure file")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"line {node.lineno}: async in a pure file"
+        if isinstance(node, ast.Import):
+            assert not {alias.name for alias in node.names} & {"asyncio", "socket", "time", "aiohttp", "websockets"}
+        if isinstance(node, ast.ImportFrom):
+            assert node.module not in {"asyncio", "socket", "time", "sipagent.clock"}, f"line {node.lineno}"
