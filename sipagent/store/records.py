@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, assert_never
 
 from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
 
 TranscriptRole = Literal["caller", "agent"]
+
+FIRST_STATE = "ringing"
+"""The state of a call from the moment it is opened."""
 
 # Facts ---------------------------------------------------------------------------------------------
 
@@ -119,6 +122,20 @@ class CallEnded:
 
 
 Fact = CallOpened | StateChanged | TranscriptLineSaid | ToolRan | TokensUsed | LatencyMeasured | CallEnded
+
+
+def moment_of(fact: Fact) -> datetime | None:
+    """When ``fact`` happened, or None for a fact that does not say."""
+    match fact:
+        case CallOpened() | StateChanged() | TranscriptLineSaid() | TokensUsed() | CallEnded():
+            return fact.at
+        case ToolRan():
+            return fact.started_at
+        case LatencyMeasured():
+            return None
+        case _:
+            assert_never(fact)
+
 
 # Records -------------------------------------------------------------------------------------------
 

@@ -1,0 +1,10 @@
+"""Remembers calls: facts go in, records come out."""
+
+from __future__ import annotations
+
+from sipagent.store.base import CallStore
+from sipagent.store.calls import SqlCallStore
+from sipagent.store.memory import MemoryCallStore
+from sipagent.store.urls import DEFAULT_URL, open_store
+
+__all__ = ["DEFAULT_URL", "CallStore", "MemoryCallStore", "SqlCallStore", "open_store"]

@@ -1,0 +1,59 @@
+"""What every store can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from sipagent.identifiers import CallId
+from sipagent.store.records import CallRecord, CallSummary, Fact
+
+
+class CallStore(Protocol):
+    """Remembers calls as facts, and gives them back as records.
+
+    A store is opened once, used by one event loop, and closed once. Every method raises `StoreError`
+    when the database refuses or is not there.
+    """
+
+    async def open(self) -> None:
+        """Connect, and bring the database to the present schema. Needed before anything else."""
+
+    async def aclose(self) -> None:
+        """Let go of the database. Idempotent; facts whose `apply` has returned are kept."""
+
+    async def ping(self) -> None:
+        """Return when the database answers."""
+
+    async def apply(self, facts: Sequence[Fact]) -> None:
+        """Remember ``facts``, all or none.
+
+        Applying a fact again changes nothing. The first `CallOpened` and the first `CallEnded` of a
+        call count, later ones are ignored; of the other kinds the last fact with the same identity
+        counts, except that a tool which has finished stays finished. A fact of a call that was never
+        opened is kept under a call of which nothing else is known.
+
+        Cancelling is safe: the facts are then either all remembered or none of them, and applying them
+        again puts either right.
+        """
+
+    async def call(self, call_id: CallId) -> CallRecord | None:
+        """All that is known of one call, or None. Cancelling is safe.
+
+        ``states`` begins with ``ringing`` (sequence 0) when the call was opened.
+        """
+
+    async def calls(
+        self,
+        *,
+        limit: int = 50,
+        before: datetime | None = None,
+        agent: str | None = None,
+        reason: str | None = None,
+    ) -> tuple[CallSummary, ...]:
+        """At most ``limit`` calls, newest first. Cancelling is safe.
+
+        ``before`` keeps calls that started earlier than it, ``agent`` those of one agent, ``reason``
+        those that ended for it.
+        """

@@ -1,0 +1,153 @@
+"""Calls in a database: SQLAlchemy Core over an asynchronous driver.
+
+SQLite runs in write-ahead mode with ``synchronous=NORMAL``: what `apply` has written survives the death
+of the process at any instant; only a power cut may take the last moments. Readers (another process that
+lists calls) never wait for the writer. Writers of one store take turns; writers of several processes
+wait for each other, at most five seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.util import CommandError
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from sipagent.clock import utc_now
+from sipagent.errors import StoreError
+from sipagent.identifiers import CallId
+from sipagent.store.migrations import migrate
+from sipagent.store.records import CallRecord, CallSummary, Fact
+from sipagent.store.rows import record_of, summary_of
+from sipagent.store.statements import batch
+from sipagent.store.tables import call_states, calls, latencies, tool_runs, transcript_lines, usage
+
+BUSY_TIMEOUT_MS = 5000
+
+
+class SqlCallStore:
+    """See `CallStore`. ``url`` names a database together with its asynchronous driver."""
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._engine: AsyncEngine | None = None
+        # Our own connections take turns to write, so that they never find the database busy.
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """See `CallStore.open`. When it raises, nothing is left open."""
+        assert self._engine is None, "a store is opened once"
+        engine = create_async_engine(self._url)
+        sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        try:
+            async with self._translated("open"), engine.connect() as connection:
+                await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                # Two processes may open a new database at once; the second waits, and finds it done.
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                await connection.run_sync(migrate)
+                await connection.commit()
+        except BaseException:
+            await engine.dispose()
+            raise
+        self._engine = engine
+
+    async def aclose(self) -> None:
+        """See `CallStore.aclose`. Waits for a write that is under way."""
+        async with self._turn:
+            engine, self._engine = self._engine, None
+            if engine is not None:
+                async with self._translated("close"):
+                    await engine.dispose()
+
+    async def ping(self) -> None:
+        """See `CallStore.ping`. Cancelling is safe."""
+        async with self._connection("reach") as connection:
+            await connection.execute(sa.select(sa.literal(1)))
+
+    async def apply(self, facts: Sequence[Fact]) -> None:
+        """See `CallStore.apply`. One transaction; one statement for each kind of fact."""
+        steps = batch(facts, now=utc_now())
+        if not steps:
+            return
+        async with self._turn, self._connection("write to") as connection:
+            for statement, rows in steps:
+                await connection.execute(statement, rows)
+            await connection.commit()
+
+    async def call(self, call_id: CallId) -> CallRecord | None:
+        """See `CallStore.call`."""
+
+        def of_this_call(table: sa.Table, *order: sa.Column[Any]) -> sa.Select[Any]:
+            return sa.select(table).where(table.c.call_id == call_id).order_by(*order)
+
+        async with self._connection("read") as connection:
+            row = (await connection.execute(of_this_call(calls))).one_or_none()
+            if row is None:
+                return None
+            lists = {
+                "states": of_this_call(call_states, call_states.c.sequence),
+                "transcript": of_this_call(
+                    transcript_lines, transcript_lines.c.position, transcript_lines.c.item_id
+                ),
+                "tools": of_this_call(tool_runs, tool_runs.c.started_at, tool_runs.c.arrival),
+                "usage": of_this_call(usage, usage.c.at, usage.c.arrival),
+                "latencies": of_this_call(latencies, latencies.c.arrival),
+            }
+            found = {name: (await connection.execute(query)).all() for name, query in lists.items()}
+        return record_of(row, **found)
+
+    async def calls(
+        self,
+        *,
+        limit: int = 50,
+        before: datetime | None = None,
+        agent: str | None = None,
+        reason: str | None = None,
+    ) -> tuple[CallSummary, ...]:
+        """See `CallStore.calls`."""
+        query = sa.select(calls).order_by(calls.c.started_at.desc(), calls.c.call_id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(calls.c.started_at < before)
+        if agent is not None:
+            query = query.where(calls.c.agent == agent)
+        if reason is not None:
+            query = query.where(calls.c.end_reason == reason)
+        async with self._connection("read") as connection:
+            rows = (await connection.execute(query)).all()
+        return tuple(summary_of(row) for row in rows)
+
+    @asynccontextmanager
+    async def _connection(self, doing: str) -> AsyncIterator[AsyncConnection]:
+        """A connection whose transaction is rolled back unless it was committed."""
+        async with self._translated(doing):
+            if self._engine is None:
+                raise StoreError(f"cannot {doing} the database {self._name()}: it is not open")
+            async with self._engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _translated(self, doing: str) -> AsyncIterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, CommandError, OSError) as error:
+            cause = getattr(error, "orig", None) or error
+            raise StoreError(f"cannot {doing} the database {self._name()}: {cause}") from error
+
+    def _name(self) -> str:
+        return self._url.render_as_string(hide_password=True)
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()

@@ -1,0 +1,230 @@
+"""Facts as rows, and the statement that writes the rows of one kind. Pure.
+
+Many facts become few statements: one for each kind, whatever the number of calls. Within a batch the
+facts of one identity are merged first, so that a statement never meets the same row twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypeAlias, assert_never
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from sipagent.store import tables
+from sipagent.store.records import (
+    CallEnded,
+    CallOpened,
+    Fact,
+    LatencyMeasured,
+    StateChanged,
+    TokensUsed,
+    ToolRan,
+    TranscriptLineSaid,
+    moment_of,
+)
+
+Row: TypeAlias = dict[str, Any]
+Batch: TypeAlias = list[tuple[sa.Executable, list[Row]]]
+
+
+def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
+    """The statements that write ``facts``, each with its rows, in the order in which to run them.
+
+    ``now`` dates a call that was never opened and whose facts carry no time.
+    """
+    known: dict[str, Row] = {}
+    opened: dict[str, Row] = {}
+    states: dict[tuple[str, int], Row] = {}
+    latest: dict[str, Row] = {}
+    lines: dict[tuple[str, str], Row] = {}
+    runs: dict[tuple[str, str], Row] = {}
+    usage: dict[tuple[str, str, str], Row] = {}
+    latencies: dict[tuple[str, str, int], Row] = {}
+    ended: dict[str, Row] = {}
+    for fact in facts:
+        call_id = fact.call_id
+        if call_id not in known:
+            known[call_id] = {"call_id": call_id, "started_at": moment_of(fact) or now}
+        match fact:
+            case CallOpened():
+                opened.setdefault(call_id, _opened_row(fact))
+            case StateChanged():
+                states[call_id, fact.sequence] = _state_row(fact)
+                if call_id not in latest or latest[call_id]["new_sequence"] <= fact.sequence:
+                    latest[call_id] = {
+                        "of_call": call_id,
+                        "new_state": fact.state,
+                        "new_sequence": fact.sequence,
+                    }
+            case TranscriptLineSaid():
+                lines[call_id, fact.item_id] = _line_row(fact)
+            case ToolRan():
+                earlier = runs.get((call_id, fact.tool_call_id))
+                if earlier is None or earlier["output"] is None or fact.output is not None:
+                    runs[call_id, fact.tool_call_id] = _run_row(fact)
+            case TokensUsed():
+                usage[call_id, fact.kind, fact.source_id] = _usage_row(fact)
+            case LatencyMeasured():
+                latencies[call_id, fact.name, fact.sequence] = _latency_row(fact)
+            case CallEnded():
+                ended.setdefault(call_id, _ended_row(fact))
+            case _:
+                assert_never(fact)
+    unopened = [row for call_id, row in known.items() if call_id not in opened]
+    steps: Batch = [
+        (KNOW_CALL, unopened),
+        (OPEN_CALL, list(opened.values())),
+        (WRITE_STATE, list(states.values())),
+        (ENTER_STATE, list(latest.values())),
+        (WRITE_LINE, list(lines.values())),
+        (WRITE_RUN, list(runs.values())),
+        (WRITE_USAGE, list(usage.values())),
+        (WRITE_LATENCY, list(latencies.values())),
+        (END_CALL, list(ended.values())),
+    ]
+    return [(statement, rows) for statement, rows in steps if rows]
+
+
+# Statements -----------------------------------------------------------------------------------------
+
+KNOW_CALL = insert(tables.calls).on_conflict_do_nothing(index_elements=["call_id"])
+"""Makes room for facts of a call whose opening was lost."""
+
+
+def _open_call() -> sa.Executable:
+    statement = insert(tables.calls)
+    filled = {
+        column: statement.excluded[column]
+        for column in (
+            "started_at", "webhook_id", "caller", "dialled", "agent", "model", "sip_call_id", "configuration"
+        )
+    }  # fmt: skip
+    # Only a call that was made room for is filled in: the first opening counts.
+    return statement.on_conflict_do_update(
+        index_elements=["call_id"], set_=filled, where=tables.calls.c.webhook_id.is_(None)
+    )
+
+
+def _upsert(table: sa.Table, *identity: str, keep_if: str | None = None) -> sa.Executable:
+    """Write a row, or overwrite the row with the same ``identity``.
+
+    With ``keep_if`` a row where this column is set is not overwritten by one where it is not.
+    """
+    statement = insert(table)
+    written = {
+        column.name: statement.excluded[column.name]
+        for column in table.columns
+        if column.name not in identity and column.name != "arrival"
+    }
+    where = None
+    if keep_if is not None:
+        where = sa.or_(table.c[keep_if].is_(None), statement.excluded[keep_if].is_not(None))
+    return statement.on_conflict_do_update(index_elements=list(identity), set_=written, where=where)
+
+
+OPEN_CALL = _open_call()
+WRITE_STATE = _upsert(tables.call_states, "call_id", "sequence")
+WRITE_LINE = _upsert(tables.transcript_lines, "call_id", "item_id")
+WRITE_RUN = _upsert(tables.tool_runs, "call_id", "tool_call_id", keep_if="output")
+WRITE_USAGE = _upsert(tables.usage, "call_id", "kind", "source_id")
+WRITE_LATENCY = _upsert(tables.latencies, "call_id", "name", "sequence")
+ENTER_STATE = (
+    tables.calls.update()
+    .where(
+        tables.calls.c.call_id == sa.bindparam("of_call"),
+        tables.calls.c.state_sequence <= sa.bindparam("new_sequence"),
+    )
+    .values(state=sa.bindparam("new_state"), state_sequence=sa.bindparam("new_sequence"))
+)
+END_CALL = (
+    tables.calls.update()
+    .where(tables.calls.c.call_id == sa.bindparam("of_call"), tables.calls.c.ended_at.is_(None))
+    .values(
+        ended_at=sa.bindparam("new_ended_at"),
+        end_reason=sa.bindparam("new_reason"),
+        fault_owner=sa.bindparam("new_owner"),
+        end_detail=sa.bindparam("new_detail"),
+    )
+)
+
+# Rows ----------------------------------------------------------------------------------------------
+
+
+def _opened_row(fact: CallOpened) -> Row:
+    return {
+        "call_id": fact.call_id,
+        "started_at": fact.at,
+        "webhook_id": fact.webhook_id,
+        "caller": fact.caller,
+        "dialled": fact.dialled,
+        "agent": fact.agent,
+        "model": fact.model,
+        "sip_call_id": fact.sip_call_id,
+        "configuration": fact.configuration,
+    }
+
+
+def _state_row(fact: StateChanged) -> Row:
+    return {"call_id": fact.call_id, "sequence": fact.sequence, "state": fact.state, "at": fact.at}
+
+
+def _line_row(fact: TranscriptLineSaid) -> Row:
+    return {
+        "call_id": fact.call_id,
+        "item_id": fact.item_id,
+        "position": fact.position,
+        "role": fact.role,
+        "text": fact.text,
+        "interrupted": fact.interrupted,
+        "at": fact.at,
+    }
+
+
+def _run_row(fact: ToolRan) -> Row:
+    return {
+        "call_id": fact.call_id,
+        "tool_call_id": fact.tool_call_id,
+        "name": fact.name,
+        "arguments": fact.arguments,
+        "started_at": fact.started_at,
+        "output": fact.output,
+        "is_error": fact.is_error,
+        "duration_ms": fact.duration_ms,
+    }
+
+
+def _usage_row(fact: TokensUsed) -> Row:
+    return {
+        "call_id": fact.call_id,
+        "kind": fact.kind,
+        "source_id": fact.source_id,
+        "at": fact.at,
+        "input_tokens": fact.input_tokens,
+        "cached_tokens": fact.cached_tokens,
+        "output_tokens": fact.output_tokens,
+        "input_audio_tokens": fact.input_audio_tokens,
+        "output_audio_tokens": fact.output_audio_tokens,
+        "duration_s": fact.duration_s,
+    }
+
+
+def _latency_row(fact: LatencyMeasured) -> Row:
+    return {
+        "call_id": fact.call_id,
+        "name": fact.name,
+        "sequence": fact.sequence,
+        "milliseconds": fact.milliseconds,
+    }
+
+
+def _ended_row(fact: CallEnded) -> Row:
+    return {
+        "of_call": fact.call_id,
+        "new_ended_at": fact.at,
+        "new_reason": fact.reason,
+        "new_owner": fact.fault_owner,
+        "new_detail": fact.detail,
+    }

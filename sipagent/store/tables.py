@@ -1,0 +1,136 @@
+"""The tables as the newest migration leaves them. One test compares the two.
+
+Tool runs, usage and latencies carry an ``arrival`` number, because their own columns do not say in
+which order they happened; an update keeps the number of the first arrival.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from sipagent.store.records import FIRST_STATE
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, kept in UTC with microseconds; as sortable text where the database has no zones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC. A naive datetime is our mistake."""
+        if value is None:
+            return None
+        assert value.tzinfo is not None, f"{value!r} does not say in which zone it is"
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To an aware datetime in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows by itself for INTEGER only
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _call_id(*, in_key: bool) -> sa.Column[str]:
+    return sa.Column("call_id", sa.Text, sa.ForeignKey("calls.call_id"), primary_key=in_key, nullable=False)
+
+
+calls = sa.Table(
+    "calls",
+    METADATA,
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("started_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("webhook_id", sa.Text),  # NULL until the call is opened
+    sa.Column("caller", sa.Text),
+    sa.Column("dialled", sa.Text),
+    sa.Column("agent", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("sip_call_id", sa.Text, index=True),
+    sa.Column("configuration", sa.Text),
+    sa.Column("state", sa.Text, nullable=False, server_default=FIRST_STATE),
+    sa.Column("state_sequence", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("end_reason", sa.Text),
+    sa.Column("fault_owner", sa.Text),
+    sa.Column("end_detail", sa.Text),
+)
+
+call_states = sa.Table(
+    "call_states",
+    METADATA,
+    _call_id(in_key=True),
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+
+transcript_lines = sa.Table(
+    "transcript_lines",
+    METADATA,
+    _call_id(in_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("position", sa.Double, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("interrupted", sa.Boolean, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+
+tool_runs = sa.Table(
+    "tool_runs",
+    METADATA,
+    sa.Column("arrival", _BIG, sa.Identity(), primary_key=True),
+    _call_id(in_key=False),
+    sa.Column("tool_call_id", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("arguments", sa.Text, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("output", sa.Text),
+    sa.Column("is_error", sa.Boolean, nullable=False),
+    sa.Column("duration_ms", sa.Double),
+    sa.UniqueConstraint("call_id", "tool_call_id"),
+)
+
+usage = sa.Table(
+    "usage",
+    METADATA,
+    sa.Column("arrival", _BIG, sa.Identity(), primary_key=True),
+    _call_id(in_key=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("source_id", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("input_tokens", sa.Integer, nullable=False),
+    sa.Column("cached_tokens", sa.Integer, nullable=False),
+    sa.Column("output_tokens", sa.Integer, nullable=False),
+    sa.Column("input_audio_tokens", sa.Integer, nullable=False),
+    sa.Column("output_audio_tokens", sa.Integer, nullable=False),
+    sa.Column("duration_s", sa.Double, nullable=False),
+    sa.UniqueConstraint("call_id", "kind", "source_id"),
+)
+
+latencies = sa.Table(
+    "latencies",
+    METADATA,
+    sa.Column("arrival", _BIG, sa.Identity(), primary_key=True),
+    _call_id(in_key=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("milliseconds", sa.Double, nullable=False),
+    sa.UniqueConstraint("call_id", "name", "sequence"),
+)
