@@ -5,6 +5,36 @@ from __future__ import annotations
 from sipagent.store.base import CallStore
 from sipagent.store.calls import SqlCallStore
 from sipagent.store.memory import MemoryCallStore
+from sipagent.store.records import (
+    CallEnded,
+    CallOpened,
+    CallRecord,
+    CallSummary,
+    Fact,
+    LatencyMeasured,
+    StateChanged,
+    TokensUsed,
+    ToolRan,
+    TranscriptLineSaid,
+    TranscriptRole,
+)
 from sipagent.store.urls import DEFAULT_URL, open_store
 
-__all__ = ["DEFAULT_URL", "CallStore", "MemoryCallStore", "SqlCallStore", "open_store"]
+__all__ = [
+    "DEFAULT_URL",
+    "CallEnded",
+    "CallOpened",
+    "CallRecord",
+    "CallStore",
+    "CallSummary",
+    "Fact",
+    "LatencyMeasured",
+    "MemoryCallStore",
+    "SqlCallStore",
+    "StateChanged",
+    "TokensUsed",
+    "ToolRan",
+    "TranscriptLineSaid",
+    "TranscriptRole",
+    "open_store",
+]

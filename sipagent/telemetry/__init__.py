@@ -1,0 +1,20 @@
+"""Watches calls, and tells people and machines what happened: latencies, metrics, logs."""
+
+from __future__ import annotations
+
+from sipagent.telemetry.latency import CallTimeline, Latency, LatencyName, Point
+from sipagent.telemetry.logs import bind_call, configure_logging
+from sipagent.telemetry.metrics import Metrics
+from sipagent.telemetry.redact import Redactor, mask_number
+
+__all__ = [
+    "CallTimeline",
+    "Latency",
+    "LatencyName",
+    "Metrics",
+    "Point",
+    "Redactor",
+    "bind_call",
+    "configure_logging",
+    "mask_number",
+]

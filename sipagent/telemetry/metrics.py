@@ -1,0 +1,105 @@
+"""What Prometheus scrapes at ``/metrics``. Names and labels are an interface: dashboards read them."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.process_collector import ProcessCollector
+
+from sipagent.telemetry.latency import Latency
+
+LATENCY_BUCKETS_S = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0
+)  # fmt: skip
+
+MAXIMUM_TOOL_NAMES = 200
+"""Beyond it, tools are counted as ``other``: a name may come from the model, and each is kept for ever."""
+
+
+class Metrics:
+    """The metrics of one service, in a registry of their own. Never waits and never raises."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        registry = self._registry
+        ProcessCollector(registry=registry)
+        self._live = Gauge("sipagent_live_calls", "Calls from webhook to last record.", registry=registry)
+        self._started = Counter("sipagent_calls_started", "Calls taken.", registry=registry)
+        self._ended = Counter(
+            "sipagent_calls_ended",
+            "Calls ended, by reason and by whose fault it was.",
+            ["reason", "fault_owner"],
+            registry=registry,
+        )
+        self._webhooks = Counter(
+            "sipagent_webhooks", "Webhooks received, by what became of them.", ["result"], registry=registry
+        )
+        self._accept_errors = Counter(
+            "sipagent_accept_errors",
+            "Accepts given up, by HTTP status; none when no answer came.",
+            ["status"],
+            registry=registry,
+        )
+        self._tool_runs = Counter(
+            "sipagent_tool_runs", "Tool runs, by tool and outcome.", ["tool", "outcome"], registry=registry
+        )
+        self._latency = Histogram(
+            "sipagent_latency_seconds",
+            "How long a caller waited, by what for.",
+            ["name"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._queue_depth = Gauge(
+            "sipagent_store_queue_facts", "Facts that wait to be written.", registry=registry
+        )
+        self._dropped = Counter(
+            "sipagent_store_facts_dropped", "Facts that were never written.", registry=registry
+        )
+        self._tool_names: set[str] = set()
+
+    def webhook(self, result: str) -> None:
+        """A webhook was answered; ``result`` is one of few words."""
+        self._webhooks.labels(result).inc()
+
+    def call_started(self) -> None:
+        """A call was taken and is live now."""
+        self._started.inc()
+        self._live.inc()
+
+    def call_left(self) -> None:
+        """A call is live no more."""
+        self._live.dec()
+
+    def call_ended(self, reason: str, fault_owner: str) -> None:
+        """A call got its verdict."""
+        self._ended.labels(reason, fault_owner).inc()
+
+    def accept_failed(self, status: int | None) -> None:
+        """An accept was given up after ``status``; None when no answer came."""
+        self._accept_errors.labels("none" if status is None else str(status)).inc()
+
+    def tool_ran(self, name: str, *, is_error: bool) -> None:
+        """A tool finished."""
+        if name not in self._tool_names:
+            if len(self._tool_names) >= MAXIMUM_TOOL_NAMES:
+                name = "other"
+            else:
+                self._tool_names.add(name)
+        self._tool_runs.labels(name, "error" if is_error else "ok").inc()
+
+    def latency(self, latency: Latency) -> None:
+        """A latency of a call was measured."""
+        self._latency.labels(latency.name).observe(latency.milliseconds / 1000)
+
+    def store_queue_depth(self, facts: int) -> None:
+        """So many facts wait to be written now."""
+        self._queue_depth.set(facts)
+
+    def store_fact_dropped(self) -> None:
+        """A fact is lost."""
+        self._dropped.inc()
+
+    def render(self) -> tuple[bytes, str]:
+        """The body for a scrape, and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST

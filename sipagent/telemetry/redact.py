@@ -1,0 +1,83 @@
+"""Keeps secrets out of everything that is written down. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from math import isfinite
+from urllib.parse import quote
+
+REDACTED = "[redacted]"
+
+# What a secret looks like, whether or not it is one of ours.
+_SHAPES = re.compile(
+    r"""
+    (?P<scheme>\b(?:bearer|basic)\s+)[^\s"',;]{4,}  # an Authorization header
+    | \bwhsec_[A-Za-z0-9+/=_-]+                     # a webhook's signing secret
+    | \b(?:sk|ek)[-_][A-Za-z0-9_-]{8,}              # an API key, an ephemeral key
+    | (?P<url>[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)  # a password in a URL
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+_SECRET_KEYS = frozenset(
+    {
+        "api_key", "api-key", "x-api-key", "openai_api_key", "authorization", "proxy-authorization", "cookie",
+        "set-cookie", "password", "secret", "client_secret", "webhook_secret", "openai_webhook_secret",
+    }
+)  # fmt: skip
+
+
+class Redactor:
+    """Replaces the given secrets, and whatever has the shape of one, by ``[redacted]``."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """Empty secrets are ignored."""
+        known = {secret for secret in secrets if secret}
+        known |= {quote(secret, safe="") for secret in known}
+        # The longest first: one secret may begin with another.
+        ordered = sorted(known, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+
+    def text(self, text: str) -> str:
+        """``text`` without secrets."""
+        if self._known is not None:
+            text = self._known.sub(REDACTED, text)
+        return _SHAPES.sub(_replacement, text)
+
+    def value(self, value: object) -> object:
+        """``value`` as JSON can hold it, without secrets: strings, numbers, lists and mappings of them.
+
+        The value of a key such as ``authorization`` goes as a whole. Anything else becomes its text.
+        """
+        match value:
+            case float() if not isfinite(value):
+                return str(value)
+            case None | bool() | int() | float():
+                return value
+            case str():
+                return self.text(value)
+            case Mapping():
+                return {
+                    self.text(str(key)): REDACTED if str(key).lower() in _SECRET_KEYS else self.value(inner)
+                    for key, inner in value.items()
+                }
+            case list() | tuple() | set() | frozenset():
+                return [self.value(inner) for inner in value]
+            case _:
+                return self.text(str(value))
+
+
+def mask_number(number: str) -> str:
+    """A telephone number that people can recognise and nobody can dial: ``+1555•••0123``.
+
+    At least three characters are hidden; of a short one (or of a name) only the last two are shown.
+    """
+    if len(number) < 9:
+        return f"•••{number[-2:]}" if len(number) > 4 else "•••"
+    shown = min(5, len(number) - 7)
+    return f"{number[:shown]}•••{number[-4:]}"
+
+
+def _replacement(match: re.Match[str]) -> str:
+    return (match["scheme"] or match["url"] or "") + REDACTED

@@ -1,0 +1,118 @@
+"""Facts to test with: one moment per second, one call unless said otherwise."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
+from sipagent.store.records import (
+    CallEnded,
+    CallOpened,
+    LatencyMeasured,
+    StateChanged,
+    TokensUsed,
+    ToolRan,
+    TranscriptLineSaid,
+    TranscriptRole,
+)
+
+CALL = CallId("rtc_one")
+START = datetime(2026, 3, 1, 9, 0, 0, 123456, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def opened(call_id: str = CALL, *, second: float = 0, agent: str | None = "front-desk") -> CallOpened:
+    return CallOpened(
+        call_id=CallId(call_id),
+        at=at(second),
+        webhook_id=f"wh_{call_id}",
+        caller="+15550100123",
+        dialled="+15550100000",
+        agent=agent,
+        model="gpt-realtime-2.1",
+        sip_call_id="a84b4c76e66710",
+        configuration="c0ffee",
+    )
+
+
+def state(sequence: int, name: str, call_id: str = CALL) -> StateChanged:
+    return StateChanged(call_id=CallId(call_id), sequence=sequence, state=name, at=at(sequence))
+
+
+def line(
+    item_id: str,
+    position: float,
+    text: str,
+    *,
+    call_id: str = CALL,
+    role: TranscriptRole = "agent",
+    interrupted: bool = False,
+) -> TranscriptLineSaid:
+    return TranscriptLineSaid(
+        call_id=CallId(call_id),
+        item_id=ItemId(item_id),
+        position=position,
+        role=role,
+        text=text,
+        interrupted=interrupted,
+        at=at(position),
+    )
+
+
+def tool(
+    tool_call_id: str = "call_1",
+    *,
+    output: str | None = None,
+    is_error: bool = False,
+    second: float = 5,
+    call_id: str = CALL,
+) -> ToolRan:
+    return ToolRan(
+        call_id=CallId(call_id),
+        tool_call_id=ToolCallId(tool_call_id),
+        name="next_free_slot",
+        arguments='{"day": "Monday"}',
+        started_at=at(second),
+        output=output,
+        is_error=is_error,
+        duration_ms=None if output is None else 12.5,
+    )
+
+
+def response_tokens(response_id: str = "resp_1", *, output: int = 20, second: float = 6) -> TokensUsed:
+    return TokensUsed(
+        call_id=CALL,
+        source_id=ResponseId(response_id),
+        kind="response",
+        at=at(second),
+        input_tokens=100,
+        cached_tokens=64,
+        output_tokens=output,
+        input_audio_tokens=80,
+        output_audio_tokens=15,
+    )
+
+
+def transcription_seconds(item_id: str = "item_1", *, second: float = 7) -> TokensUsed:
+    return TokensUsed(
+        call_id=CALL, source_id=ItemId(item_id), kind="transcription", at=at(second), duration_s=1.75
+    )
+
+
+def latency(name: str, sequence: int, milliseconds: float) -> LatencyMeasured:
+    return LatencyMeasured(call_id=CALL, name=name, sequence=sequence, milliseconds=milliseconds)
+
+
+def ended(
+    reason: str = "agent_hung_up", *, call_id: str = CALL, second: float = 60, owner: str = "none"
+) -> CallEnded:
+    return CallEnded(
+        call_id=CallId(call_id),
+        at=at(second),
+        reason=reason,
+        fault_owner=owner,
+        detail="The agent said goodbye and hung up.",
+    )
