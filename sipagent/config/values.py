@@ -1,0 +1,94 @@
+"""The small values of a configuration: durations, telephone numbers, transfer addresses, tool references.
+
+Each parser takes what was written and returns the value, or raises :class:`BadValueError` with what was seen
+and what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sipagent.identifiers import E164
+
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)")
+_SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_E164 = re.compile(r"\+[1-9]\d{6,14}")
+_SIP_URI = re.compile(
+    r"sips?:(?:[^\s@<>\"]+@)?(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:;[^\s<>\"?]+)*"
+)
+_REFERENCE = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
+
+
+class BadValueError(ValueError):
+    """What was written is not a value of this kind. ``remedy`` says what to write instead."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonReference:
+    """``module:function``; ``function`` may be dotted to reach an attribute."""
+
+    module: str
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.function}"
+
+
+def parse_duration_s(value: object) -> float:
+    """Seconds from ``500ms``, ``10s``, ``1.5m`` or ``2h``. A bare number has no unit and is refused."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        seconds = float(match["number"]) * _SECONDS_PER_UNIT[match["unit"]]
+        if seconds > 0:
+            return seconds
+        raise BadValueError(f"{value!r} is no time at all.", "Write a duration above zero, such as 10s.")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise BadValueError(f"{value} has no unit.", f"Write {value}s for seconds, {value}ms or {value}m.")
+    raise BadValueError(f"{value!r} is no duration.", "Write a number and its unit: 500ms, 10s, 5m or 1h.")
+
+
+def parse_e164(value: object) -> E164:
+    """A telephone number in international form (ITU-T E.164): plus, country code, at most 15 digits."""
+    if not isinstance(value, str):
+        raise BadValueError(f"{value!r} is not text.", 'Put the number in quotes: "+15550100000".')
+    if _E164.fullmatch(value):
+        return E164(value)
+    digits = re.sub(r"[\s().\-/]", "", value)
+    if _E164.fullmatch(digits):
+        raise BadValueError(f"{value!r} holds more than a plus and digits.", f'Write "{digits}".')
+    raise BadValueError(
+        f"{value!r} is no telephone number in international form.",
+        'Write a plus, the country code and the number, in quotes: "+15550100000".',
+    )
+
+
+def parse_transfer_uri(value: object) -> str:
+    """``tel:+15550100001`` or a ``sip:``/``sips:`` URI, as a REFER carries it (RFC 3515, RFC 3966)."""
+    remedy = 'Write "tel:+15550100001" or "sip:desk@pbx.example.com".'
+    if not isinstance(value, str):
+        raise BadValueError(f"{value!r} is not text.", remedy)
+    if value.startswith("tel:"):
+        try:
+            return f"tel:{parse_e164(value.removeprefix('tel:'))}"
+        except BadValueError as error:
+            raise BadValueError(f"{value!r} is no number to transfer to.", remedy) from error
+    if _SIP_URI.fullmatch(value):
+        return value
+    if _E164.fullmatch(value):
+        raise BadValueError(f"{value!r} is a number without `tel:`.", f'Write "tel:{value}".')
+    raise BadValueError(f"{value!r} is no address to transfer to.", remedy)
+
+
+def parse_reference(value: object) -> PythonReference:
+    """``package.module:function``."""
+    if isinstance(value, str) and (match := _REFERENCE.fullmatch(value)):
+        return PythonReference(module=match["module"], function=match["function"])
+    raise BadValueError(
+        f"{value!r} does not name a Python function.",
+        "Write the module and the function with a colon between them: harbor_dental.tools:next_free_slot.",
+    )
