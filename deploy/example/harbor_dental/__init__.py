@@ -1,0 +1,1 @@
+"""What the practice's agent can do, as Python functions."""
