@@ -137,7 +137,8 @@ class SqlCallStore:
     async def _translated(self, doing: str) -> AsyncIterator[None]:
         try:
             yield
-        except (SQLAlchemyError, CommandError, OSError) as error:
+        except (SQLAlchemyError, CommandError, OSError, ValueError, OverflowError) as error:
+            # The last two are how drivers refuse a value: a number too large, say.
             cause = getattr(error, "orig", None) or error
             raise StoreError(f"cannot {doing} the database {self._name()}: {cause}") from error
 

@@ -35,6 +35,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class PlainText(TypeDecorator[str]):
+    """Text in which what no database takes (lone surrogates, NUL) is replaced by U+FFFD.
+
+    JSON may carry both, and what strangers say must never keep a call from being written down.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """To text that can be written."""
+        if value is None or (value.isascii() and "\0" not in value):
+            return value
+        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return whole.replace("\0", "\ufffd")
+
+
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows by itself for INTEGER only
 
 METADATA = sa.MetaData(
@@ -48,27 +65,27 @@ METADATA = sa.MetaData(
 
 
 def _call_id(*, in_key: bool) -> sa.Column[str]:
-    return sa.Column("call_id", sa.Text, sa.ForeignKey("calls.call_id"), primary_key=in_key, nullable=False)
+    return sa.Column("call_id", PlainText, sa.ForeignKey("calls.call_id"), primary_key=in_key, nullable=False)
 
 
 calls = sa.Table(
     "calls",
     METADATA,
-    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("call_id", PlainText, primary_key=True),
     sa.Column("started_at", UtcDateTime, nullable=False, index=True),
-    sa.Column("webhook_id", sa.Text),  # NULL until the call is opened
-    sa.Column("caller", sa.Text),
-    sa.Column("dialled", sa.Text),
-    sa.Column("agent", sa.Text),
-    sa.Column("model", sa.Text),
-    sa.Column("sip_call_id", sa.Text, index=True),
-    sa.Column("configuration", sa.Text),
-    sa.Column("state", sa.Text, nullable=False, server_default=FIRST_STATE),
+    sa.Column("webhook_id", PlainText),  # NULL until the call is opened
+    sa.Column("caller", PlainText),
+    sa.Column("dialled", PlainText),
+    sa.Column("agent", PlainText),
+    sa.Column("model", PlainText),
+    sa.Column("sip_call_id", PlainText, index=True),
+    sa.Column("configuration", PlainText),
+    sa.Column("state", PlainText, nullable=False, server_default=FIRST_STATE),
     sa.Column("state_sequence", sa.Integer, nullable=False, server_default="0"),
     sa.Column("ended_at", UtcDateTime),
-    sa.Column("end_reason", sa.Text),
-    sa.Column("fault_owner", sa.Text),
-    sa.Column("end_detail", sa.Text),
+    sa.Column("end_reason", PlainText),
+    sa.Column("fault_owner", PlainText),
+    sa.Column("end_detail", PlainText),
 )
 
 call_states = sa.Table(
@@ -76,7 +93,7 @@ call_states = sa.Table(
     METADATA,
     _call_id(in_key=True),
     sa.Column("sequence", sa.Integer, primary_key=True),
-    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("state", PlainText, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
 )
 
@@ -84,10 +101,10 @@ transcript_lines = sa.Table(
     "transcript_lines",
     METADATA,
     _call_id(in_key=True),
-    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("item_id", PlainText, primary_key=True),
     sa.Column("position", sa.Double, nullable=False),
-    sa.Column("role", sa.Text, nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("role", PlainText, nullable=False),
+    sa.Column("text", PlainText, nullable=False),
     sa.Column("interrupted", sa.Boolean, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
 )
@@ -97,11 +114,11 @@ tool_runs = sa.Table(
     METADATA,
     sa.Column("arrival", _BIG, sa.Identity(), primary_key=True),
     _call_id(in_key=False),
-    sa.Column("tool_call_id", sa.Text, nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("arguments", sa.Text, nullable=False),
+    sa.Column("tool_call_id", PlainText, nullable=False),
+    sa.Column("name", PlainText, nullable=False),
+    sa.Column("arguments", PlainText, nullable=False),
     sa.Column("started_at", UtcDateTime, nullable=False),
-    sa.Column("output", sa.Text),
+    sa.Column("output", PlainText),
     sa.Column("is_error", sa.Boolean, nullable=False),
     sa.Column("duration_ms", sa.Double),
     sa.UniqueConstraint("call_id", "tool_call_id"),
@@ -112,8 +129,8 @@ usage = sa.Table(
     METADATA,
     sa.Column("arrival", _BIG, sa.Identity(), primary_key=True),
     _call_id(in_key=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("source_id", sa.Text, nullable=False),
+    sa.Column("kind", PlainText, nullable=False),
+    sa.Column("source_id", PlainText, nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("input_tokens", sa.Integer, nullable=False),
     sa.Column("cached_tokens", sa.Integer, nullable=False),
@@ -129,7 +146,7 @@ latencies = sa.Table(
     METADATA,
     sa.Column("arrival", _BIG, sa.Identity(), primary_key=True),
     _call_id(in_key=False),
-    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("name", PlainText, nullable=False),
     sa.Column("sequence", sa.Integer, nullable=False),
     sa.Column("milliseconds", sa.Double, nullable=False),
     sa.UniqueConstraint("call_id", "name", "sequence"),

@@ -296,6 +296,14 @@ async def test_however_a_conversation_is_cut_into_writes_it_reads_the_same(
     assert [found.position for found in record.transcript] == sorted(p for p, _ in expected.values())
 
 
+async def test_text_that_no_database_takes_hurts_nothing(store: CallStore) -> None:
+    await store.apply([opened(), line("item_1", 1.0, "before \ud83d after \0"), ended()])
+    record = await store.call(CALL)
+    assert record is not None
+    assert record.summary.end_reason == "agent_hung_up"
+    assert record.transcript[0].text.startswith("before ")
+
+
 async def test_the_order_of_kinds_within_a_write_does_not_matter(store: CallStore) -> None:
     kinds: tuple[Fact, ...] = (opened(), state(1, "talking"), line("item_1", 1.0, "Hello."), ended())
     records = set()

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import Any
+
+from sipagent.store.statements import batch
+from tests.store.facts import CALL, START, at, ended, latency, line, opened, state, tool
+
+
+def rows_by_table(facts: Any) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for statement, rows in batch(facts, now=START):
+        found.setdefault(str(statement).split()[2 if str(statement).startswith("INSERT") else 1], []).extend(
+            rows
+        )
+    return found
+
+
+def test_many_calls_need_no_more_statements_than_one() -> None:
+    def facts(calls: int) -> list[Any]:
+        names = [f"rtc_{number}" for number in range(calls)]
+        return [
+            fact for name in names for fact in (opened(name), state(1, "talking", name), ended(call_id=name))
+        ]
+
+    one, many = batch(facts(1), now=START), batch(facts(300), now=START)
+    assert len(one) == len(many) == 4
+    assert {len(rows) for _, rows in many} == {300}
+
+
+def test_facts_of_one_identity_are_merged_before_they_are_written() -> None:
+    rows = rows_by_table(
+        [
+            opened(),
+            line("item_1", 1.0, "Good"),
+            line("item_1", 1.0, "Good morning."),
+            tool(),
+            tool(output="nine"),
+            tool(),
+        ]
+    )
+    assert [row["text"] for row in rows["transcript_lines"]] == ["Good morning."]
+    assert [row["output"] for row in rows["tool_runs"]] == ["nine"]
+
+
+def test_room_is_made_only_for_calls_whose_opening_is_missing() -> None:
+    rows = rows_by_table([opened(), state(1, "talking"), line("item_9", 4.0, "Hello?", call_id="rtc_lost")])
+    made = [row for row in rows["calls"] if set(row) == {"call_id", "started_at"}]
+    assert made == [{"call_id": "rtc_lost", "started_at": at(4)}]
+
+
+def test_a_call_of_which_no_time_is_known_starts_now() -> None:
+    (room, _) = batch([latency("accept", 0, 1.0)], now=at(77))
+    assert room[1] == [{"call_id": CALL, "started_at": at(77)}]
+
+
+def test_no_facts_no_statements() -> None:
+    assert batch([], now=START) == []
