@@ -117,7 +117,8 @@ class FaultSet:
 
     def __str__(self) -> str:
         return ", ".join(
-            fault.value if value is None else f"{fault.value}={value:g}" for fault, value in self.values.items()
+            fault.value if value is None else f"{fault.value}={value:g}"
+            for fault, value in self.values.items()
         )
 
     def __or__(self, other: FaultSet) -> FaultSet:
