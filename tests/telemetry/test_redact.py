@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sipagent.telemetry import Redactor, mask_number
+
+SECRET = "correct horse/battery+staple="
+R = "[redacted]"
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        (f"the secret is {SECRET}.", f"the secret is {R}."),
+        (f"{SECRET}{SECRET}", R + R),
+        ("url?key=correct%20horse%2Fbattery%2Bstaple%3D&x=1", f"url?key={R}&x=1"),
+        ("Authorization: Bearer abc.def-123", f"Authorization: Bearer {R}"),
+        ("{'authorization': 'bearer abcdef', 'x': 1}", f"{{'authorization': 'bearer {R}', 'x': 1}}"),
+        ("Authorization: Basic dXNlcjpodXNo", f"Authorization: Basic {R}"),
+        ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw is wrong", f"{R} is wrong"),
+        ("key sk-proj-abcDEF_123-45678 refused", f"key {R} refused"),
+        ("ek_0123456789abcdef", R),
+        ("postgresql://sipagent:hush@db/calls", f"postgresql://sipagent:{R}@db/calls"),
+        (
+            "nothing to hide: ask-me, task_1, sk-1, rtc_abcdefgh",
+            "nothing to hide: ask-me, task_1, sk-1, rtc_abcdefgh",
+        ),
+        ("https://host:8080/path", "https://host:8080/path"),
+        ("", ""),
+    ],
+)
+def test_secrets_leave_a_text(text: str, redacted: str) -> None:
+    assert Redactor([SECRET]).text(text) == redacted
+
+
+def test_the_longer_of_two_secrets_goes_first_and_empty_ones_are_ignored() -> None:
+    redactor = Redactor(["", "hush", "hush-hush"])
+    assert redactor.text("hush-hush, hush, quiet") == f"{R}, {R}, quiet"
+
+
+@given(st.text(), st.text(min_size=6), st.text())
+def test_a_known_secret_never_survives(before: str, secret: str, after: str) -> None:
+    if secret not in R:
+        assert secret not in Redactor([secret]).text(f"{before}\n{secret}\n{after}").replace(R, "")
+
+
+def test_fields_are_redacted_at_any_depth_and_by_name() -> None:
+    fields = {
+        "status": 401,
+        "ratio": 0.5,
+        "odd": float("nan"),
+        "ok": False,
+        "none": None,
+        "headers": {"Authorization": "anything", "X-Request": "sk-0123456789"},
+        "list": [SECRET, ("whsec_abcdef",)],
+        "error": ValueError(f"no {SECRET}"),
+        SECRET: "a key",
+    }
+    assert Redactor([SECRET]).value(fields) == {
+        "status": 401,
+        "ratio": 0.5,
+        "odd": "nan",
+        "ok": False,
+        "none": None,
+        "headers": {"Authorization": R, "X-Request": R},
+        "list": [R, [R]],
+        "error": f"no {R}",
+        R: "a key",
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"),
+    [
+        ("+15550100123", "+1555•••0123"),
+        ("+493012345678", "+4930•••5678"),
+        ("+4930123456", "+493•••3456"),
+        ("anonymous", "an•••mous"),
+        ("12345678", "•••78"),
+        ("alice", "•••ce"),
+        ("112", "•••"),
+        ("", "•••"),
+    ],
+)
+def test_a_number_is_recognised_but_cannot_be_dialled(number: str, masked: str) -> None:
+    assert mask_number(number) == masked
+
+
+@given(st.text(alphabet="0123456789", min_size=5, max_size=15))
+def test_at_least_three_digits_are_hidden(digits: str) -> None:
+    assert len(mask_number(digits).replace("•••", "")) <= len(digits) - 3
