@@ -34,8 +34,8 @@ class CallStore(Protocol):
         counts, except that a tool which has finished stays finished. A fact of a call that was never
         opened is kept under a call of which nothing else is known.
 
-        Cancelling is safe: the facts are then either all remembered or none of them, and applying them
-        again puts either right.
+        Cancelling is safe: the facts are then remembered all (perhaps a moment later) or none of them,
+        and applying them again puts either right.
         """
 
     async def call(self, call_id: CallId) -> CallRecord | None:

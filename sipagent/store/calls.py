@@ -4,15 +4,19 @@ SQLite runs in write-ahead mode with ``synchronous=NORMAL``: what `apply` has wr
 of the process at any instant; only a power cut may take the last moments. Readers (another process that
 lists calls) never wait for the writer. Writers of one store take turns; writers of several processes
 wait for each other, at most five seconds.
+
+No operation is ever cancelled half-way: a driver that works in a thread cannot be, and would keep its
+lock on the database. A caller who is cancelled leaves at once; what it had begun ends by itself, owned by
+the store, which waits for it when closing.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic.util import CommandError
@@ -27,10 +31,12 @@ from sipagent.identifiers import CallId
 from sipagent.store.migrations import migrate
 from sipagent.store.records import CallRecord, CallSummary, Fact
 from sipagent.store.rows import record_of, summary_of
-from sipagent.store.statements import batch
+from sipagent.store.statements import Batch, batch
 from sipagent.store.tables import call_states, calls, latencies, tool_runs, transcript_lines, usage
 
 BUSY_TIMEOUT_MS = 5000
+
+T = TypeVar("T")
 
 
 class SqlCallStore:
@@ -41,68 +47,35 @@ class SqlCallStore:
         self._engine: AsyncEngine | None = None
         # Our own connections take turns to write, so that they never find the database busy.
         self._turn = asyncio.Lock()
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
-        """See `CallStore.open`. When it raises, nothing is left open."""
+        """See `CallStore.open`. When it raises `StoreError`, nothing is left open."""
         assert self._engine is None, "a store is opened once"
-        engine = create_async_engine(self._url)
-        sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        try:
-            async with self._translated("open"), engine.connect() as connection:
-                await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-                # Two processes may open a new database at once; the second waits, and finds it done.
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
-                await connection.run_sync(migrate)
-                await connection.commit()
-        except BaseException:
-            await engine.dispose()
-            raise
-        self._engine = engine
+        await self._undisturbed(self._open())
 
     async def aclose(self) -> None:
-        """See `CallStore.aclose`. Waits for a write that is under way."""
-        async with self._turn:
-            engine, self._engine = self._engine, None
-            if engine is not None:
-                async with self._translated("close"):
-                    await engine.dispose()
+        """See `CallStore.aclose`. Waits for whatever is under way."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            async with self._translated("close"):
+                await self._undisturbed(engine.dispose())
 
     async def ping(self) -> None:
         """See `CallStore.ping`. Cancelling is safe."""
-        async with self._connection("reach") as connection:
-            await connection.execute(sa.select(sa.literal(1)))
+        await self._undisturbed(self._ping())
 
     async def apply(self, facts: Sequence[Fact]) -> None:
         """See `CallStore.apply`. One transaction; one statement for each kind of fact."""
         steps = batch(facts, now=utc_now())
-        if not steps:
-            return
-        async with self._turn, self._connection("write to") as connection:
-            for statement, rows in steps:
-                await connection.execute(statement, rows)
-            await connection.commit()
+        if steps:
+            await self._undisturbed(self._write(steps))
 
     async def call(self, call_id: CallId) -> CallRecord | None:
         """See `CallStore.call`."""
-
-        def of_this_call(table: sa.Table, *order: sa.Column[Any]) -> sa.Select[Any]:
-            return sa.select(table).where(table.c.call_id == call_id).order_by(*order)
-
-        async with self._connection("read") as connection:
-            row = (await connection.execute(of_this_call(calls))).one_or_none()
-            if row is None:
-                return None
-            lists = {
-                "states": of_this_call(call_states, call_states.c.sequence),
-                "transcript": of_this_call(
-                    transcript_lines, transcript_lines.c.position, transcript_lines.c.item_id
-                ),
-                "tools": of_this_call(tool_runs, tool_runs.c.started_at, tool_runs.c.arrival),
-                "usage": of_this_call(usage, usage.c.at, usage.c.arrival),
-                "latencies": of_this_call(latencies, latencies.c.arrival),
-            }
-            found = {name: (await connection.execute(query)).all() for name, query in lists.items()}
-        return record_of(row, **found)
+        return await self._undisturbed(self._call(call_id))
 
     async def calls(
         self,
@@ -120,9 +93,66 @@ class SqlCallStore:
             query = query.where(calls.c.agent == agent)
         if reason is not None:
             query = query.where(calls.c.end_reason == reason)
+        return await self._undisturbed(self._calls(query))
+
+    # What runs undisturbed --------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        engine = create_async_engine(self._url)
+        sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        try:
+            async with self._translated("open"), engine.connect() as connection:
+                await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                # Two processes may open a new database at once; the second waits, and finds it done.
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                await connection.run_sync(migrate)
+                await connection.commit()
+        except BaseException:
+            await engine.dispose()
+            raise
+        self._engine = engine
+
+    async def _ping(self) -> None:
+        async with self._connection("reach") as connection:
+            await connection.execute(sa.select(sa.literal(1)))
+
+    async def _write(self, steps: Batch) -> None:
+        async with self._turn, self._connection("write to") as connection:
+            for statement, rows in steps:
+                await connection.execute(statement, rows)
+            await connection.commit()
+
+    async def _call(self, call_id: CallId) -> CallRecord | None:
+        def of_this_call(table: sa.Table, *order: sa.Column[Any]) -> sa.Select[Any]:
+            return sa.select(table).where(table.c.call_id == call_id).order_by(*order)
+
+        lists = {
+            "states": of_this_call(call_states, call_states.c.sequence),
+            "transcript": of_this_call(
+                transcript_lines, transcript_lines.c.position, transcript_lines.c.item_id
+            ),
+            "tools": of_this_call(tool_runs, tool_runs.c.started_at, tool_runs.c.arrival),
+            "usage": of_this_call(usage, usage.c.at, usage.c.arrival),
+            "latencies": of_this_call(latencies, latencies.c.arrival),
+        }
+        async with self._connection("read") as connection:
+            row = (await connection.execute(of_this_call(calls))).one_or_none()
+            if row is None:
+                return None
+            found = {name: (await connection.execute(query)).all() for name, query in lists.items()}
+        return record_of(row, **found)
+
+    async def _calls(self, query: sa.Select[Any]) -> tuple[CallSummary, ...]:
         async with self._connection("read") as connection:
             rows = (await connection.execute(query)).all()
         return tuple(summary_of(row) for row in rows)
+
+    async def _undisturbed(self, operation: Coroutine[Any, Any, T]) -> T:
+        """The result of ``operation``, which goes on when the caller is cancelled."""
+        task = asyncio.create_task(operation, name=f"store {self._name()}")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
 
     @asynccontextmanager
     async def _connection(self, doing: str) -> AsyncIterator[AsyncConnection]:

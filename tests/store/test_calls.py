@@ -73,6 +73,47 @@ async def test_a_writer_of_another_process_is_waited_for(tmp_path: Path, store: 
     other.close()
 
 
+async def test_a_cancelled_writer_leaves_at_once_and_its_write_ends_by_itself(
+    tmp_path: Path, store: CallStore
+) -> None:
+    other = sqlite3.connect(tmp_path / "calls.db")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await store.apply([opened()])
+    assert await store.call(CALL) is None
+    other.rollback()
+    other.close()
+    await store.apply([state(1, "talking")])  # waits for the one before
+    record = await store.call(CALL)
+    assert record is not None
+    assert record.webhook_id == "wh_rtc_one"
+
+
+async def test_closing_waits_for_a_write_that_nobody_awaits_any_more(
+    tmp_path: Path, store: CallStore
+) -> None:
+    write = asyncio.ensure_future(store.apply([opened(f"rtc_{number}") for number in range(500)]))
+    await asyncio.sleep(0)
+    write.cancel()
+    await store.aclose()
+    assert write.cancelled()
+    with sqlite3.connect(tmp_path / "calls.db") as reader:
+        assert reader.execute("SELECT count(*) FROM calls").fetchone() == (500,)
+    reader.close()
+
+
+async def test_cancelling_at_any_moment_never_leaves_the_database_locked(store: CallStore) -> None:
+    for number in range(60):
+        facts = [opened(f"rtc_{number}_{call}") for call in range(100)]
+        write = asyncio.ensure_future(store.apply(facts))
+        await asyncio.sleep(number * 0.0001)
+        write.cancel()
+        await asyncio.gather(write, return_exceptions=True)
+    await store.apply([opened()])  # a lock left behind would refuse it
+    assert len(await store.calls(limit=10_000)) % 100 == 1
+
+
 async def test_a_refused_write_leaves_nothing_behind_and_says_why(store: CallStore) -> None:
     unwritable = latency("accept", 2**70, 1.0)
     with pytest.raises(StoreError, match="cannot write to the database"):
