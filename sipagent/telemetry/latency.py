@@ -1,7 +1,8 @@
 """How long a caller waits, folded from the points of a call and the events of its session. Pure.
 
 Moments are what we saw on our clock. A word "starts" when the API says that it starts to play it; the
-way from there to the caller's ear is not ours to measure.
+way from there to the caller's ear is not ours to measure. A caller's turn "ends" when the API says so,
+which is after the silence that it waits for.
 """
 
 from __future__ import annotations

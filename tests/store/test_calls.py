@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId
 from sipagent.store import CallStore, open_store
+from sipagent.store.calls import BUSY_TIMEOUT_MS, _prepare_sqlite
 from sipagent.store.records import Fact
 from tests.store.facts import CALL, ended, latency, line, opened, state
 
@@ -59,6 +62,17 @@ async def test_the_database_is_set_up_for_one_writer_and_many_readers(
             ("rtc_two", "2026-03-01 09:00:00.123456"),
         ]
     reader.close()
+
+
+def test_every_connection_waits_for_others_and_checks_what_belongs_together() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("PRAGMA busy_timeout=0")
+    _prepare_sqlite(cast(DBAPIConnection, connection), None)
+    pragmas = ("busy_timeout", "synchronous", "foreign_keys")
+    found = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas}
+    normal = 1
+    assert found == {"busy_timeout": BUSY_TIMEOUT_MS, "synchronous": normal, "foreign_keys": 1}
+    connection.close()
 
 
 async def test_a_writer_of_another_process_is_waited_for(tmp_path: Path, store: CallStore) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,6 +46,13 @@ def test_the_longer_of_two_secrets_goes_first_and_empty_ones_are_ignored() -> No
 def test_a_known_secret_never_survives(before: str, secret: str, after: str) -> None:
     if secret not in R:
         assert secret not in Redactor([secret]).text(f"{before}\n{secret}\n{after}").replace(R, "")
+
+
+@pytest.mark.parametrize("word", ["a", "sk-", "://", "://a:", "bearer ", "whsec_", "a+.-", "basic  "])
+def test_a_strangers_long_text_takes_no_long_time(word: str) -> None:
+    before = time.process_time()
+    Redactor([SECRET]).text(word * 20_000)
+    assert time.process_time() - before < 1.0
 
 
 def test_fields_are_redacted_at_any_depth_and_by_name() -> None:

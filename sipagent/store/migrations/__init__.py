@@ -1,6 +1,8 @@
 """Brings a database of any earlier version to the present tables, with Alembic, inside the package.
 
-A revision that was released is never edited; a change of `tables` comes with a new one.
+A revision that was released is never edited. A change of `tables` comes with a new file in ``versions``
+whose ``down_revision`` is the one before, and there is no way back: an older version never opens a newer
+database.
 """
 
 from __future__ import annotations

@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from alembic import context
 
-from sipagent.store.tables import METADATA
-
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=METADATA,
-    transaction_per_migration=False,
-    render_as_batch=True,  # SQLite changes a column only by copying its table
-)
+context.configure(connection=context.config.attributes["connection"], transaction_per_migration=False)
 with context.begin_transaction():
     context.run_migrations()

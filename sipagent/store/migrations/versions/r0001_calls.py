@@ -16,7 +16,7 @@ MOMENT = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Forward only: an older version never opens a newer database."""
+    """Make the first tables."""
     op.create_table(
         "calls",
         sa.Column("call_id", sa.Text, nullable=False),
