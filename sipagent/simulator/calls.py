@@ -142,8 +142,7 @@ class SimulatedCall:
         return self.state is CallState.ANSWERED
 
     async def _tidy_up(self, release: Callable[[], Awaitable[None]] | None) -> None:
-        if not self.state.is_over:  # cancelled: the simulator stops
-            self._release_caller(EndedBy.SIMULATOR_STOPPED, status=503)
+        self.stop()  # of use only when `run` was cancelled, or a defect ended it
         try:
             if self.conversation is not None:
                 await self.conversation.aclose()
@@ -179,6 +178,11 @@ class SimulatedCall:
         """Replace the faults of a call under way. Those of the session are read at the accept."""
         self.faults = faults
         self.leg.set_send_faults(stalled=Fault.MEDIA_STALLED in faults)
+
+    def stop(self) -> None:
+        """End the call because the simulator stops. Does nothing when it is over."""
+        if not self.state.is_over:
+            self._release_caller(EndedBy.SIMULATOR_STOPPED, status=503)
 
     # Requests of the service
 

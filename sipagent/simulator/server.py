@@ -221,6 +221,8 @@ class Simulator:
         self.sip = tuple([await endpoint.listen(address) for address in self.options.sip])
 
     async def _end_calls(self) -> None:
+        for call in self.calls.all_calls():  # a task that has not begun yet would not do it when cancelled
+            call.stop()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
