@@ -6,7 +6,7 @@ import asyncio
 
 from sipagent.errors import SipSyntaxError
 from sipagent.simulator.sip.dialog import Dialog
-from sipagent.simulator.sip.layer import ClientHandle, ServerHandle
+from sipagent.simulator.sip.handle import ClientHandle, ServerHandle
 from sipagent.simulator.sip.listener import SipCallListener, SipEnd
 from sipagent.simulator.sip.message import Request, Response, make_response
 from sipagent.simulator.sip.session import CallSupport, SipCall

@@ -15,7 +15,8 @@ from sipagent.simulator.sip.address import DEFAULT_PORTS, NameAddress, SipUri, b
 from sipagent.simulator.sip.admission import ACCEPT_SDP, ALLOW, registered_contacts
 from sipagent.simulator.sip.call import IncomingSipCall, OutgoingSipCall, SipCall, SipCallListener
 from sipagent.simulator.sip.dialog import DialogKey
-from sipagent.simulator.sip.layer import ServerHandle, TransactionLayer
+from sipagent.simulator.sip.handle import ServerHandle
+from sipagent.simulator.sip.layer import TransactionLayer
 from sipagent.simulator.sip.message import Request
 from sipagent.simulator.sip.session import CallSupport, new_tag
 from sipagent.simulator.sip.settings import ListenAddress, SipSettings, Transport

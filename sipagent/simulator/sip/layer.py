@@ -6,14 +6,14 @@ malformed, unknown or a repetition is dealt with here; `on_request` sees each go
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable
 
 from sipagent.errors import SipSyntaxError
-from sipagent.simulator.sip.address import Via, bracketed_host, stamp_received
+from sipagent.simulator.sip.address import NameAddress, Via, bracketed_host
 from sipagent.simulator.sip.admission import can_be_answered, refusal_of
+from sipagent.simulator.sip.handle import ClientHandle, ServerHandle, stamped, with_headers
 from sipagent.simulator.sip.matching import (
     MAGIC_COOKIE,
     TransactionKey,
@@ -23,7 +23,6 @@ from sipagent.simulator.sip.matching import (
     server_key,
 )
 from sipagent.simulator.sip.message import (
-    HeaderList,
     Request,
     Response,
     make_response,
@@ -31,146 +30,14 @@ from sipagent.simulator.sip.message import (
 )
 from sipagent.simulator.sip.settings import SipSettings
 from sipagent.simulator.sip.transaction import (
-    Action,
     ClientTransaction,
-    Happened,
     InviteClientTransaction,
     InviteServerTransaction,
-    Outcome,
-    Received,
     ServerTransaction,
-    Transaction,
-    Transmit,
 )
 from sipagent.simulator.sip.transport import Address, Flow, local_host_towards
 
 logger = logging.getLogger(__name__)
-
-
-class _Driver:
-    """Runs one transaction on the event loop: does its actions and keeps its timer."""
-
-    def __init__(self, transaction: Transaction, flow: Flow, forget: Callable[[], None]) -> None:
-        self.flow = flow
-        self._transaction = transaction
-        self._forget = forget
-        self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
-
-    def now(self) -> float:
-        return self._loop.time()
-
-    def run(self, actions: list[Action]) -> None:
-        """Do what the transaction says, then set the timer for its next deadline."""
-        for action in actions:
-            match action:
-                case Transmit(message=message):
-                    self.flow.send(message.encode())
-                case Received(response=response):
-                    self.received(response)
-                case Happened(outcome=outcome):
-                    self.happened(outcome)
-        self._set_timer()
-
-    def received(self, response: Response) -> None:
-        raise AssertionError("only client transactions receive answers")
-
-    def happened(self, outcome: Outcome) -> None:
-        """Nobody needs to know, unless a subclass says so."""
-
-    def terminate(self) -> None:
-        self._transaction.terminate()
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._transaction.over:
-            self._forget()
-        elif self._transaction.deadline is not None:
-            self._timer = self._loop.call_at(self._transaction.deadline, self._expire)
-
-    def _expire(self) -> None:
-        self._timer = None
-        # The loop may wake a clock tick early; what is not due yet gets the timer set again.
-        self.run(self._transaction.expire(self.now()))
-
-
-class ServerHandle(_Driver):
-    """A request we received, to be answered."""
-
-    def __init__(
-        self,
-        request: Request,
-        flow: Flow,
-        source: Address,
-        transaction: InviteServerTransaction | ServerTransaction,
-        forget: Callable[[], None],
-    ) -> None:
-        super().__init__(transaction, flow, forget)
-        self._source = source
-        self.request = request
-        """As it was received."""
-        self.transaction = transaction
-        self.on_outcome: Callable[[Outcome], None] = lambda outcome: None
-        """Told when the ACK of a final answer to INVITE came, or never came."""
-        self.on_cancel: Callable[[], None] = lambda: None
-        """Told when the peer cancels the request before a final answer."""
-        self.to_tag = secrets.token_hex(8)
-        """Tag for To in answers to a request that has none."""
-
-    def respond(
-        self, status: int, reason: str | None = None, *, headers: HeaderList = (), body: bytes = b""
-    ) -> None:
-        """Answer; ignored once a final answer was given."""
-        tag = self.to_tag if status > 100 else None
-        stamped = _stamped(self.request, self._source)
-        response = make_response(stamped, status, reason, to_tag=tag, headers=headers, body=body)
-        self.run(self.transaction.respond(response, self.now()))
-
-    def acknowledge(self) -> None:
-        """The ACK came; repetitions are harmless."""
-        if isinstance(self.transaction, InviteServerTransaction):
-            self.run(self.transaction.acknowledge(self.now()))
-
-    def repeat(self) -> None:
-        """The request came again."""
-        self.run(self.transaction.repeated())
-
-    def happened(self, outcome: Outcome) -> None:
-        self.on_outcome(outcome)
-
-
-class ClientHandle(_Driver):
-    """A request we sent."""
-
-    def __init__(
-        self,
-        request: Request,
-        flow: Flow,
-        transaction: InviteClientTransaction | ClientTransaction,
-        forget: Callable[[], None],
-        on_response: Callable[[Response], None],
-    ) -> None:
-        super().__init__(transaction, flow, forget)
-        self.request = request
-        self.transaction = transaction
-        self._on_response = on_response
-
-    def received(self, response: Response) -> None:
-        self._on_response(response)
-
-    def happened(self, outcome: Outcome) -> None:
-        # To its user, silence is an answer of its own making (RFC 3261 section 8.1.3.1).
-        self._on_response(make_response(self.request, 408))
-
-    def flow_lost(self) -> None:
-        """The connection is gone: no answer can come any more (RFC 3261 section 8.1.3.1)."""
-        waiting = not self._transaction.over
-        self.terminate()
-        if waiting:
-            self._on_response(make_response(self.request, 503))
 
 
 class TransactionLayer:
@@ -233,7 +100,7 @@ class TransactionLayer:
             key = ()
         if refusal is not None and (not key or refusal.status in {400, 505}):
             # Too broken for a transaction: answered each time it comes, remembered never.
-            self._answer_statelessly(_stamped(request, flow.peer), reply, refusal.status, refusal.reason)
+            self._answer_statelessly(stamped(request, flow.peer), reply, refusal.status, refusal.reason)
             return
         known = self._servers.get(key)
         match request.method:
@@ -242,7 +109,7 @@ class TransactionLayer:
             case _ if known is not None:
                 known.repeat()
             case _ if len(self._servers) >= self._settings.max_transactions:
-                self._answer_statelessly(_stamped(request, flow.peer), reply, 503, None)
+                self._answer_statelessly(stamped(request, flow.peer), reply, 503, None)
             case _:
                 handle = self._open_server(key, request, reply, flow.peer)
                 if refusal is not None:
@@ -256,7 +123,7 @@ class TransactionLayer:
             self._receive_cancel(key, handle)
             return
         merged = merge_key(request)
-        if ";tag=" not in request.text("to").replace(" ", "").lower():
+        if NameAddress.parse(request.text("to")).tag is None:
             if self._merged.get(merged, key) != key:
                 handle.respond(482)
                 return
@@ -367,22 +234,7 @@ class TransactionLayer:
         host = bracketed_host(self.host_towards(flow))
         via = f"SIP/2.0/{flow.transport.upper()} {host}:{flow.local[1]}"
         branch = MAGIC_COOKIE + secrets.token_hex(12)
-        return _with_headers(request, (("Via", f"{via};branch={branch};rport"), *request.headers))
-
-
-def _with_headers(request: Request, headers: HeaderList) -> Request:
-    return Request(
-        method=request.method,
-        uri=request.uri,
-        version=request.version,
-        headers=headers,
-        body=request.body,
-        defects=request.defects,
-    )
-
-
-def _stamped(request: Request, source: Address) -> Request:
-    return _with_headers(request, stamp_received(request.headers, *source))
+        return with_headers(request, (("Via", f"{via};branch={branch};rport"), *request.headers))
 
 
 def _reply_flow(request: Request, flow: Flow) -> Flow:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from sipagent.errors import SipSyntaxError
 
@@ -45,7 +45,7 @@ REASONS = {
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _STATUS_LINE = re.compile(r"(SIP/\d+\.\d+)[ \t]+([1-6]\d\d)(?:[ \t]+(.*))?", re.IGNORECASE)
 _VERSION = re.compile(r"SIP/\d+\.\d+", re.IGNORECASE)
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
+HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 HeaderList: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -183,11 +183,11 @@ def parse_message(data: bytes) -> SipMessage:
     request line nor a status line.
     """
     data = data.lstrip(b"\r\n")
-    end = _HEAD_END.search(data)
+    end = HEAD_END.search(data)
     head, rest = (data[: end.start()], data[end.end() :]) if end else (data.rstrip(b"\r\n"), b"")
     lines = re.split(r"\r?\n", head.decode("utf-8", "surrogateescape"))
     defects: list[str] = [] if end else ["no empty line after the headers"]
-    headers = _parse_headers(lines[1:], defects)
+    headers = parse_headers(lines[1:], defects)
     body = _cut_body(headers, rest, defects)
     if status_line := _STATUS_LINE.fullmatch(lines[0].strip()):
         return Response(
@@ -216,7 +216,8 @@ def _parse_request_line(line: str, headers: HeaderList, body: bytes, defects: li
     )
 
 
-def _parse_headers(lines: list[str], defects: list[str]) -> HeaderList:
+def parse_headers(lines: list[str], defects: list[str]) -> HeaderList:
+    """Headers of unfolded and folded lines; what is no header is left out and added to ``defects``."""
     unfolded: list[str] = []
     for line in lines:
         if line[:1] in {" ", "\t"} and unfolded:
@@ -262,73 +263,3 @@ def content_length(headers: HeaderList) -> int | None:
     if values or not (value.isascii() and value.isdigit() and len(value) <= 9):
         raise SipSyntaxError(f"Content-Length {value[:20]!r} is not one number")
     return int(value)
-
-
-# Framing
-
-
-@dataclass(slots=True, kw_only=True)
-class StreamFramer:
-    """Cuts a TCP or TLS stream into messages by Content-Length (RFC 3261 section 18.3).
-
-    A message without Content-Length is taken as having no body.
-    """
-
-    PING: ClassVar[bytes] = b"\r\n\r\n"
-
-    max_message_bytes: int
-    broken: bool = False
-    """No further message can be found: answer what was returned, then close the connection."""
-    _buffer: bytearray = field(default_factory=bytearray)
-    _searched: int = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Add what was read; returns whole messages and keep-alive pings (as `PING`), in order.
-
-        Sets `broken` instead of raising when a message is too long or its length cannot be read; the head
-        of such a message is still returned, so that it can be answered.
-        """
-        self._buffer += data
-        found: list[bytes] = []
-        while (frame := self._next()) is not None:
-            found.append(frame)
-        return found
-
-    def _next(self) -> bytes | None:
-        if self.broken:
-            self._buffer.clear()
-            return None
-        buffer = self._buffer
-        if buffer.startswith(self.PING):
-            del buffer[:4]
-            return self.PING
-        if buffer.startswith((b"\r", b"\n")):
-            # A lone CRLF may be the first half of a ping: wait for more before dropping it.
-            if self.PING.startswith(bytes(buffer[:4])):
-                return None
-            stripped = bytes(buffer).lstrip(b"\r\n")
-            buffer[:] = stripped
-        end = _HEAD_END.search(buffer, max(0, self._searched - 3))
-        if end is None:
-            self._searched = len(buffer)
-            self.broken = len(buffer) > self.max_message_bytes
-            return None
-        return self._cut(end.end())
-
-    def _cut(self, head_bytes: int) -> bytes | None:
-        head = bytes(self._buffer[:head_bytes])
-        lines = re.split(r"\r?\n", head.decode("utf-8", "surrogateescape").rstrip("\r\n"))
-        try:
-            total = head_bytes + (content_length(_parse_headers(lines[1:], [])) or 0)
-        except SipSyntaxError:
-            total = self.max_message_bytes + 1
-        if total > self.max_message_bytes:
-            self.broken = True
-            return head
-        if len(self._buffer) < total:
-            self._searched = max(0, head_bytes - 4)
-            return None
-        frame = bytes(self._buffer[:total])
-        del self._buffer[:total]
-        self._searched = 0
-        return frame

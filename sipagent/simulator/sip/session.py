@@ -17,7 +17,8 @@ from sipagent.errors import SdpError, SimulatorError, SipSyntaxError
 from sipagent.simulator.sip.address import DEFAULT_PORTS, NameAddress, SipUri, listed
 from sipagent.simulator.sip.admission import ALLOW, session_timer
 from sipagent.simulator.sip.dialog import Dialog, DialogKey
-from sipagent.simulator.sip.layer import ServerHandle, TransactionLayer
+from sipagent.simulator.sip.handle import ServerHandle
+from sipagent.simulator.sip.layer import TransactionLayer
 from sipagent.simulator.sip.listener import SipCallListener, SipEnd
 from sipagent.simulator.sip.message import HeaderList, Request, Response
 from sipagent.simulator.sip.settings import SipSettings

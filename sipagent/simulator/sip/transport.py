@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TypeAlias, cast
 
 from sipagent.errors import SimulatorError
-from sipagent.simulator.sip.message import StreamFramer
+from sipagent.simulator.sip.framing import StreamFramer
 from sipagent.simulator.sip.settings import Transport
 
 logger = logging.getLogger(__name__)
