@@ -236,7 +236,11 @@ class RealtimeApi:
             )
         if self._api_key is not None and not secrets.compare_digest(token.encode(), self._api_key.encode()):
             return error_response(401, "Incorrect API key provided.", code="invalid_api_key")
-        response = await handler(request)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:  # no such path, no such method, body too large
+            message = f"{error.reason} ({request.method} {request.path})"
+            response = error_response(error.status, message)
         if not response.prepared:
             response.headers["x-request-id"] = f"req_{secrets.token_hex(16)}"
         return response

@@ -94,7 +94,9 @@ class _Line(_Body):
         return AfterAgent() if self.pause_s is None else AfterAgent(pause_s=self.pause_s)
 
 
-class _NewCall(_Body):
+class NewCall(_Body):
+    """The body of ``POST /control/calls``, described in the guide page *simulator*."""
+
     caller: str = Field(default=_USUAL.caller, alias="from")
     dialled: str = Field(default=_USUAL.dialled, alias="to")
     headers: tuple[tuple[str, str], ...] = ()
@@ -165,7 +167,7 @@ class ControlApi:
         return app
 
     async def _place(self, request: web.Request) -> web.Response:
-        call = self._simulator.place_call((await _read(request, _NewCall)).plan())
+        call = self._simulator.place_call((await _read(request, NewCall)).plan())
         return web.json_response({"call_id": call.call_id}, status=201)
 
     async def _list(self, request: web.Request) -> web.Response:

@@ -22,6 +22,7 @@ from sipagent.simulator.caller import CallPlan, VirtualCaller
 from sipagent.simulator.calls import CallSurroundings, SimulatedCall
 from sipagent.simulator.control import ControlApi
 from sipagent.simulator.faults import FaultSet
+from sipagent.simulator.parameters import check_response, check_session
 from sipagent.simulator.placing import faults_of, invite_headers, new_call_id, planned_steps
 from sipagent.simulator.rtp.pacer import Pacer
 from sipagent.simulator.script import Script, default_script
@@ -169,6 +170,9 @@ class Simulator:
     # Start and stop
 
     async def __aenter__(self) -> Simulator:
+        # The first check of each kind builds its validators, a tenth of a second: not in a call's time.
+        check_session({"type": "realtime"})
+        check_response({})
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
 
-from sipagent.simulator.api import REJECT_STATUSES
+from sipagent.simulator.api import MAX_BODY_BYTES, REJECT_STATUSES
 from sipagent.simulator.call_values import CallSettings, CallState, EndedBy
 from sipagent.simulator.caller import CallPlan
 from sipagent.simulator.calls import SimulatedCall
@@ -34,7 +36,8 @@ class Client:
 
     async def post(self, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
         """Status and error object (empty on success)."""
-        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = None if body is None else io.BytesIO(raw)
         async with self._http.post(f"{self._base_url}/realtime/calls/{path}", data=data) as answer:
             assert answer.headers["x-request-id"].startswith("req_")
             raw = await answer.read()
@@ -122,6 +125,15 @@ async def test_a_call_nobody_knows(client: Client, action: str) -> None:
     assert status == 404
     assert error["code"] == "call_id_not_found"
     assert error["type"] == "invalid_request_error"
+
+
+async def test_what_is_not_there_is_an_error_in_the_usual_shape(simulator: Simulator, client: Client) -> None:
+    call = place(simulator)
+    status, error = await client.post(f"{call.call_id}/sing")
+    assert (status, error["type"]) == (404, "invalid_request_error")
+    status, error = await client.post(f"{call.call_id}/accept", b" " * (MAX_BODY_BYTES + 1))
+    assert (status, error["type"]) == (413, "invalid_request_error")
+    assert not call.state.is_over
 
 
 # Accept
@@ -331,6 +343,26 @@ async def test_nonsense_on_the_socket_is_an_error_event(
             pass
     assert event["error"]["type"] == "invalid_request_error"
     await socket.close()
+
+
+async def test_a_session_that_is_too_long_is_closed_with_1001(
+    simulator: Simulator, client: Client, receiver: WebhookReceiver
+) -> None:
+    short = replace(
+        simulator.options, calls=CallSettings(webhook_delay_s=0, answer_delay_s=0, maximum_duration_s=0.2)
+    )
+    async with (
+        Simulator(short) as other,
+        aiohttp.ClientSession(headers={"Authorization": "Bearer sk-test"}) as http,
+    ):
+        there = Client(http, other)
+        call = await answered(other, there)
+        socket = await there.open(call_id=call.call_id)
+        async with asyncio.timeout(LIMIT_S):
+            async for _ in socket:
+                pass
+        assert socket.close_code == 1001
+        assert call.ended_by is EndedBy.EXPIRY
 
 
 async def test_a_session_by_model_ends_with_its_socket(simulator: Simulator, client: Client) -> None:
