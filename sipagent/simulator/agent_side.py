@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sipagent.audio.g711 import SAMPLE_RATE_HZ
+from sipagent.audio.formats import AudioFormat
 from sipagent.identifiers import ResponseId, ToolCallId
 from sipagent.simulator import server_events
 from sipagent.simulator.director import Cue, Director, PlannedCall
 from sipagent.simulator.items import Item, ItemList, Json
 from sipagent.simulator.leg import CallLeg
-from sipagent.simulator.output_audio import Cut, OutputAudio
+from sipagent.simulator.output_audio import Cut, OutputAudio, as_static
 from sipagent.simulator.responses import Reason, Response, ResponseSettings, Stage
 from sipagent.simulator.script import Script, Step
 from sipagent.simulator.server_events import EventSender, IdSource, ResponseEvents
 from sipagent.simulator.session_config import SessionConfig
 from sipagent.simulator.session_faults import SessionFaults
-from sipagent.simulator.socket_audio import SocketEncoder
+from sipagent.simulator.socket_audio import SocketVoice
 from sipagent.simulator.speech import VoiceLike
 from sipagent.simulator.usage import UsageMeter
 
@@ -62,7 +61,7 @@ class AgentSide:
         self._tasks: dict[Response, asyncio.Task[None]] = {}
         self._awaited: set[ToolCallId] = set()
         self._meter = UsageMeter()
-        self._socket = _SocketVoice(sender, config) if leg is None else None
+        self._socket = SocketVoice(sender, config) if leg is None else None
         self._output: OutputAudio | None = None
         if leg is not None:
             self._output = OutputAudio(leg, started=self._playback_started, stopped=self._playback_stopped)
@@ -155,7 +154,10 @@ class AgentSide:
 
     def clear_output(self) -> None:
         """Silence at once, asked for by the client; what was not heard is forgotten."""
+        was_playing = self._is_playing
         self._truncate(self._clear_output())
+        if was_playing:
+            self._settle()
 
     def tool_answered(self, tool_call_id: str) -> None:
         """The output of a function call is there."""
@@ -200,6 +202,8 @@ class AgentSide:
 
     def _take_audio(self, response: Response, item: Item, ulaw: bytes, events: ResponseEvents) -> None:
         if self._output is not None:
+            if self._config.output_format is AudioFormat.PCM:
+                ulaw = as_static(ulaw)
             self._output.add(response.response_id, item, ulaw)
         elif self._socket is not None:
             self._socket.send(response.response_id, ulaw, events)
@@ -224,9 +228,11 @@ class AgentSide:
             self.active = None
         if response.tool_calls:
             self._faults.tools_called()
-        if self._output is not None:
+        if self._output is not None and self._output.is_playing:
+            # The end of playback settles things; it may be reported before this returns.
             self._output.complete(response.response_id)
-        self._settle()
+        else:
+            self._settle()
 
     # Playback ----------------------------------------------------------------------------------------
 
@@ -296,27 +302,3 @@ class AgentSide:
         tools = request.get("tools")
         offered = self._config.value("tools") if tools is None else tools
         return frozenset(tool["name"] for tool in offered or () if tool.get("name"))
-
-
-class _SocketVoice:
-    """Sends generated audio over the socket, and reckons how long a client plays it."""
-
-    def __init__(self, sender: EventSender, config: SessionConfig) -> None:
-        self._sender = sender
-        self._config = config
-        self._loop = asyncio.get_running_loop()
-        self._encoders: dict[ResponseId, SocketEncoder] = {}
-        self._played_out_at_s = 0.0
-
-    @property
-    def unplayed_s(self) -> float:
-        return max(0.0, self._played_out_at_s - self._loop.time())
-
-    def begin(self, response_id: ResponseId) -> None:
-        self._encoders[response_id] = SocketEncoder()
-
-    def send(self, response_id: ResponseId, ulaw: bytes, events: ResponseEvents) -> None:
-        audio = self._encoders[response_id].feed(ulaw, self._config.output_format)
-        self._sender.emit(events.audio_delta(base64.b64encode(audio).decode("ascii")))
-        now_s = self._loop.time()
-        self._played_out_at_s = max(self._played_out_at_s, now_s) + len(ulaw) / SAMPLE_RATE_HZ

@@ -10,28 +10,28 @@ nothing here awaits, so each method finds and leaves a consistent conversation. 
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NoReturn, assert_never
+from typing import Any, Final, Literal, assert_never
 
 from sipagent import clock
-from sipagent.identifiers import ItemId, ToolCallId
+from sipagent.identifiers import ToolCallId
 from sipagent.simulator import client_events as client
 from sipagent.simulator import server_events
 from sipagent.simulator.agent_side import AgentSide
 from sipagent.simulator.caller_side import CallerSide, lines_of_caller
 from sipagent.simulator.client_events import ClientEvent, ClientEventError
 from sipagent.simulator.faults import FaultSet
-from sipagent.simulator.items import ROOT, Item, ItemList, from_client
+from sipagent.simulator.item_requests import ItemRequests, refuse
+from sipagent.simulator.items import ItemList
 from sipagent.simulator.leg import CallLeg
-from sipagent.simulator.parameters import ParameterProblem
 from sipagent.simulator.script import Script
 from sipagent.simulator.server_events import EventSender, IdSource
 from sipagent.simulator.session_config import SessionConfig
 from sipagent.simulator.session_faults import ConversationHost, SessionFaults
-from sipagent.simulator.socket_audio import SocketDecoder, SocketEncoder
+from sipagent.simulator.silence import SilenceWatch
+from sipagent.simulator.socket_audio import SocketDecoder
 from sipagent.simulator.speech import VoiceLike
 from sipagent.simulator.timers import Timers
 from sipagent.simulator.transcription import Transcriber
@@ -85,11 +85,9 @@ class Conversation:
         self._host = host
         self._timers = Timers()
         self._sender = EventSender(ids)
-        self._ids = ids
         self._items = ItemList()
         self._unanswered = _Unanswered()
         self._announces_session = script.announces_session
-        self._idle_timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._decoder = SocketDecoder() if leg is None else None
         self._config = SessionConfig(
@@ -98,6 +96,15 @@ class Conversation:
             expires_at=int(clock.unix_s()) + SESSION_SECONDS,
             on_the_phone=leg is not None,
             vad=script.vad,
+        )
+        self._silence = SilenceWatch(self._config, timers=self._timers, timed_out=self._silence_lasted)
+        self._item_requests = ItemRequests(
+            self._items,
+            config=self._config,
+            sender=self._sender,
+            ids=ids,
+            wrote=self._heard,
+            answered=self._tool_answered,
         )
         self._agent = AgentSide(
             config=self._config,
@@ -219,7 +226,7 @@ class Conversation:
         self._sender.emit(server_events.dtmf_received(digit, int(clock.unix_s())))
         step = self._agent.director.pressed(digit)
         if step is not None and self._agent.active is None:
-            self._stop_idling()
+            self._silence.stop()
             self._agent.respond({}, step=step)
 
     def playback_started(self) -> None:
@@ -236,17 +243,24 @@ class Conversation:
 
     def caller_began(self) -> None:
         """The caller begins to speak: whoever speaks now is interrupted."""
-        self._stop_idling()
+        self._silence.stop()
         turns = self._config.turn_detection
         if turns is not None and turns.interrupt_response:
             self._agent.interrupt()
 
     def caller_turn(self, heard: str) -> None:
         """The caller's turn has ended: it is answered, unless the client does that itself."""
-        self._unanswered.heard += (heard,)
+        self._heard(heard)
         turns = self._config.turn_detection
         if turns is not None and turns.create_response:
             self._respond_by_itself()
+
+    def _heard(self, words: str) -> None:
+        self._unanswered.heard += (words,)
+
+    def _tool_answered(self, tool_call_id: ToolCallId, output: str) -> None:
+        self._unanswered.outputs += ((tool_call_id, output),)
+        self._agent.tool_answered(tool_call_id)
 
     def _respond_by_itself(self) -> None:
         if self._agent.active is not None:
@@ -263,7 +277,7 @@ class Conversation:
         self._respond({})
 
     def _respond(self, request: Mapping[str, Any]) -> None:
-        self._stop_idling()
+        self._silence.stop()
         answered, self._unanswered = self._unanswered, _Unanswered()
         self._agent.respond(request, heard=answered.heard, outputs=answered.outputs)
 
@@ -272,28 +286,14 @@ class Conversation:
     def _agent_settled(self) -> None:
         if self._caller.is_speaking:
             return
-        self._start_idling()
+        self._watch_silence()
         if self._host is not None:
             self._host.agent_finished()
 
-    def _start_idling(self) -> None:
-        self._stop_idling()
-        turns = self._config.turn_detection
-        if turns is None or turns.idle_timeout_ms is None:
-            return
-        # A client that plays audio itself is still at it; the silence begins after that.
-        playing_s = self._agent.unplayed_s
-        since_ms = self._caller.position_ms + round(playing_s * 1000)
-        self._idle_timer = self._timers.later(
-            playing_s + turns.idle_timeout_ms / 1000, lambda: self._idled(since_ms)
-        )
+    def _watch_silence(self) -> None:
+        self._silence.start(position_ms=self._caller.position_ms, unplayed_s=self._agent.unplayed_s)
 
-    def _stop_idling(self) -> None:
-        self._timers.cancel(self._idle_timer)
-        self._idle_timer = None
-
-    def _idled(self, since_ms: int) -> None:
-        self._idle_timer = None
+    def _silence_lasted(self, since_ms: int) -> None:
         if self._agent.active is None and not self._caller.is_speaking:
             self._caller.time_out(since_ms=since_ms)
             self._respond({})
@@ -309,23 +309,19 @@ class Conversation:
             case client.ResponseCancel():
                 if not self._agent.cancel(event.response_id):
                     message = "Cancellation failed: no active response found"
-                    _refuse(event, "response_cancel_not_active", message)
+                    refuse(event, "response_cancel_not_active", message)
             case client.ItemCreate():
-                self._create_item(event)
+                self._item_requests.create(event)
             case client.ItemDelete():
-                item = self._find_item(event, verb="delet", action="delete")
-                self._items.remove(item.item_id)
-                self._sender.emit(server_events.item_deleted(item.item_id))
+                self._item_requests.delete(event)
             case client.ItemRetrieve():
-                item = self._find_item(event, verb="retriev", action="retrieve")
-                sound = SocketEncoder().feed(item.audio, self._config.input_format)
-                self._sender.emit(server_events.item_retrieved(item.with_audio(sound)))
+                self._item_requests.retrieve(event)
             case client.ItemTruncate():
-                self._truncate_item(event)
+                self._item_requests.truncate(event)
             case client.InputAppend():
                 if self._decoder is None:
                     message = "The audio of this session comes from the telephone, not over this connection."
-                    _refuse(event, "invalid_event", message)
+                    refuse(event, "invalid_event", message)
                 self._caller.audio(self._decoder.feed(event.audio, self._config.input_format))
             case client.InputCommit():
                 self._commit_input(event)
@@ -333,7 +329,7 @@ class Conversation:
                 self._caller.clear()
             case client.OutputClear():
                 if self._decoder is not None:
-                    _refuse(event, "invalid_event", "There is no output audio buffer on this connection.")
+                    refuse(event, "invalid_event", "There is no output audio buffer on this connection.")
                 self._agent.clear_output()
             case never:
                 assert_never(never)
@@ -347,7 +343,7 @@ class Conversation:
         self._caller.reconfigure()
         self._sender.emit(server_events.session_updated(self._config.body))
         if self._agent.is_idle and self._items.last_id is not None and not self._caller.is_speaking:
-            self._start_idling()
+            self._watch_silence()
 
     def _create_response(self, event: client.ResponseCreate) -> None:
         if event.response.get("conversation") == "none":
@@ -355,45 +351,11 @@ class Conversation:
             return
         if self._agent.active is not None:
             code = "conversation_already_has_active_response"
-            _refuse(event, code, _already_active(self._agent.active.response_id))
+            refuse(event, code, _already_active(self._agent.active.response_id))
+        for entry in event.response.get("input") or ():
+            if entry["type"] == "item_reference" and self._items.get(entry["id"]) is None:
+                refuse(event, "invalid_value", f"Item '{entry['id']}' not found.", "response.input")
         self._respond(event.response)
-
-    def _create_item(self, event: client.ItemCreate) -> None:
-        item_id = ItemId(event.item.get("id") or self._ids.new("item"))
-        after = event.previous_item_id
-        if self._items.get(item_id) is not None:
-            _refuse(event, "invalid_value", f"An item with id '{item_id}' exists already.", "item.id")
-        if after not in (None, ROOT) and self._items.get(str(after)) is None:
-            message = f"Previous item with id '{after}' not found in conversation."
-            _refuse(event, "invalid_value", message, "previous_item_id")
-        kind, role = event.item["type"], event.item.get("role")
-        if role == "assistant" and any(part.get("audio") for part in event.item["content"]):
-            _refuse(event, "invalid_value", "Assistant audio cannot be added.", "item.content")
-        item = from_client(item_id, dict(event.item))
-        if kind == "function_call_output":
-            tool_call_id = ToolCallId(event.item["call_id"])
-            if not self._items.knows_tool_call(tool_call_id):
-                message = f"Tool call ID '{tool_call_id}' not found in conversation."
-                _refuse(event, "invalid_tool_call_id", message, "item.call_id")
-            self._unanswered.outputs += ((tool_call_id, event.item["output"]),)
-            self._agent.tool_answered(tool_call_id)
-        elif role == "user" and item.spoken:
-            self._unanswered.heard += (item.spoken,)
-        previous_id = self._items.add(item, after=after)
-        self._sender.emit(server_events.item_added(item.body, previous_id))
-        self._sender.emit(server_events.item_done(item.body, previous_id))
-
-    def _truncate_item(self, event: client.ItemTruncate) -> None:
-        item = self._find_item(event, verb="truncat", action="truncate")
-        if not item.is_assistant_audio or event.content_index != 0:
-            message = "Only model output audio messages can be truncated."
-            _refuse(event, "invalid_value", message, "content_index")
-        if event.audio_end_ms > item.audio_ms:
-            length_ms = int(item.audio_ms)
-            message = f"Audio content of {length_ms}ms is already shorter than {event.audio_end_ms}ms"
-            _refuse(event, "invalid_value", message, "audio_end_ms")
-        item.truncate(event.audio_end_ms)
-        self._sender.emit(server_events.item_truncated(item.item_id, 0, event.audio_end_ms))
 
     def _commit_input(self, event: client.InputCommit) -> None:
         if not self._caller.can_commit:
@@ -401,21 +363,8 @@ class Conversation:
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, "
                 f"but buffer only has {self._caller.buffered_ms:.2f}ms of audio."
             )
-            _refuse(event, "input_audio_buffer_commit_empty", message)
-        self._unanswered.heard += (self._caller.commit(),)
-
-    def _find_item(
-        self,
-        event: client.ItemDelete | client.ItemRetrieve | client.ItemTruncate,
-        *,
-        verb: str,
-        action: Literal["delete", "retrieve", "truncate"],
-    ) -> Item:
-        item = self._items.get(event.item_id)
-        if item is None:
-            message = f"Error {verb}ing item: the item with id '{event.item_id}' does not exist."
-            _refuse(event, f"item_{action}_invalid_item_id", message, "item_id")
-        return item
+            refuse(event, "input_audio_buffer_commit_empty", message)
+        self._heard(self._caller.commit())
 
 
 def _already_active(response_id: str) -> str:
@@ -423,8 +372,3 @@ def _already_active(response_id: str) -> str:
         f"Conversation already has an active response in progress: {response_id}. "
         "Wait until the response is finished before creating a new one."
     )
-
-
-def _refuse(event: ClientEvent, code: str, message: str, param: str = "") -> NoReturn:
-    problem = ParameterProblem(code=code, message=message, param=param)
-    raise ClientEventError(problem, event_id=event.event_id)

@@ -58,6 +58,7 @@ class Director:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._next_turn = 0
+        self._began = False
         self._followups: dict[ToolCallId, Step | None] = {}
         self._last_heard = ""
         self._digits = ""
@@ -66,11 +67,12 @@ class Director:
         """The next response of the default conversation; moves on in the script."""
         heard = " ".join(cue.heard)
         self._last_heard = heard or self._last_heard
+        began, self._began = self._began, True
         words = exact_words(cue.instructions)
         if words is not None:
             return self._performance(Step(say=words), cue, literal=True)
         output = "; ".join(text for _, text in cue.outputs)
-        return self._performance(self._choose(cue, heard), cue, output=output)
+        return self._performance(self._choose(cue, heard, began=began), cue, output=output)
 
     def perform_aside(self, cue: Cue) -> Performance:
         """A response outside the conversation; the script stays where it is."""
@@ -92,13 +94,13 @@ class Director:
                 return reaction.step
         return None
 
-    def _choose(self, cue: Cue, heard: str) -> Step:
+    def _choose(self, cue: Cue, heard: str, *, began: bool) -> Step:
         if cue.step is not None:
             return cue.step
         if cue.outputs:
             return self._after_tools(cue)
         if not heard:
-            return self._script.greeting if self._next_turn == 0 else self._script.otherwise
+            return self._script.otherwise if began else self._script.greeting
         for reaction in self._script.reactions:
             if reaction.said is not None and reaction.said.search(heard):
                 return reaction.step
@@ -118,9 +120,7 @@ class Director:
             delay_ms=next((step.delay_ms for step in chosen if step.delay_ms is not None), None),
         )
 
-    def _performance(
-        self, step: Step, cue: Cue, *, output: str = "", literal: bool = False
-    ) -> Performance:
+    def _performance(self, step: Step, cue: Cue, *, output: str = "", literal: bool = False) -> Performance:
         calls = tuple(_plan(use) for use in step.calls if use.name in cue.tools or use.even_if_missing)
         say = step.say
         if say is None and not calls:

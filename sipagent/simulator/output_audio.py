@@ -18,6 +18,7 @@ from sipagent.simulator.items import Item
 from sipagent.simulator.leg import CallLeg
 
 _BYTES_PER_MS = SAMPLE_RATE_HZ / 1000
+_STATIC = bytes((code * 167 + 13) % 256 for code in range(256))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +46,12 @@ class Cleared:
     response_id: ResponseId
     """The response that was playing."""
     cuts: tuple[Cut, ...]
+
+
+def as_static(ulaw: bytes) -> bytes:
+    """What a caller hears whose session was given another audio format than the call has negotiated: noise
+    in the rhythm of speech, as users of the real service report."""
+    return ulaw.translate(_STATIC)
 
 
 class OutputAudio:

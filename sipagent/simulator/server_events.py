@@ -67,7 +67,8 @@ class EventSender:
         self.sent[kind] += 1
         if kind not in _WITHOUT_EVENT_ID:
             event = {"type": kind, "event_id": self._ids.new("event"), **event}
-        self._send(json.dumps(event, separators=(",", ":"), ensure_ascii=False))
+        # ASCII only: a client may have sent half a surrogate pair, which no UTF-8 can carry back.
+        self._send(json.dumps(event, separators=(",", ":")))
 
     def emit_text(self, text: str) -> None:
         """Send ``text`` as it is; for frames that are broken on purpose."""

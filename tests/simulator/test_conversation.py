@@ -44,7 +44,7 @@ def phone_session(**turn_detection: Any) -> dict[str, Any]:
 
 def idling(rig: Rig) -> bool:
     """Whether the silence is being watched."""
-    return rig.conversation._idle_timer is not None
+    return rig.conversation._silence.due_at_s is not None
 
 
 async def test_attaching_announces_the_session_and_the_conversation_once() -> None:
@@ -471,10 +471,10 @@ async def test_silence_is_answered_after_the_idle_timeout() -> None:
         assert rig.client.types[-1] == "session.updated"
         await rig.greet()
         # Five seconds are the least a client may ask for, and too long for a test: ring the alarm by hand.
-        handle = rig.conversation._idle_timer
-        assert handle is not None
-        assert 4.5 < handle.when() - asyncio.get_running_loop().time() <= 5
-        rig.conversation._idled(since_ms=1000)
+        due_at_s = rig.conversation._silence.due_at_s
+        assert due_at_s is not None
+        assert 4.5 < due_at_s - asyncio.get_running_loop().time() <= 5
+        rig.conversation._silence_lasted(1000)
         done = await rig.client.until("response.done")
         assert rig.client.types[:4] == [
             "input_audio_buffer.timeout_triggered",

@@ -107,7 +107,7 @@ async def tour_by_phone() -> list[dict[str, Any]]:
         rig.send("response.create", response={"max_output_tokens": 1})
         await rig.client.until("response.done", 5)
         rig.send("response.cancel", event_id="mine")
-        rig.conversation._idled(0)
+        rig.conversation._silence_lasted(0)
         await rig.client.until("response.done", 6)
         return rig.client.events
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from sipagent.identifiers import ItemId, ResponseId
 from sipagent.simulator.items import Item, assistant_message
-from sipagent.simulator.output_audio import OutputAudio
-from tests.simulator.session_rig import HandLeg
+from sipagent.simulator.output_audio import OutputAudio, as_static
+from sipagent.simulator.speech import SilentVoice
+from tests.simulator.session_rig import HandLeg, Rig
 
 ONE, TWO = ResponseId("one"), ResponseId("two")
 
@@ -90,3 +91,19 @@ def test_a_response_that_goes_on_after_a_cut_begins_a_new_burst() -> None:
     on.output.complete(ONE)
     on.leg.play_out()
     assert on.heard == [("started", ONE), ("started", ONE), ("stopped", ONE)]
+
+
+def test_static_is_as_long_as_what_it_drowns_and_nothing_like_it() -> None:
+    speech = bytes(range(256))
+    assert len(as_static(speech)) == 256
+    assert sum(before == after for before, after in zip(speech, as_static(speech), strict=True)) < 4
+
+
+async def test_a_format_that_was_not_negotiated_is_heard_as_static() -> None:
+    pcm = {"type": "audio/pcm", "rate": 24000}
+    session = {"type": "realtime", "audio": {"input": {"format": pcm}, "output": {"format": pcm}}}
+    async with Rig(session=session) as rig:
+        rig.send("response.create")
+        await rig.client.until("response.done")
+        silence = await SilentVoice().speak("Good morning.")
+        assert bytes(rig.leg.queued) == as_static(silence)

@@ -49,7 +49,8 @@ def test_only_what_an_update_names_changes() -> None:
     assert session.transcription_model == "gpt-4o-transcribe"
     assert session.voice == "marin"
     session.update(audio_input(transcription=None, turn_detection=None))
-    assert (session.transcription_model, session.turn_detection) == (None, None)
+    assert session.body["audio"]["input"]["transcription"] is None
+    assert session.body["audio"]["input"]["turn_detection"] is None
     session.update({"type": "realtime", "tools": [], "max_output_tokens": 7, "output_modalities": ["text"]})
     assert session.value("tools") == []
     assert session.value("max_output_tokens") == 7
