@@ -331,6 +331,26 @@ async def test_a_response_aside_runs_beside_the_conversation_and_leaves_it_alone
         assert "error" not in rig.client.types
 
 
+async def test_a_response_may_not_refer_to_what_is_not_there() -> None:
+    async with Rig() as rig:
+        await rig.greet()
+        rig.send("response.create", response={"input": [{"type": "item_reference", "id": "item_x"}]})
+        assert rig.client.types == ["error"]
+        assert rig.client.last("error")["error"]["param"] == "response.input"
+
+
+async def test_a_response_outside_the_conversation_can_be_cancelled_by_its_id() -> None:
+    async with Rig("otherwise: {say: Aside., delay_ms: 60000}\n") as rig:
+        rig.send("response.create", response={"conversation": "none"})
+        response_id = rig.client.last("response.created")["response"]["id"]
+        rig.send("response.cancel", response_id="resp_x")
+        assert rig.client.last("error")["error"]["code"] == "response_cancel_not_active"
+        rig.send("response.cancel", response_id=response_id)
+        assert rig.client.last("response.done")["response"]["status"] == "cancelled"
+        assert rig.host.done == ["finished"]
+        assert rig.conversation.agent_is_idle
+
+
 async def test_text_instead_of_audio() -> None:
     session = {**PHONE_SESSION, "output_modalities": ["text"]}
     async with Rig("greeting: Good morning.\n", session=session) as rig:

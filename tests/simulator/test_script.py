@@ -87,7 +87,7 @@ def test_every_mistake_is_found_at_once_with_its_place_and_remedy() -> None:
 voice: loud
 greting: Hello.
 turns:
-  - {}
+  - {delay_ms: 1}
   - say: ""
   - 5: x
   - {call: {with: {a: 1}}, say: x}
@@ -98,6 +98,9 @@ reactions:
   - {say: x}
   - {said: a, digits: "1", say: x}
   - {digits: "1x", say: x}
+  - word
+  - {said: a, say: null, call: {then: x, even_if_missing: maybe, with: 5}}
+  - {said: a, say: b, call: [[x]]}
 caller: {lines: nobody}
 delay_ms: yes
 pace: 0
@@ -110,7 +113,7 @@ voice: tones
         parse_script(text, name="bad.yaml")
     places = [(problem.line, problem.column) for problem in caught.value.problems]
     assert places == sorted(places)
-    assert {line for line, _ in places} == {1, 2, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21}
+    assert {line for line, _ in places} == {1, 2, 4, 5, 6, 7, 8, 9, *range(11, 25)}
     for problem in caught.value.problems:
         assert problem.file == "bad.yaml"
         assert problem.remedy
