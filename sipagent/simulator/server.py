@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -26,6 +26,7 @@ from sipagent.simulator.parameters import check_response, check_session
 from sipagent.simulator.placing import faults_of, invite_headers, new_call_id, planned_steps
 from sipagent.simulator.rtp.pacer import Pacer
 from sipagent.simulator.script import Script, default_script
+from sipagent.simulator.sip.address import SipUri
 from sipagent.simulator.sip.call import IncomingSipCall
 from sipagent.simulator.sip.endpoint import SipEndpoint
 from sipagent.simulator.sip.leg import LegSettings, SipLeg
@@ -53,6 +54,8 @@ class SimulatorOptions:
     api_key: str | None = None
     """The only bearer token that is let in; None lets any in."""
     script: Script = field(default_factory=default_script)
+    project: str | None = None
+    """The only user part of a request URI that is served, others get 404; None serves any."""
     faults: FaultSet = field(default_factory=lambda: FaultSet.of())
     """On for every call, beside those of the script and of the call itself."""
     media: Literal["rtp", "sink", "virtual"] = "rtp"
@@ -164,7 +167,7 @@ class Simulator:
             on_agent_finished=caller.agent_finished,
         )
         self.calls.add(call, caller)
-        self._spawn(self._see_through(call), name=f"call {call.call_id}")
+        self._spawn(lambda: self._see_through(call), name=f"call {call.call_id}")
         return call
 
     # Start and stop
@@ -239,38 +242,47 @@ class Simulator:
         if self.calls.live_count >= self.options.maximum_calls:
             incoming.reject(503)
         else:
-            self._spawn(self._answer_telephone(incoming), name="call: sip")
+            self._spawn(lambda: self._answer_telephone(incoming), name="call: sip")
 
     async def _answer_telephone(self, incoming: IncomingSipCall) -> None:
-        try:
-            faults = self.faults | faults_of(incoming.headers)
-        except SimulatorError as error:
-            _log.warning("a call is refused with 400: %s", error)
-            incoming.reject(400)
+        refusal, faults = self._admit(incoming)
+        if refusal is not None:
+            incoming.reject(refusal)
             return
         try:
             leg = await SipLeg.open(incoming, pacer=self._pacer, settings=self._leg_settings)
         except SimulatorError as error:  # refused already, with 488 or 500
             _log.warning("a call is refused: %s", error)
             return
+        except Exception:
+            incoming.reject(500)
+            raise
         call = SimulatedCall(call_id=new_call_id(), leg=leg, surroundings=self.surroundings, faults=faults)
         self.calls.add(call, None)
         await self._see_through(call, leg.aclose)
 
+    def _admit(self, incoming: IncomingSipCall) -> tuple[int | None, FaultSet]:
+        """The status to refuse the call with, if any, and its faults."""
+        try:
+            faults = self.faults | faults_of(incoming.headers)
+            dialled = SipUri.parse(incoming.request_uri).user
+        except SimulatorError as error:
+            _log.warning("a call is refused with 400: %s", error)
+            return 400, self.faults
+        if self.options.project not in (None, dialled):
+            _log.warning("a call is refused with 404: it is for %s", incoming.request_uri)
+            return 404, faults
+        return None, faults
+
     async def _see_through(
         self, call: SimulatedCall, release_leg: Callable[[], Awaitable[None]] | None = None
     ) -> None:
-        """The wall around one call: what breaks inside it hurts no other."""
-
         async def release() -> None:
             self.calls.retire(call)
             if release_leg is not None:
                 await release_leg()
 
-        try:
-            await call.run(release)
-        except Exception:  # noqa: BLE001 - the wall between calls
-            _log.exception("call %s broke", call.call_id)
+        await call.run(release)
 
     # Inside
 
@@ -295,12 +307,20 @@ class Simulator:
             settings=self.options.calls, script=self.options.script, voice=voice, webhooks=self._sender
         )
 
-    def _spawn(self, work: Coroutine[None, None, None], *, name: str) -> None:
+    def _spawn(self, work: Callable[[], Awaitable[None]], *, name: str) -> None:
         # Owned here and cancelled by `_end_calls`: a task group would tie the whole life of the simulator
         # to the one task that entered it.
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = asyncio.get_running_loop().create_task(_boundary(work, name=name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _boundary(work: Callable[[], Awaitable[None]], *, name: str) -> None:
+    """The wall around one call: what breaks inside it hurts no other."""
+    try:
+        await work()
+    except Exception:  # noqa: BLE001 - the wall between calls
+        _log.exception("%s broke", name)
 
 
 def _voice(mode: str) -> Voice:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import openai
 import pytest
 from openai import AsyncOpenAI
 
@@ -17,7 +19,7 @@ from sipagent.simulator.caller import CallPlan, HangUp
 from sipagent.simulator.faults import FaultSet
 from sipagent.simulator.script import Script, Step
 from sipagent.simulator.server import Simulator, SimulatorOptions, server_tls
-from sipagent.simulator.sip.call import OutgoingSipCall
+from sipagent.simulator.sip.call import OutgoingSipCall, SipCallListener
 from sipagent.simulator.sip.endpoint import SipEndpoint
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.speech import SilentVoice
@@ -81,11 +83,13 @@ async def dial(
     telephone: SipEndpoint,
     address: ListenAddress,
     *,
+    user: str = "agent",
     offer: bytes = OFFER,
     headers: tuple[tuple[str, str], ...] = (),
+    listener: SipCallListener | None = None,
 ) -> OutgoingSipCall:
-    target = f"sip:agent@{address.host}:{address.port};transport={address.transport}"
-    return await telephone.dial(target, offer=offer, headers=headers)
+    target = f"sip:{user}@{address.host}:{address.port};transport={address.transport}"
+    return await telephone.dial(target, offer=offer, headers=headers, listener=listener)
 
 
 async def final_status(call: OutgoingSipCall) -> int:
@@ -231,6 +235,17 @@ async def test_a_telephone_without_g711_and_one_with_an_unknown_fault(
     assert receiver.webhooks.empty()
 
 
+async def test_a_project_nobody_knows(receiver: WebhookReceiver, telephone: SipEndpoint) -> None:
+    async with Simulator(replace(options(receiver), project="proj_ours")) as simulator:
+        stranger = await dial(telephone, simulator.sip[0])
+        assert await final_status(stranger) == 404
+        ours = await dial(telephone, simulator.sip[0], user="proj_ours")
+        call = simulator.calls.find((await receiver.next()).call_id)
+        assert call is not None
+        call.reject(486)
+        assert await final_status(ours) == 486
+
+
 async def test_faults_come_with_the_invite(
     simulator: Simulator, receiver: WebhookReceiver, client: AsyncOpenAI, telephone: SipEndpoint
 ) -> None:
@@ -241,6 +256,64 @@ async def test_faults_come_with_the_invite(
         telephone, simulator.sip[0], headers=(("X-Sipagent-Fault", "caller_hangs_up_ringing"),)
     )
     assert await final_status(hurried) == 487
+
+
+class Transferable(SipCallListener):
+    """A telephone that does what a REFER asks, and reports how it went."""
+
+    def __init__(self, outcome: int) -> None:
+        self.outcome = outcome
+        self.asked: list[str] = []
+        self.call: OutgoingSipCall | None = None
+
+    def refer_requested(self, target_uri: str) -> int:
+        self.asked.append(target_uri)
+        asyncio.get_running_loop().call_soon(self._report)
+        return 202
+
+    def _report(self) -> None:
+        assert self.call is not None
+        self.call.notify_refer(100)
+        self.call.notify_refer(self.outcome)
+
+
+@pytest.mark.parametrize(("outcome", "state"), [(200, CallState.ENDED), (486, CallState.ANSWERED)])
+async def test_a_transferred_telephone_is_released_only_when_it_arrived(
+    simulator: Simulator,
+    receiver: WebhookReceiver,
+    client: AsyncOpenAI,
+    telephone: SipEndpoint,
+    outcome: int,
+    state: CallState,
+) -> None:
+    phone = Transferable(outcome)
+    phone.call = await dial(telephone, simulator.sip[0], listener=phone)
+    call_id = (await receiver.next()).call_id
+    await client.realtime.calls.accept(call_id, type="realtime")
+    assert await final_status(phone.call) == 200
+    await client.realtime.calls.refer(call_id, target_uri="tel:+15550100001")
+    assert phone.asked == ["tel:+15550100001"]
+    call = simulator.calls.find(call_id)
+    assert call is not None
+    if state is CallState.ENDED:
+        async with asyncio.timeout(LIMIT_S):
+            await call.wait_over()
+            await phone.call.wait_ended()
+        assert call.ended_by is EndedBy.TRANSFER
+    else:
+        await asyncio.sleep(0.1)
+    assert call.state is state
+
+
+async def test_a_telephone_that_will_not_be_transferred(
+    simulator: Simulator, receiver: WebhookReceiver, client: AsyncOpenAI, telephone: SipEndpoint
+) -> None:
+    outgoing = await dial(telephone, simulator.sip[0])
+    call_id = (await receiver.next()).call_id
+    await client.realtime.calls.accept(call_id, type="realtime")
+    assert await final_status(outgoing) == 200
+    with pytest.raises(openai.InternalServerError, match="did not take the REFER"):
+        await client.realtime.calls.refer(call_id, target_uri="tel:+15550100001")
 
 
 # Many calls, and the end
