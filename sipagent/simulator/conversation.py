@@ -106,6 +106,7 @@ class Conversation:
             wrote=self._heard,
             answered=self._tool_answered,
         )
+        self._faults = SessionFaults(faults, sender=self._sender, timers=self._timers, host=host)
         self._agent = AgentSide(
             config=self._config,
             items=self._items,
@@ -114,7 +115,7 @@ class Conversation:
             script=script,
             voice=voice,
             leg=leg,
-            faults=SessionFaults(faults, sender=self._sender, timers=self._timers, host=host),
+            faults=self._faults,
             settled=self._agent_settled,
             call_label=call_label,
         )
@@ -176,6 +177,10 @@ class Conversation:
         self._sender.detach()
         self._timers.cancel_all()
         await self._agent.aclose()
+
+    def replace_faults(self, faults: FaultSet) -> None:
+        """Let these faults strike from now on, and no others."""
+        self._faults.replace(faults)
 
     # Reports -----------------------------------------------------------------------------------------
 
