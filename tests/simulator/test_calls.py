@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sipagent.identifiers import CallId
 from sipagent.simulator.call_values import CallSettings, CallState, EndedBy, Verdict
@@ -421,3 +423,72 @@ async def test_cancelling_ends_the_call_for_both_sides(room: Room, receiver: Web
     assert await up.over() == (CallState.ENDED, EndedBy.SIMULATOR_STOPPED)
     assert await pending.over() == (CallState.REJECTED, EndedBy.SIMULATOR_STOPPED)
     assert pending.leg.final_status == 503
+
+
+# Whatever the order
+
+ACTIONS = (
+    "accept", "reject", "hang up", "cancel or bye", "caller by fault", "refer", "transferred",
+    "not transferred", "attach", "detach", "drop", "speak", "ask", "stop", "wait",
+)  # fmt: skip
+
+
+async def live_through(actions: list[str], faults: str) -> None:
+    async with aiohttp.ClientSession() as http, Room(http, "http://127.0.0.1:1/").open() as room:
+        placed = room.place(settings=CallSettings(webhook_delay_s=60, answer_delay_s=0), faults=faults)
+        call, leg, wires = placed.call, placed.leg, [Wire()]
+        await asyncio.sleep(0)
+        for action in actions:
+            was_over, states = call.state.is_over, placed.states()
+            verdict: Verdict | None = None
+            match action:
+                case "accept":
+                    verdict = call.accept(SESSION)
+                case "reject":
+                    verdict = call.reject(486)
+                case "hang up":
+                    verdict = call.hang_up()
+                case "cancel or bye":
+                    leg.end()
+                case "caller by fault":
+                    call.hang_up_as_caller()
+                case "refer":
+                    verdict = await call.refer("tel:+15550100001")
+                case "transferred":
+                    call.refer_progress(200)
+                case "not transferred":
+                    call.refer_progress(603)
+                case "attach":
+                    wires.append(Wire())
+                    assert call.attach(wires[-1]) == call.is_attachable
+                case "detach":
+                    call.detach(wires[-1])
+                case "drop":
+                    call.drop_socket()
+                case "speak":
+                    leg.speech_started()
+                    leg.speech_stopped("Hello", duration_s=1)
+                    leg.press("1")
+                case "ask":
+                    call.receive(wires[-1], '{"type": "response.create"}')
+                case "stop":
+                    call.stop()
+                case _:
+                    await asyncio.sleep(0.002)
+            if was_over:
+                assert verdict in {None, Verdict.GONE}
+                assert placed.states() == states
+            if call.state.is_over:
+                assert call.ended_by is not None
+                assert leg.phase == "over"
+                assert not call.is_attachable
+        assert not any(state.is_over for state in placed.states()[:-1])
+
+
+@given(
+    actions=st.lists(st.sampled_from(ACTIONS), max_size=14),
+    faults=st.sampled_from(["", "accept_dead", "refer_lost", "media_stalled", "caller_hangs_up_speaking"]),
+)
+@settings(max_examples=80, deadline=None)
+def test_a_call_ends_once_whatever_happens_in_whatever_order(actions: list[str], faults: str) -> None:
+    asyncio.run(live_through(actions, faults))
