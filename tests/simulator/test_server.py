@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 import openai
@@ -17,12 +19,15 @@ from sipagent.errors import SimulatorError
 from sipagent.simulator.call_values import CallSettings, CallState, EndedBy
 from sipagent.simulator.caller import CallPlan, HangUp
 from sipagent.simulator.faults import FaultSet
+from sipagent.simulator.rtp import Pacer, RtpStream
 from sipagent.simulator.script import Script, Step
 from sipagent.simulator.server import Simulator, SimulatorOptions, server_tls
 from sipagent.simulator.sip.call import OutgoingSipCall, SipCallListener
 from sipagent.simulator.sip.endpoint import SipEndpoint
+from sipagent.simulator.sip.sdp import choose_audio, parse_sdp
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.speech import SilentVoice
+from sipagent.simulator.voice import Voice
 from tests.simulator.receiver import LIMIT_S, WebhookReceiver, webhook_receiver
 
 UDP = ListenAddress(transport="udp", host="127.0.0.1", port=0)
@@ -39,6 +44,7 @@ OFFER = b"".join(
         b"a=rtpmap:101 telephone-event/8000",
     )
 )
+TRANSCRIBED: Final = "conversation.item.input_audio_transcription.completed"
 NO_G711 = OFFER.replace(b"RTP/AVP 0 101", b"RTP/AVP 18 101")
 
 
@@ -52,8 +58,8 @@ def options(receiver: WebhookReceiver, *, sip: tuple[ListenAddress, ...] = (UDP,
     return SimulatorOptions(
         sip=sip,
         media="rtp" if sip else "virtual",
-        script=Script(greeting=Step(say="Good morning."), delay_ms=1),
-        voice=SilentVoice(ms_per_character=2),
+        script=Script(greeting=Step(say="Good morning."), otherwise=Step(say="I see."), delay_ms=1),
+        voice=Voice("tones"),
         virtual_voice=SilentVoice(ms_per_character=2),
         webhook_url=receiver.url,
         calls=CallSettings(webhook_delay_s=0, answer_delay_s=0),
@@ -256,6 +262,61 @@ async def test_faults_come_with_the_invite(
         telephone, simulator.sip[0], headers=(("X-Sipagent-Fault", "caller_hangs_up_ringing"),)
     )
     assert await final_status(hurried) == 487
+
+
+async def test_what_a_telephone_says_and_presses_reaches_the_session(
+    simulator: Simulator, receiver: WebhookReceiver, client: AsyncOpenAI, telephone: SipEndpoint
+) -> None:
+    async with Pacer() as pacer, AsyncExitStack() as stack:
+        stream = await RtpStream.open(
+            "127.0.0.1", pacer=pacer, payload_type=0, codec="PCMU", telephone_event=101
+        )
+        stack.push_async_callback(stream.aclose)
+        heard_frames: list[bytes] = []
+        stream.on_audio = heard_frames.append
+        outgoing = await dial(
+            telephone,
+            simulator.sip[0],
+            offer=OFFER.replace(b"audio 9 ", b"audio %d " % stream.local_port),
+            headers=(("X-Sipagent-Caller-Says", "A%20table%20for%20two%2C%20please."),),
+        )
+        call_id = (await receiver.next()).call_id
+        await client.realtime.calls.accept(
+            call_id,
+            type="realtime",
+            audio={"input": {"transcription": {"model": "gpt-transcribe"}}},
+        )
+        async with asyncio.timeout(LIMIT_S):
+            answer = await outgoing.final_response()
+        there = choose_audio(parse_sdp(answer.body))
+        stream.set_remote(there.remote_host, there.remote_port)
+        async with client.realtime.connect(call_id=call_id) as connection:
+            stream.start()
+            stream.play(await Voice("tones", speaker="caller").speak("A table for two, please."))
+            stream.finish()
+            seen: list[str] = []
+            async with asyncio.timeout(LIMIT_S):
+                while not {"response.done", TRANSCRIBED} <= set(seen):
+                    event = await connection.recv()
+                    seen.append(event.type)
+                    if event.type == TRANSCRIBED:
+                        assert event.transcript == "A table for two, please."
+                stream.send_digit("7#")
+                digits = ""
+                while len(digits) < 2:
+                    event = await connection.recv()
+                    if event.type == "input_audio_buffer.dtmf_event_received":
+                        digits += event.event
+        assert digits == "7#"
+        started = seen.index("input_audio_buffer.speech_started")
+        assert started < seen.index("input_audio_buffer.speech_stopped") < seen.index("response.created")
+        call = simulator.calls.find(call_id)
+        assert call is not None
+        statistics = call.leg.statistics()
+        assert statistics.frames_received > 50
+        assert statistics.frames_lost == 0
+        assert statistics.digits == "7#"
+        assert any(set(frame) != {0xFF} for frame in heard_frames)
 
 
 class Transferable(SipCallListener):
