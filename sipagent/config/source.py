@@ -68,20 +68,18 @@ def read_source(text: str, *, file: str) -> Source:
     value = None
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if node is None:
+            reader.report(None, "The file is empty.", "Begin with `version: 1`, `agents:` and `routes:`.")
+        else:
+            value = reader.read(node, ())
     except yaml.MarkedYAMLError as error:
         reader.report_syntax(error)
     except yaml.YAMLError as error:
         # The only one without a mark: a character that YAML forbids.
-        reader.report(
-            None, f"This is not YAML: {str(error).splitlines()[0]}.", "Save the file as plain UTF-8 text."
-        )
-    else:
-        if node is None:
-            reader.report(
-                None, "The file is empty.", "Start with `version: 1`, then `agents:` and `routes:`."
-            )
-        else:
-            value = reader.read(node, ())
+        said = str(error).splitlines()[0]
+        reader.report(None, f"This is not YAML: {said}.", "Save the file as plain UTF-8 text.")
+    except RecursionError:
+        reader.report(None, "Lists or mappings are nested too deeply.", "Close brackets where they belong.")
     return Source(
         file=file,
         text=text,

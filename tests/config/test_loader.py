@@ -3,9 +3,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sipagent.config.loader import MAXIMUM_FILE_BYTES, parse_document, read_document
-from sipagent.config.schema import Configuration, CustomVoice, PythonTool, RetainedContext, SemanticVad
+from sipagent.config.schema import (
+    AgentKeys,
+    Configuration,
+    CustomVoice,
+    PythonTool,
+    RetainedContext,
+    SemanticVad,
+)
 from sipagent.errors import ConfigurationError, Problem
 
 AGENT = "version: 1\nroutes: [{agent: a}]\nagents:\n  a:\n"
@@ -192,3 +202,40 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError) as caught:
             read_document(file)
         assert f"{file}{said}" in str(caught.value)
+
+
+words = st.sampled_from(
+    [
+        *AgentKeys.model_fields,
+        "version",
+        "agents",
+        "routes",
+        "defaults",
+        "to",
+        "agent",
+        "python",
+        "type",
+        "id",
+        "x",
+    ]
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(agent=st.dictionaries(words, values, max_size=6), rest=st.dictionaries(words, values, max_size=3))
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_whatever_is_written_is_understood_or_explained(agent: object, rest: dict[str, object]) -> None:
+    text = yaml.safe_dump({"version": 1, "agents": {"a": agent}, "routes": [{"agent": "a"}], **rest})
+    try:
+        parse_document(text, file="f.yaml")
+    except ConfigurationError as error:
+        lines = text.count("\n") + 1
+        for problem in error.problems:
+            assert 1 <= problem.line <= lines
+            assert problem.message
+            assert problem.remedy

@@ -93,6 +93,7 @@ def test_the_remedy_of_a_number_quotes_it() -> None:
         ("", 1, "empty"),
         ("# only a comment\n", 1, "empty"),
         ("a: &x [*x]\n", 1, "holds itself"),
+        ("a: " + "[" * 5000 + "]" * 5000, 1, "nested too deeply"),
     ],
 )
 def test_keys_and_shapes_that_cannot_be_meant(text: str, line: int, message: str) -> None:
