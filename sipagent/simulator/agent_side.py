@@ -11,12 +11,12 @@ from sipagent.audio.formats import AudioFormat
 from sipagent.identifiers import ResponseId, ToolCallId
 from sipagent.simulator import server_events
 from sipagent.simulator.director import Cue, Director, PlannedCall
-from sipagent.simulator.items import Item, ItemList, Json
+from sipagent.simulator.items import Item, ItemList
 from sipagent.simulator.leg import CallLeg
 from sipagent.simulator.output_audio import Cut, OutputAudio, as_static
 from sipagent.simulator.responses import Reason, Response, ResponseSettings, Stage
 from sipagent.simulator.script import Script, Step
-from sipagent.simulator.server_events import EventSender, IdSource, ResponseEvents
+from sipagent.simulator.server_events import EventSender, IdSource, Json, ResponseEvents
 from sipagent.simulator.session_config import SessionConfig
 from sipagent.simulator.session_faults import SessionFaults
 from sipagent.simulator.socket_audio import SocketVoice

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from sipagent.identifiers import ItemId, ToolCallId
-
-Json = dict[str, Any]
+from sipagent.simulator.server_events import Json
 
 ROOT: Final = "root"
 """As a ``previous_item_id``: in front of everything."""

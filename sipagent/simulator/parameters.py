@@ -121,9 +121,7 @@ def _check(model: type[BaseModel], value: Mapping[str, Any], root: str) -> Param
     except ValidationError as error:
         return _translate(error, root)
     for path in _extras(read, root):
-        return ParameterProblem(
-            code="unknown_parameter", message=f"Unknown parameter: '{path}'.", param=path
-        )
+        return ParameterProblem(code="unknown_parameter", message=f"Unknown parameter: '{path}'.", param=path)
     return None
 
 

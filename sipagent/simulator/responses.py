@@ -19,8 +19,8 @@ from sipagent.errors import SimulatorError
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.simulator import server_events
 from sipagent.simulator.director import Performance, PlannedCall
-from sipagent.simulator.items import Item, ItemList, Json, assistant_message, function_call
-from sipagent.simulator.server_events import EventSender, IdSource, ResponseEvents
+from sipagent.simulator.items import Item, ItemList, assistant_message, function_call
+from sipagent.simulator.server_events import EventSender, IdSource, Json, ResponseEvents
 from sipagent.simulator.speech import VoiceLike
 from sipagent.simulator.usage import audio_tokens, text_tokens
 

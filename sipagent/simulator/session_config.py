@@ -8,8 +8,7 @@ from typing import Any, Final, Literal
 
 from sipagent.audio.formats import AudioFormat, audio_format
 from sipagent.simulator.parameters import ParameterProblem, check_session
-
-Json = dict[str, Any]
+from sipagent.simulator.server_events import Json
 
 DEFAULT_INSTRUCTIONS: Final = "You are a helpful, witty and friendly AI. Act like a human on the telephone."
 _SERVER_VAD: Final[Mapping[str, Any]] = {

@@ -6,9 +6,9 @@ import math
 import re
 
 from sipagent.simulator import server_events
-from sipagent.simulator.items import Item, Json
+from sipagent.simulator.items import Item
 from sipagent.simulator.script import TranscriptionPlan
-from sipagent.simulator.server_events import EventSender
+from sipagent.simulator.server_events import EventSender, Json
 from sipagent.simulator.timers import Timers
 
 _BILLED_BY_TIME = frozenset({"whisper-1", "gpt-realtime-whisper", "gpt-transcribe"})

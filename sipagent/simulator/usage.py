@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from sipagent.simulator.items import Item, Json
+from sipagent.simulator.items import Item
+from sipagent.simulator.server_events import Json
 
 USER_MS_PER_TOKEN: Final = 100
 ASSISTANT_MS_PER_TOKEN: Final = 50

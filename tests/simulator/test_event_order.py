@@ -54,7 +54,9 @@ async def play(actions: list[str]) -> list[dict[str, Any]]:
     async with Rig(SCRIPT) as rig:
         for action in actions:
             await perform(rig, action)
-        await asyncio.sleep(0.02)
+        created = len(rig.client.of("response.created"))
+        if created:
+            await rig.client.until("response.done", created)
         for _ in range(len(actions)):
             await perform(rig, "play out")
         return rig.client.events
