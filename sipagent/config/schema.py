@@ -88,7 +88,7 @@ def _word_or_mapping(value: object) -> str:
 def _tool_kind(value: object) -> str | None:
     if isinstance(value, dict | BaseModel):
         return "mapping"
-    return "word" if value in {"hang_up", "transfer"} else None
+    return "word" if value in ("hang_up", "transfer") else None
 
 
 def _output_tokens(value: object) -> object:

@@ -94,6 +94,7 @@ def test_what_can_be_switched_off(key: str, off: str) -> None:
         ("model:", 11, "`agents.a.model` is empty", "or remove the key"),
         ("tools: hang_up", 12, "`agents.a.tools` must be a list, not text", "dash"),
         ("tools: [hangup]", 13, "`agents.a.tools[1]`: This is no tool.", "hang_up, transfer"),
+        ("tools: [[hang_up]]", 13, "`agents.a.tools[1]`: This is no tool.", "hang_up, transfer"),
         ("tools: [{pyton: 'a:b'}]", 14, "`pyton` is no key of `agents.a.tools[1]`", "Did you mean `python`?"),
         ("tools: [{python: 'a.b'}]", 22, "does not name a Python function", "with a colon"),
         ("tools: [{python: 'a:b', timeout: 10}]", 38, "10 has no unit", "10s"),
