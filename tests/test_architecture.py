@@ -26,9 +26,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "carrier": frozenset({"audio", "realtime", "calls", "telemetry"}),
     "config": frozenset({"realtime", "calls"}),
     "dashboard": frozenset({"calls", "store", "telemetry"}),
-    "app": frozenset(
-        {"audio", "store", "realtime", "telemetry", "calls", "carrier", "config", "dashboard"}
-    ),
+    "app": frozenset({"audio", "store", "realtime", "telemetry", "calls", "carrier", "config", "dashboard"}),
     "simulator": frozenset({"audio"}),
     "cli": frozenset({"app", "config", "store", "simulator", "guide"}),
     "guide": frozenset(),
@@ -86,7 +84,9 @@ def test_a_room_imports_only_what_its_row_allows(path: Path) -> None:
     assert room in MAY_IMPORT, f"{room} is not in the table of rooms: add it there first, with a reason"
     allowed = MAY_IMPORT[room] | {room} | (FOUNDATION - {room} if room not in FOUNDATION else {"__init__"})
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    wrong = [f"line {line}: sipagent.{name}" for line, name in imported_rooms(tree, path) if name not in allowed]
+    wrong = [
+        f"line {line}: sipagent.{name}" for line, name in imported_rooms(tree, path) if name not in allowed
+    ]
     assert not wrong, f"{path.relative_to(PACKAGE)} may import {sorted(allowed)}, but imports {wrong}"
 
 
@@ -126,8 +126,16 @@ def test_a_pure_file_has_no_event_loop_and_no_clock(path: Path) -> None:
         pytest.skip("not a pure file")
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"line {node.lineno}: async in a pure file"
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), (
+            f"line {node.lineno}: async in a pure file"
+        )
         if isinstance(node, ast.Import):
-            assert not {alias.name for alias in node.names} & {"asyncio", "socket", "time", "aiohttp", "websockets"}
+            assert not {alias.name for alias in node.names} & {
+                "asyncio",
+                "socket",
+                "time",
+                "aiohttp",
+                "websockets",
+            }
         if isinstance(node, ast.ImportFrom):
             assert node.module not in {"asyncio", "socket", "time", "sipagent.clock"}, f"line {node.lineno}"

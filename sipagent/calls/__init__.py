@@ -1,1 +1,54 @@
+"""One phone call from ringing to its last record, and many at once."""
 
+from sipagent.calls.actions import CallContext, CallControls
+from sipagent.calls.call import CallObserver, CallServices, CallSettings, Ending, PhoneCall
+from sipagent.calls.client import CallsClient, CallsClientSettings
+from sipagent.calls.endings import EndReason, FaultOwner, fault_owner
+from sipagent.calls.endpoint import WebhookEndpoint
+from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.journal import CallJournal
+from sipagent.calls.lifecycle import CallLifecycle, CallState
+from sipagent.calls.preparation import PreparedProfile, prepare, prepare_all
+from sipagent.calls.profile import AgentProfile, CallTool, TransferTarget
+from sipagent.calls.recorder import Recorder
+from sipagent.calls.routing import FrontDoor, Route
+from sipagent.calls.supervisor import Supervisor
+from sipagent.calls.watch import CallLimits, CallWatch
+from sipagent.calls.webhook import OtherWebhook, SeenWebhooks, Webhook, WebhookVerifier, parse_webhook
+
+__all__ = [
+    "AgentProfile",
+    "CallContext",
+    "CallControls",
+    "CallJournal",
+    "CallLifecycle",
+    "CallLimits",
+    "CallObserver",
+    "CallServices",
+    "CallSettings",
+    "CallState",
+    "CallTool",
+    "CallWatch",
+    "CallsClient",
+    "CallsClientSettings",
+    "EndReason",
+    "Ending",
+    "FaultOwner",
+    "FrontDoor",
+    "IncomingCall",
+    "OtherWebhook",
+    "PhoneCall",
+    "PreparedProfile",
+    "Recorder",
+    "Route",
+    "SeenWebhooks",
+    "Supervisor",
+    "TransferTarget",
+    "Webhook",
+    "WebhookEndpoint",
+    "WebhookVerifier",
+    "fault_owner",
+    "parse_webhook",
+    "prepare",
+    "prepare_all",
+]

@@ -1,0 +1,238 @@
+"""The service, put together: the only place where the rooms meet. Start, drain, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from sipagent.calls import (
+    CallObserver,
+    CallsClient,
+    CallServices,
+    CallSettings,
+    FrontDoor,
+    Recorder,
+    Supervisor,
+    WebhookEndpoint,
+    WebhookVerifier,
+    prepare_all,
+)
+from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
+from sipagent.clock import utc_now
+from sipagent.errors import StoreError
+from sipagent.identifiers import CallId
+from sipagent.realtime.session_events import RealtimeSessionEvent
+from sipagent.store import CallStore
+from sipagent.telemetry import Metrics, configure_logging
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["Service", "ServiceSettings", "configure_logging"]
+
+WEBHOOK_PATH = "/webhooks/openai"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """Where the service listens and how patient it is."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 takes a free one; `Service.port` tells which."""
+    drain_timeout_s: float = 60.0
+    """How long live calls may go on after SIGTERM."""
+    store_timeout_s: float = 2.0
+    """How long `/readyz` waits for the database."""
+    calls: CallSettings = field(default_factory=CallSettings)
+
+
+class Service:
+    """Answers calls while its context is open. Leaving it drains, hangs up what is left, and stops."""
+
+    def __init__(
+        self,
+        *,
+        front_door: FrontDoor,
+        api_key: str,
+        base_url: str,
+        webhook_secrets: Sequence[str],
+        store: CallStore,
+        settings: ServiceSettings | None = None,
+    ) -> None:
+        """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets.
+
+        The service opens ``store`` and closes it.
+        """
+        self._front_door = front_door
+        self._api_key = api_key
+        self._base_url = base_url
+        self._verifier = WebhookVerifier(webhook_secrets)
+        self._store = store
+        self._settings = settings or ServiceSettings()
+        self.metrics = Metrics()
+        self._observers: list[CallObserver] = []
+        self._stack = AsyncExitStack()
+        self._stop = asyncio.Event()
+        self._supervisor: Supervisor | None = None
+        self._port = 0
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(exception_type, exception, traceback)
+
+    @property
+    def port(self) -> int:
+        """The TCP port in use."""
+        return self._port
+
+    @property
+    def webhook_url(self) -> str:
+        """Where OpenAI (or the simulator) posts webhooks, as seen from this machine."""
+        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        return f"http://{host}:{self._port}{WEBHOOK_PATH}"
+
+    @property
+    def live_calls(self) -> int:
+        """How many calls are up or being answered."""
+        return self._running.live_calls
+
+    def observe(self, observer: CallObserver) -> None:
+        """Let ``observer`` see every session event of every call; it must return quickly, raise nothing."""
+        self._observers.append(observer)
+
+    def stop(self) -> None:
+        """Ask `serve_until_stopped` to drain and return. Safe from a signal handler."""
+        self._stop.set()
+
+    async def drain(self, timeout_s: float) -> int:
+        """Refuse new calls and let the live ones finish; see `Supervisor.drain`."""
+        return await self._running.drain(timeout_s)
+
+    async def serve_until_stopped(self) -> int:
+        """Serve until SIGTERM, SIGINT or `stop`; then drain. Returns the exit code.
+
+        A second signal ends the drain at once. Cancelling leaves draining to the context manager.
+        """
+        loop = asyncio.get_running_loop()
+        hurry = asyncio.Event()
+
+        def stop_or_hurry() -> None:
+            (hurry if self._stop.is_set() else self._stop).set()
+
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for number in signals:
+            loop.add_signal_handler(number, stop_or_hurry)
+        try:
+            await self._stop.wait()
+            await self._drain(hurry)
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+        return 0
+
+    # Putting it together ---------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> Supervisor:
+        assert self._supervisor is not None, "the service's context is open"
+        return self._supervisor
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        prepared = await prepare_all(self._front_door)
+        stack.push_async_callback(self._store.aclose)
+        await self._store.open()
+        client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
+        recorder = Recorder(self._store, self.metrics)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        group.create_task(recorder.run(), name="recorder")
+        stack.push_async_callback(recorder.aclose)
+        services = CallServices(
+            client=client,
+            api_key=self._api_key,
+            base_url=self._base_url,
+            metrics=self.metrics,
+            settings=self._settings.calls,
+            observe=self._observed,
+        )
+        self._supervisor = await stack.enter_async_context(
+            Supervisor(
+                door=self._front_door,
+                prepared=prepared,
+                services=services,
+                record=recorder.record,
+                utc_now=utc_now,
+            )
+        )
+        # The door opens last and closes first, but webhooks are still answered while calls drain.
+        await self._listen(stack)
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        endpoint = WebhookEndpoint(verifier=self._verifier, supervisor=self._running, metrics=self.metrics)
+        app = web.Application(client_max_size=MAXIMUM_BODY_BYTES)
+        app.router.add_post(WEBHOOK_PATH, endpoint.handle)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        runner = web.AppRunner(app, access_log=None)
+        stack.push_async_callback(runner.cleanup)
+        await runner.setup()
+        site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1024)
+        await site.start()
+        self._port = runner.addresses[0][1]
+        logger.info("Listening for webhooks at %s", self.webhook_url)
+
+    async def _drain(self, hurry: asyncio.Event) -> None:
+        """Drain until the deadline, or until ``hurry`` is set."""
+        drain = asyncio.ensure_future(self.drain(self._settings.drain_timeout_s))
+        hurried = asyncio.ensure_future(hurry.wait())
+        try:
+            await asyncio.wait({drain, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (drain, hurried):
+                task.cancel()
+            await asyncio.wait({drain, hurried})
+
+    def _observed(self, call_id: CallId, event: RealtimeSessionEvent) -> None:
+        for observer in self._observers:
+            observer(call_id, event)
+
+    # What machines ask -----------------------------------------------------------------------------
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        """The process runs and its event loop turns."""
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        """Whether new calls should come here."""
+        problems: list[str] = []
+        if self._running.draining or self._stop.is_set():
+            problems.append("draining")
+        try:
+            async with asyncio.timeout(self._settings.store_timeout_s):
+                await self._store.ping()
+        except (StoreError, TimeoutError):
+            problems.append("the database does not answer")
+        body = {"status": "not ready" if problems else "ready", "problems": problems}
+        return web.json_response({**body, "live_calls": self.live_calls}, status=503 if problems else 200)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self.metrics.render()
+        return web.Response(body=body, headers={"Content-Type": content_type})

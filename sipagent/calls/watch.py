@@ -1,0 +1,101 @@
+"""Notices that a call has gone quiet in a way that needs ending. Pure: time comes in as ``now``.
+
+Three limits. *The model owes an answer* and nothing at all has arrived for too long: the socket is open but
+dead, or the server has stalled. *Nobody speaks*: neither voice, nor a tool, nor a digit for too long: the
+caller is gone without a word, and the call would cost money for ever. *The call is too long.*
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sipagent.calls.endings import EndReason
+from sipagent.realtime.session_events import (
+    RealtimeAgentSpeechCleared,
+    RealtimeAgentSpeechStarted,
+    RealtimeAgentSpeechStopped,
+    RealtimeCallerSpeechStarted,
+    RealtimeCallerSpeechStopped,
+    RealtimeDtmfReceived,
+    RealtimeResponseEnded,
+    RealtimeResponseRequested,
+    RealtimeResponseStarted,
+    RealtimeSessionEvent,
+    RealtimeToolEnd,
+    RealtimeToolStart,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLimits:
+    """How long a call may be silent or last, in seconds."""
+
+    model_silence_s: float = 20.0
+    """A requested or running response with no event of any kind for this long is dead."""
+    caller_silence_s: float = 180.0
+    """Nobody spoke, no tool ran and no digit came for this long."""
+    maximum_duration_s: float = 3540.0
+    """A minute less than the API's own limit of 60 minutes."""
+
+
+class CallWatch:
+    """The three limits over one conversation, which began at ``now`` (seconds, any clock)."""
+
+    def __init__(self, limits: CallLimits, now: float) -> None:
+        self._limits = limits
+        self._began = now
+        self._last_event = now
+        self._last_activity = now
+        self._response_owed = False
+        self._caller_is_speaking = False
+        self._agent_is_speaking = False
+        self._tools_running = 0
+
+    def observe(self, event: RealtimeSessionEvent, now: float) -> None:
+        """Take in one event of the session."""
+        self._last_event = now
+        match event:
+            case RealtimeResponseRequested() | RealtimeResponseStarted():
+                self._response_owed = True
+            case RealtimeResponseEnded():
+                self._response_owed = False
+            case RealtimeCallerSpeechStarted():
+                self._caller_is_speaking = True
+            case RealtimeCallerSpeechStopped():
+                self._caller_is_speaking = False
+                self._response_owed = True
+            case RealtimeAgentSpeechStarted():
+                self._agent_is_speaking = True
+            case RealtimeAgentSpeechStopped() | RealtimeAgentSpeechCleared():
+                self._agent_is_speaking = False
+            case RealtimeToolStart():
+                self._tools_running += 1
+            case RealtimeToolEnd():
+                self._tools_running -= 1
+            case RealtimeDtmfReceived():
+                pass
+            case _:
+                # Every other event shows that the socket lives, but not that anybody does.
+                return
+        self._last_activity = now
+
+    def deadline(self) -> float:
+        """The earliest moment at which `due` may say something, if no event comes before."""
+        moments = [self._began + self._limits.maximum_duration_s]
+        if self._response_owed:
+            moments.append(self._last_event + self._limits.model_silence_s)
+        # A "stopped" that got lost must not keep a call for ever, so somebody speaking buys one more
+        # span, not immunity; a running tool has a deadline of its own.
+        spans = 2 if self._caller_is_speaking or self._agent_is_speaking or self._tools_running else 1
+        moments.append(self._last_activity + spans * self._limits.caller_silence_s)
+        return min(moments)
+
+    def due(self, now: float) -> EndReason | None:
+        """Why the call must end at ``now``, or None."""
+        if now < self.deadline():
+            return None
+        if self._response_owed and now >= self._last_event + self._limits.model_silence_s:
+            return EndReason.MODEL_SILENT
+        if now >= self._began + self._limits.maximum_duration_s:
+            return EndReason.MAXIMUM_DURATION
+        return EndReason.CALLER_SILENT

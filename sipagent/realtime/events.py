@@ -1,0 +1,395 @@
+"""What a model reports, as values: the language between a model and a session.
+
+Names and meaning as in the OpenAI Agents SDK where it has them; the others say what a telephone call
+needs beyond that. Sources: API reference "Realtime server events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sipagent.identifiers import ItemId, ResponseId, ToolCallId
+from sipagent.realtime.items import RealtimeItem
+from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
+
+# Session and connection -----------------------------------------------------------------------------
+
+ConnectionStatus = Literal["connecting", "connected", "lost", "disconnected"]
+EndCause = Literal["closed_by_us", "call_over", "closed", "expired", "lost"]
+"""Why a connection is no more: we closed it; the call is over (404 when attaching again); the server
+closed it in order; the session reached its maximum length; or it broke and could not be had again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelConnectionStatusEvent:
+    """The state of the connection changed."""
+
+    status: ConnectionStatus
+    cause: EndCause | None = None
+    """Set when ``disconnected``."""
+    close_code: int | None = None
+    """WebSocket close code (RFC 6455 section 7.4); 1006 when there was no close frame."""
+    detail: str = ""
+    """For people: the reason given by the server, or the last failure."""
+    reattached: bool = False
+    """With ``connected``: the connection is back after it was lost."""
+    type: Literal["connection_status"] = "connection_status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelEndOfStreamEvent:
+    """Nothing follows."""
+
+    type: Literal["end_of_stream"] = "end_of_stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSessionEvent:
+    """The session in force, after it was created or changed."""
+
+    created: bool
+    session_id: str | None = None
+    model: str | None = None
+    voice: str | None = None
+    input_format: str | None = None
+    """``audio/pcmu``, ``audio/pcma``, ``audio/pcm``, or None when the server does not say."""
+    output_format: str | None = None
+    interrupt_response: bool | None = None
+    """Whether the server itself cancels a response when the caller speaks; None without turn detection."""
+    expires_at: int | None = None
+    """Seconds since 1970 UTC."""
+    type: Literal["session"] = "session"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelErrorEvent:
+    """The server reports an error; most leave the session open."""
+
+    error: Mapping[str, Any]
+    """``message``, and ``type``, ``code``, ``param``, ``event_id`` where known."""
+    type: Literal["error"] = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelExceptionEvent:
+    """Something of ours raised; the session goes on."""
+
+    exception: Exception
+    context: str | None = None
+    type: Literal["exception"] = "exception"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """One limit of the project, as of now."""
+
+    name: str
+    """``requests`` or ``tokens``."""
+    limit: int | None
+    remaining: int | None
+    reset_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelRateLimitsEvent:
+    """How much of the project's limits is left."""
+
+    rate_limits: tuple[RateLimit, ...]
+    type: Literal["rate_limits"] = "rate_limits"
+
+
+# Responses ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelResponseRequestedEvent:
+    """A request for a response was sent."""
+
+    event_id: str
+    type: Literal["response_requested"] = "response_requested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelTurnStartedEvent:
+    """The server began a response."""
+
+    response_id: ResponseId
+    out_of_band: bool = False
+    """The response does not write to the conversation."""
+    type: Literal["turn_started"] = "turn_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelUsageEvent:
+    """What a response consumed; comes right before its end."""
+
+    usage: ResponseUsage
+    type: Literal["usage"] = "usage"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelTurnEndedEvent:
+    """The server ended a response."""
+
+    response_id: ResponseId
+    status: Literal["completed", "cancelled", "incomplete", "failed", "unknown"] = "unknown"
+    reason: str | None = None
+    """``turn_detected``, ``client_cancelled``, ``max_output_tokens``, ``content_filter``, or the error's
+    code."""
+    error_message: str | None = None
+    usage: ResponseUsage | None = None
+    out_of_band: bool = False
+    type: Literal["turn_ended"] = "turn_ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelToolCallEvent:
+    """The model calls a tool."""
+
+    name: str
+    call_id: ToolCallId
+    arguments: str
+    """JSON, as the model wrote it."""
+    id: ItemId | None = None
+    response_id: ResponseId | None = None
+    type: Literal["function_call"] = "function_call"
+
+
+# Items and words ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelItemUpdatedEvent:
+    """An item of the conversation is new, or known better."""
+
+    item: RealtimeItem
+    response_id: ResponseId | None = None
+    """The response that makes the item, where the server says."""
+    placed: bool = False
+    """``item.previous_item_id`` says where the item belongs, None meaning at the very start."""
+    type: Literal["item_updated"] = "item_updated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelItemPlacedEvent:
+    """Where an item that is still to come belongs (``input_audio_buffer.committed``)."""
+
+    item_id: ItemId
+    previous_item_id: ItemId | None
+    type: Literal["item_placed"] = "item_placed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelItemDeletedEvent:
+    """An item left the conversation."""
+
+    item_id: ItemId
+    type: Literal["item_deleted"] = "item_deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelItemTruncatedEvent:
+    """The server cut an item to what was heard."""
+
+    item_id: ItemId
+    audio_end_ms: int | None = None
+    type: Literal["item_truncated"] = "item_truncated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelTranscriptDeltaEvent:
+    """More words of what the agent is saying."""
+
+    item_id: ItemId
+    delta: str
+    response_id: ResponseId
+    type: Literal["transcript_delta"] = "transcript_delta"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelTranscriptDoneEvent:
+    """All words of one part of what the agent says."""
+
+    item_id: ItemId
+    transcript: str
+    response_id: ResponseId
+    type: Literal["transcript_done"] = "transcript_done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelOutputTextDeltaEvent:
+    """More words of what the agent writes."""
+
+    item_id: ItemId
+    delta: str
+    response_id: ResponseId
+    type: Literal["output_text_delta"] = "output_text_delta"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelInputAudioTranscriptionDeltaEvent:
+    """More words of what the caller said."""
+
+    item_id: ItemId
+    delta: str
+    type: Literal["input_audio_transcription_delta"] = "input_audio_transcription_delta"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelInputAudioTranscriptionCompletedEvent:
+    """All words of what the caller said."""
+
+    item_id: ItemId
+    transcript: str
+    usage: TranscriptionUsage | None = None
+    type: Literal["input_audio_transcription_completed"] = "input_audio_transcription_completed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelInputAudioTranscriptionFailedEvent:
+    """What the caller said could not be transcribed."""
+
+    item_id: ItemId
+    message: str
+    type: Literal["input_audio_transcription_failed"] = "input_audio_transcription_failed"
+
+
+# Sound ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelAudioEvent:
+    """Audio of the agent, where it comes over the socket."""
+
+    data: bytes
+    response_id: ResponseId
+    item_id: ItemId
+    content_index: int
+    type: Literal["audio"] = "audio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelAudioInterruptedEvent:
+    """Playing must stop."""
+
+    item_id: ItemId
+    content_index: int
+    type: Literal["audio_interrupted"] = "audio_interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelAudioDoneEvent:
+    """All audio of one part was generated."""
+
+    item_id: ItemId
+    content_index: int
+    response_id: ResponseId | None = None
+    type: Literal["audio_done"] = "audio_done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelInputAudioTimeoutTriggeredEvent:
+    """Nobody spoke for the configured time."""
+
+    item_id: ItemId
+    audio_start_ms: int | None = None
+    audio_end_ms: int | None = None
+    type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelCallerSpeechStartedEvent:
+    """The server hears the caller speak."""
+
+    item_id: ItemId
+    audio_start_ms: int | None = None
+    type: Literal["caller_speech_started"] = "caller_speech_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelCallerSpeechStoppedEvent:
+    """The caller fell silent."""
+
+    item_id: ItemId
+    audio_end_ms: int | None = None
+    type: Literal["caller_speech_stopped"] = "caller_speech_stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelPlaybackEvent:
+    """The server's output buffer began to play, played to its end, or was emptied (WebRTC and SIP only)."""
+
+    change: Literal["started", "stopped", "cleared"]
+    response_id: ResponseId
+    type: Literal["playback"] = "playback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelDtmfEvent:
+    """The caller pressed a key (SIP only)."""
+
+    digit: str
+    received_at: float | None = None
+    """Seconds since 1970 UTC."""
+    type: Literal["dtmf"] = "dtmf"
+
+
+# The rest -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelOtherEvent:
+    """A message we do not know, or that lacks what its type documents."""
+
+    data: Mapping[str, Any] | str
+    """The message, or the start of its text when it was no JSON object."""
+    event_type: str = ""
+    problem: str | None = None
+    """What is wrong with it; None when its type is simply unknown."""
+    type: Literal["other"] = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelRawServerEvent:
+    """A message of the server, unchanged; only when the model was asked for ``raw_events``."""
+
+    data: Mapping[str, Any] | str
+    type: Literal["raw_server_event"] = "raw_server_event"
+
+
+RealtimeModelEvent = (
+    RealtimeModelConnectionStatusEvent
+    | RealtimeModelEndOfStreamEvent
+    | RealtimeModelSessionEvent
+    | RealtimeModelErrorEvent
+    | RealtimeModelExceptionEvent
+    | RealtimeModelRateLimitsEvent
+    | RealtimeModelResponseRequestedEvent
+    | RealtimeModelTurnStartedEvent
+    | RealtimeModelUsageEvent
+    | RealtimeModelTurnEndedEvent
+    | RealtimeModelToolCallEvent
+    | RealtimeModelItemUpdatedEvent
+    | RealtimeModelItemPlacedEvent
+    | RealtimeModelItemDeletedEvent
+    | RealtimeModelItemTruncatedEvent
+    | RealtimeModelTranscriptDeltaEvent
+    | RealtimeModelTranscriptDoneEvent
+    | RealtimeModelOutputTextDeltaEvent
+    | RealtimeModelInputAudioTranscriptionDeltaEvent
+    | RealtimeModelInputAudioTranscriptionCompletedEvent
+    | RealtimeModelInputAudioTranscriptionFailedEvent
+    | RealtimeModelAudioEvent
+    | RealtimeModelAudioInterruptedEvent
+    | RealtimeModelAudioDoneEvent
+    | RealtimeModelInputAudioTimeoutTriggeredEvent
+    | RealtimeModelCallerSpeechStartedEvent
+    | RealtimeModelCallerSpeechStoppedEvent
+    | RealtimeModelPlaybackEvent
+    | RealtimeModelDtmfEvent
+    | RealtimeModelOtherEvent
+    | RealtimeModelRawServerEvent
+)
+"""Everything a model reports; match on the class or on ``type``."""

@@ -1,0 +1,255 @@
+"""The items of a conversation in their order, and its lines as people read them. Pure.
+
+Events arrive out of order: the transcript of what the caller said comes beside the answer to it, sometimes
+before the item itself. So items are ordered by ``previous_item_id`` and not by arrival, what comes early is
+kept, and each item gets a *position* that never changes: the middle between its neighbours'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from sipagent.identifiers import ItemId, ResponseId, ToolCallId
+from sipagent.realtime.items import (
+    AssistantAudio,
+    AssistantMessageItem,
+    InputAudio,
+    InputImage,
+    RealtimeItem,
+    RealtimeToolCallItem,
+    SystemMessageItem,
+    UserContent,
+    UserMessageItem,
+    text_of,
+)
+
+TranscriptRole = Literal["caller", "agent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the transcript as it stands now."""
+
+    role: TranscriptRole
+    item_id: ItemId
+    position: float
+    text: str
+    interrupted: bool
+    final: bool
+
+
+class History:
+    """The items of one session. Methods return whether, or as which line, the history changed."""
+
+    def __init__(self) -> None:
+        self._items: dict[ItemId, RealtimeItem] = {}
+        self._order: list[ItemId] = []
+        self._places: dict[ItemId, ItemId | None] = {}
+        """Where items belong that have not come yet."""
+        self._early_transcripts: dict[ItemId, str] = {}
+        self._spoken: dict[ItemId, str] = {}
+        """What the agent says, as it grows."""
+        self._final: set[ItemId] = set()
+        self._items_of: dict[ResponseId, list[ItemId]] = {}
+        self._told: dict[ItemId, Line] = {}
+
+    @property
+    def items(self) -> tuple[RealtimeItem, ...]:
+        """All items in conversation order."""
+        return tuple(self._items[item_id] for item_id in self._order)
+
+    def get(self, item_id: ItemId) -> RealtimeItem | None:
+        """One item."""
+        return self._items.get(item_id)
+
+    # Items -----------------------------------------------------------------------------------------
+
+    def place(self, item_id: ItemId, previous_item_id: ItemId | None) -> None:
+        """Say where an item belongs that is still to come."""
+        if item_id not in self._items:
+            self._places[item_id] = previous_item_id
+
+    def update(self, item: RealtimeItem, *, placed: bool, response_id: ResponseId | None = None) -> bool:
+        """An item is new (True), or known better (False)."""
+        if response_id is not None and isinstance(item, AssistantMessageItem):
+            self._belongs(item.item_id, response_id)
+        old = self._items.get(item.item_id)
+        if old is not None:
+            self._items[item.item_id] = replace(_merged(old, item), position=old.position)
+            return False
+        previous = item.previous_item_id
+        if not placed and item.item_id in self._places:
+            previous, placed = self._places[item.item_id], True
+        self._places.pop(item.item_id, None)
+        position = self._insert(item.item_id, previous, placed=placed)
+        early = self._early_transcripts.pop(item.item_id, None)
+        if early is not None and isinstance(item, UserMessageItem):
+            item = _with_heard(item, early)
+        self._items[item.item_id] = replace(item, position=position, previous_item_id=previous)
+        return True
+
+    def answer_tool(self, call_id: ToolCallId, output: str) -> RealtimeToolCallItem | None:
+        """Put the output of a tool to its call."""
+        for item in self._items.values():
+            if isinstance(item, RealtimeToolCallItem) and item.call_id == call_id:
+                answered = replace(item, output=output, status="completed")
+                self._items[item.item_id] = answered
+                return answered
+        return None
+
+    def delete(self, item_id: ItemId) -> bool:
+        """Take an item out; False when there is none."""
+        if self._items.pop(item_id, None) is None:
+            return False
+        self._order.remove(item_id)
+        return True
+
+    # Words -----------------------------------------------------------------------------------------
+
+    def heard(self, item_id: ItemId, transcript: str) -> Line | None:
+        """What the caller said in an item is known now."""
+        item = self._items.get(item_id)
+        if item is None:
+            self._early_transcripts[item_id] = transcript
+            if item_id not in self._places:
+                return None
+            # Its place is known, so the line need not wait for the item.
+            item = UserMessageItem(item_id=item_id, content=(InputAudio(),), status="completed")
+            self.update(item, placed=False)
+            item = self._items[item_id]
+        if isinstance(item, UserMessageItem):
+            self._items[item_id] = _with_heard(item, transcript)
+        self._final.add(item_id)
+        return self._line(item_id)
+
+    def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId) -> None:
+        """The agent says more."""
+        self._belongs(item_id, response_id)
+        self._spoken[item_id] = self._spoken.get(item_id, "") + delta
+        self._show_spoken(item_id)
+
+    def spoken(self, item_id: ItemId, transcript: str) -> Line | None:
+        """All that the agent says in an item is known now."""
+        self._spoken[item_id] = transcript
+        self._show_spoken(item_id)
+        self._final.add(item_id)
+        return self._line(item_id)
+
+    def interrupt(self, response_id: ResponseId) -> list[Line]:
+        """What the agent said in a response was not heard to its end."""
+        return [line for item_id in self._items_of.get(response_id, ()) if (line := self.cut(item_id))]
+
+    def cut(self, item_id: ItemId) -> Line | None:
+        """One item of the agent was not heard to its end."""
+        item = self._items.get(item_id)
+        if not isinstance(item, AssistantMessageItem) or item.interrupted:
+            return None
+        self._items[item_id] = replace(item, interrupted=True)
+        self._final.add(item_id)
+        return self._line(item_id)
+
+    def line_of(self, item_id: ItemId) -> Line | None:
+        """The line of a message that was put in as text, once."""
+        item = self._items.get(item_id)
+        if isinstance(item, UserMessageItem) and text_of(item):
+            self._final.add(item_id)
+            return self._line(item_id)
+        if isinstance(item, AssistantMessageItem) and item.status == "completed" and text_of(item):
+            self._final.add(item_id)
+            return self._line(item_id)
+        return None
+
+    # Inside ----------------------------------------------------------------------------------------
+
+    def _line(self, item_id: ItemId) -> Line | None:
+        """The line of an item, if it says something else than when it was last asked for."""
+        item = self._items.get(item_id)
+        if item is None or isinstance(item, RealtimeToolCallItem | SystemMessageItem):
+            return None
+        text = text_of(item).strip()
+        line = Line(
+            role="caller" if isinstance(item, UserMessageItem) else "agent",
+            item_id=item_id,
+            position=item.position,
+            text=text,
+            interrupted=isinstance(item, AssistantMessageItem) and item.interrupted,
+            final=item_id in self._final,
+        )
+        if not text or self._told.get(item_id) == line:
+            return None
+        self._told[item_id] = line
+        return line
+
+    def _belongs(self, item_id: ItemId, response_id: ResponseId) -> None:
+        known = self._items_of.setdefault(response_id, [])
+        if item_id not in known:
+            known.append(item_id)
+
+    def _insert(self, item_id: ItemId, previous: ItemId | None, *, placed: bool) -> float:
+        index = len(self._order)
+        if placed and previous is None:
+            index = 0
+        elif placed and previous in self._items:
+            index = self._order.index(previous) + 1
+        before = self._items[self._order[index - 1]].position if index > 0 else None
+        after = self._items[self._order[index]].position if index < len(self._order) else None
+        self._order.insert(index, item_id)
+        if before is None and after is None:
+            return 1.0
+        if after is None:
+            assert before is not None
+            return before + 1.0
+        if before is None:
+            return after - 1.0
+        return (before + after) / 2
+
+    def _show_spoken(self, item_id: ItemId) -> None:
+        item = self._items.get(item_id)
+        if item is None:
+            item = AssistantMessageItem(item_id=item_id, status="in_progress")
+            self.update(item, placed=False)
+            item = self._items[item_id]
+        if isinstance(item, AssistantMessageItem):
+            content = (AssistantAudio(transcript=self._spoken[item_id]),)
+            self._items[item_id] = replace(item, content=content)
+
+
+def _with_heard(item: UserMessageItem, transcript: str) -> UserMessageItem:
+    content = tuple(
+        replace(part, transcript=transcript) if isinstance(part, InputAudio) else part
+        for part in item.content
+    )
+    if not any(isinstance(part, InputAudio) for part in content):
+        content = (*content, InputAudio(transcript=transcript))
+    return replace(item, content=content, status="completed")
+
+
+def _merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
+    """``new``, with what only ``old`` knows: words, pictures, outputs, and that it was cut off."""
+    match old, new:
+        case UserMessageItem(), UserMessageItem():
+            return replace(new, content=_merged_user(old, new), previous_item_id=old.previous_item_id)
+        case AssistantMessageItem(), AssistantMessageItem():
+            content = new.content if text_of(new) else old.content or new.content
+            return replace(
+                new, content=content, interrupted=old.interrupted, previous_item_id=old.previous_item_id
+            )
+        case RealtimeToolCallItem(), RealtimeToolCallItem():
+            output = new.output if new.output is not None else old.output
+            return replace(new, output=output, previous_item_id=old.previous_item_id)
+        case _:
+            return replace(new, previous_item_id=old.previous_item_id)
+
+
+def _merged_user(old: UserMessageItem, new: UserMessageItem) -> tuple[UserContent, ...]:
+    words = next((part.transcript for part in old.content if isinstance(part, InputAudio)), None)
+    pictures = tuple(part for part in old.content if isinstance(part, InputImage))
+    if not new.content:
+        return old.content
+    content = tuple(
+        replace(part, transcript=words) if isinstance(part, InputAudio) and part.transcript is None else part
+        for part in new.content
+    )
+    has_picture = any(isinstance(part, InputImage) for part in content)
+    return content if has_picture else (*pictures, *content)

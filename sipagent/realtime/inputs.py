@@ -1,0 +1,126 @@
+"""What a session asks of a model, as values. Names as in the OpenAI Agents SDK where it has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict
+
+from sipagent.realtime.events import RealtimeModelToolCallEvent
+from sipagent.realtime.settings import RealtimeSessionModelSettings
+
+
+class RealtimeModelRawClientMessage(TypedDict):
+    """Any client event of the API: its ``type``, and its other fields in ``other_data``."""
+
+    type: str
+    other_data: NotRequired[dict[str, Any]]
+
+
+class RealtimeModelInputTextContent(TypedDict):
+    """Text in a user's message."""
+
+    type: str
+    """``input_text``"""
+    text: str
+
+
+class RealtimeModelInputImageContent(TypedDict, total=False):
+    """A picture in a user's message."""
+
+    type: str
+    """``input_image``"""
+    image_url: str
+    detail: str
+
+
+class RealtimeModelUserInputMessage(TypedDict):
+    """A user's message made of parts."""
+
+    type: str
+    """``message``"""
+    role: str
+    """``user``"""
+    content: list[RealtimeModelInputTextContent | RealtimeModelInputImageContent]
+
+
+RealtimeModelUserInput = str | RealtimeModelUserInputMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendRawMessage:
+    """Send a client event as it is; a ``response.create`` still waits its turn."""
+
+    message: RealtimeModelRawClientMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendUserInput:
+    """Add a user's message and ask for a response."""
+
+    user_input: RealtimeModelUserInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendSystemMessage:
+    """Add a system message; no response is asked for."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelRequestResponse:
+    """Ask for a response, as soon as one may be asked for.
+
+    Without ``response`` the request is merged with other such ones that wait; with it, it keeps its place
+    and its own parameters (API reference, ``response.create``).
+    """
+
+    response: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendAudio:
+    """Append audio of the caller, where it goes over the socket."""
+
+    audio: bytes
+    commit: bool = False
+    """Also end the turn; for sessions without turn detection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendToolOutput:
+    """Answer a tool call of the model."""
+
+    tool_call: RealtimeModelToolCallEvent
+    output: str
+    start_response: bool
+    """Whether a response is wanted once every call of the same response is answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendInterrupt:
+    """Cut the agent off now."""
+
+    force_response_cancel: bool = False
+    """Over the socket: cancel even where the server would do so itself when the caller speaks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendSessionUpdate:
+    """Change the session: instructions, tools, settings."""
+
+    session_settings: RealtimeSessionModelSettings
+
+
+RealtimeModelSendEvent = (
+    RealtimeModelSendRawMessage
+    | RealtimeModelSendUserInput
+    | RealtimeModelSendSystemMessage
+    | RealtimeModelRequestResponse
+    | RealtimeModelSendAudio
+    | RealtimeModelSendToolOutput
+    | RealtimeModelSendInterrupt
+    | RealtimeModelSendSessionUpdate
+)
+"""Everything a session asks of a model."""

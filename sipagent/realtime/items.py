@@ -1,0 +1,139 @@
+"""What a conversation is made of: messages, and calls of tools.
+
+Values, as the history holds them. Audio bytes are never in them; a part that was spoken carries its
+transcript, or None as long as none is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sipagent.identifiers import ItemId, ToolCallId
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+# Parts of a message ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputText:
+    """Text that a user or the system put in."""
+
+    text: str
+    type: Literal["input_text"] = "input_text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputAudio:
+    """Speech of the caller."""
+
+    transcript: str | None = None
+    type: Literal["input_audio"] = "input_audio"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputImage:
+    """A picture, by URL or as a data URL."""
+
+    image_url: str
+    detail: Literal["auto", "low", "high"] | None = None
+    type: Literal["input_image"] = "input_image"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantText:
+    """Text that the model wrote."""
+
+    text: str
+    type: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantAudio:
+    """Speech of the model."""
+
+    transcript: str | None = None
+    type: Literal["audio"] = "audio"
+
+
+UserContent = InputText | InputAudio | InputImage
+AssistantContent = AssistantText | AssistantAudio
+
+# Items ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemMessageItem:
+    """A message of the application to the model."""
+
+    item_id: ItemId
+    content: tuple[InputText, ...] = ()
+    previous_item_id: ItemId | None = None
+    status: ItemStatus | None = None
+    position: float = 0.0
+    """Sorts the items of one session in conversation order."""
+    role: Literal["system"] = "system"
+    type: Literal["message"] = "message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserMessageItem:
+    """What the caller said, or what was written on the caller's behalf."""
+
+    item_id: ItemId
+    content: tuple[UserContent, ...] = ()
+    previous_item_id: ItemId | None = None
+    status: ItemStatus | None = None
+    position: float = 0.0
+    role: Literal["user"] = "user"
+    type: Literal["message"] = "message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantMessageItem:
+    """What the model said."""
+
+    item_id: ItemId
+    content: tuple[AssistantContent, ...] = ()
+    previous_item_id: ItemId | None = None
+    status: ItemStatus | None = None
+    position: float = 0.0
+    interrupted: bool = False
+    """The model was cut off: not all of the content was heard."""
+    role: Literal["assistant"] = "assistant"
+    type: Literal["message"] = "message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeToolCallItem:
+    """A call of a tool, and its answer once there is one."""
+
+    item_id: ItemId
+    call_id: ToolCallId
+    name: str
+    arguments: str
+    """JSON, as the model wrote it."""
+    output: str | None = None
+    previous_item_id: ItemId | None = None
+    status: ItemStatus | None = None
+    position: float = 0.0
+    type: Literal["function_call"] = "function_call"
+
+
+RealtimeMessageItem = SystemMessageItem | UserMessageItem | AssistantMessageItem
+RealtimeItem = RealtimeMessageItem | RealtimeToolCallItem
+
+
+def text_of(item: RealtimeMessageItem) -> str:
+    """All words of a message, parts joined by a space; pictures and unknown transcripts have none."""
+    words: list[str] = []
+    for part in item.content:
+        match part:
+            case InputText() | AssistantText():
+                words.append(part.text)
+            case InputAudio() | AssistantAudio():
+                words.append(part.transcript or "")
+            case InputImage():
+                pass
+    return " ".join(word for word in words if word)

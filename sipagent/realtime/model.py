@@ -1,0 +1,97 @@
+"""What a session needs of a model, whichever wire it speaks over."""
+
+from __future__ import annotations
+
+import abc
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NotRequired, TypedDict
+
+from sipagent.realtime.events import RealtimeModelEvent
+from sipagent.realtime.inputs import RealtimeModelSendEvent
+from sipagent.realtime.playback import RealtimePlaybackTracker
+from sipagent.realtime.settings import RealtimeSessionModelSettings
+
+ApiKey = str | Callable[[], str | Awaitable[str]]
+"""An API key, or a function, sync or async, that gives one."""
+
+
+class RealtimeModelConfig(TypedDict):
+    """How to reach the model, and what its session starts with."""
+
+    api_key: NotRequired[ApiKey]
+    url: NotRequired[str]
+    """The whole WebSocket URL, used as it is; wins over ``base_url``."""
+    base_url: NotRequired[str]
+    """REST base such as ``https://api.openai.com/v1``, the default; the socket is ``/realtime`` below it."""
+    headers: NotRequired[Mapping[str, str]]
+    """Headers of the handshake; when given, none is added for authorization."""
+    initial_model_settings: NotRequired[RealtimeSessionModelSettings]
+    playback_tracker: NotRequired[RealtimePlaybackTracker]
+    call_id: NotRequired[str]
+    """The telephone call to attach to."""
+    raw_events: NotRequired[bool]
+    """Report every message of the server as `RealtimeModelRawServerEvent` too."""
+
+
+class TransportConfig(TypedDict, total=False):
+    """The WebSocket itself; what is left out has the default stated here."""
+
+    ping_interval: float | None
+    """Seconds between keepalive pings; 20."""
+    ping_timeout: float | None
+    """Seconds to wait for a pong before the connection counts as broken; 20."""
+    handshake_timeout: float
+    """Seconds for connecting, TLS and handshake together; 10."""
+    close_timeout: float
+    """Seconds to wait for the peer when closing; 2."""
+    max_size: int | None
+    """Largest message in bytes; 8 MiB."""
+    ssl_context: ssl.SSLContext
+    """For ``wss``; by default one that trusts the system's authorities, shared by all connections."""
+
+
+class RealtimeModelListener(abc.ABC):
+    """Hears what a model reports."""
+
+    @abc.abstractmethod
+    async def on_event(self, event: RealtimeModelEvent) -> None:
+        """Called for each event, in order. The next message is not read before this returns, so waiting
+        here holds the server back; waiting for another event here waits for ever."""
+
+
+class RealtimeModel(abc.ABC):
+    """A connection to a model. One object serves one connection at a time."""
+
+    @abc.abstractmethod
+    async def connect(self, options: RealtimeModelConfig) -> None:
+        """Connect and set the session up. Events may come before this returns.
+
+        Raises `UserError` for options that cannot work, `AttachError` when the connection cannot be had.
+        Cancel-safe: nothing stays open.
+        """
+
+    @abc.abstractmethod
+    def add_listener(self, listener: RealtimeModelListener) -> None:
+        """From now on, ``listener`` hears every event. Adding it twice changes nothing."""
+
+    @abc.abstractmethod
+    def remove_listener(self, listener: RealtimeModelListener) -> None:
+        """``listener`` hears nothing more; nothing happens if it never did."""
+
+    @abc.abstractmethod
+    async def send_event(self, event: RealtimeModelSendEvent) -> None:
+        """Ask something of the model. Requests for a response are sent when one may be asked for.
+
+        Raises `ConnectionLostError` when there is no connection and none is coming back, `UserError` for
+        what this model cannot do.
+        """
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """End the connection. Idempotent; afterwards the object may connect again."""
+
+    @property
+    def response_pending(self) -> bool:
+        """A response was asked for and has not begun, or waits to be asked for."""
+        return False

@@ -1,0 +1,165 @@
+"""How much of the agent's speech was heard, where its audio comes over the socket. Pure.
+
+The server makes speech faster than it is played. When the caller interrupts, the conversation must be cut
+to what was heard, and only whoever plays the audio knows how much that is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from sipagent.audio.formats import bytes_to_ms
+from sipagent.identifiers import ItemId, ResponseId
+
+
+class RealtimePlaybackState(TypedDict):
+    """What is playing; all None when nothing is."""
+
+    current_item_id: str | None
+    current_item_content_index: int | None
+    elapsed_ms: float | None
+
+
+class RealtimePlaybackTracker:
+    """Told by whoever plays the audio how far it got; asked by the model when the caller interrupts.
+
+    For players that know better than the clock what was heard, such as a phone company that confirms what
+    it played. Without one, the model assumes that audio plays as soon as it comes.
+    """
+
+    def __init__(self) -> None:
+        self._format: Any = None
+        self._item: tuple[str, int] | None = None
+        self._elapsed_ms = 0.0
+
+    def on_play_bytes(self, item_id: str, item_content_index: int, bytes: bytes) -> None:
+        """``bytes`` of this part were played, in the session's output format."""
+        self.on_play_ms(item_id, item_content_index, bytes_to_ms(len(bytes), self._format))
+
+    def on_play_ms(self, item_id: str, item_content_index: int, ms: float) -> None:
+        """Another ``ms`` milliseconds of this part were played; another part starts again at ``ms``."""
+        part = (item_id, item_content_index)
+        self._elapsed_ms = self._elapsed_ms + ms if part == self._item else ms
+        self._item = part
+
+    def on_interrupted(self) -> None:
+        """Playing stopped: forget the part, keep the format."""
+        self._item = None
+        self._elapsed_ms = 0.0
+
+    def set_audio_format(self, format: Any) -> None:
+        """The session's output format, in any spelling of `sipagent.audio.formats`."""
+        self._format = format
+
+    def get_state(self) -> RealtimePlaybackState:
+        """What is playing, and how far it got."""
+        if self._item is None:
+            return {"current_item_id": None, "current_item_content_index": None, "elapsed_ms": None}
+        return {
+            "current_item_id": self._item[0],
+            "current_item_content_index": self._item[1],
+            "elapsed_ms": self._elapsed_ms,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """How much of one part was heard when it was cut."""
+
+    item_id: ItemId
+    content_index: int
+    heard_ms: int
+    """Whole milliseconds, within what was received of the part."""
+    response_id: ResponseId | None
+    fully_played: bool
+    """All that was received had been played."""
+
+
+@dataclass(slots=True)
+class _Part:
+    response_id: ResponseId
+    first_at: float
+    received_ms: float
+
+
+class ReceivedAudio:
+    """The audio of the agent as it comes: how much of which part, and since when it can be playing.
+
+    Parts of the same item or of several follow one another: a part starts to play when it comes, or when
+    what came before it has been played, whichever is later.
+    """
+
+    def __init__(self) -> None:
+        self._format: Any = None
+        self._parts: dict[tuple[ItemId, int], _Part] = {}
+        self._last: tuple[ItemId, int] | None = None
+
+    def set_audio_format(self, spelling: Any) -> None:
+        """The session's output format."""
+        self._format = spelling
+
+    def add(
+        self, *, item_id: ItemId, content_index: int, response_id: ResponseId, byte_count: int, now: float
+    ) -> bool:
+        """Another ``byte_count`` bytes came; True when they begin a part."""
+        key = (item_id, content_index)
+        duration_ms = bytes_to_ms(byte_count, self._format)
+        part = self._parts.get(key)
+        self._last = key
+        if part is None:
+            self._parts[key] = _Part(response_id, max(now, self.playing_until()), duration_ms)
+            return True
+        part.received_ms += duration_ms
+        return False
+
+    def playing_until(self) -> float:
+        """When all that came will have been played, on the clock of ``now``; 0 when nothing came."""
+        return max((part.first_at + part.received_ms / 1000 for part in self._parts.values()), default=0.0)
+
+    def heard(self, tracker: RealtimePlaybackState | None, now: float) -> Heard | None:
+        """What was heard by ``now``, after ``tracker`` if there is one, else after the clock; None when no
+        part is known to be playing."""
+        if tracker is not None:
+            item, index = tracker["current_item_id"], tracker["current_item_content_index"]
+            elapsed_ms = tracker["elapsed_ms"]
+            if item is None or index is None or elapsed_ms is None or not math.isfinite(elapsed_ms):
+                return None
+            return self._cut(ItemId(item), index, elapsed_ms)
+        if not self._parts:
+            return None
+        started = [(part.first_at, key) for key, part in self._parts.items() if part.first_at <= now]
+        first_at, key = max(started, default=(now, next(iter(self._parts))))
+        return self._cut(*key, (now - first_at) * 1000)
+
+    def forget(self) -> None:
+        """Playing stopped: nothing that came before will be heard any more."""
+        self._parts.clear()
+        self._last = None
+
+    @property
+    def last_part(self) -> tuple[ItemId, int] | None:
+        """The part that the latest bytes belong to."""
+        return self._last
+
+    def _cut(self, item_id: ItemId, content_index: int, elapsed_ms: float) -> Heard:
+        part = self._parts.get((item_id, content_index))
+        position_ms = max(0, round(elapsed_ms))
+        if part is None:
+            # A player may report a part we know nothing of; its word is all there is.
+            return Heard(
+                item_id=item_id,
+                content_index=content_index,
+                heard_ms=position_ms,
+                response_id=None,
+                fully_played=False,
+            )
+        # Beyond the real length the API answers with an error.
+        return Heard(
+            item_id=item_id,
+            content_index=content_index,
+            heard_ms=min(position_ms, math.floor(part.received_ms)),
+            response_id=part.response_id,
+            fully_played=position_ms >= part.received_ms,
+        )

@@ -1,0 +1,34 @@
+"""Makes sessions for an agent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sipagent.realtime.agent import RealtimeAgent
+from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig
+from sipagent.realtime.session import RealtimeSession
+from sipagent.realtime.settings import RealtimeRunConfig
+from sipagent.realtime.websocket import OpenAIRealtimeWebSocketModel
+
+
+class RealtimeRunner:
+    """One agent, and how its sessions run. A model serves one session at a time; without one given, each
+    session gets its own."""
+
+    def __init__(
+        self,
+        starting_agent: RealtimeAgent[Any],
+        *,
+        model: RealtimeModel | None = None,
+        config: RealtimeRunConfig | None = None,
+    ) -> None:
+        self._agent = starting_agent
+        self._model = model
+        self._config = config
+
+    async def run(
+        self, *, context: Any = None, model_config: RealtimeModelConfig | None = None
+    ) -> RealtimeSession:
+        """A session that is not connected yet: enter it, or use it as ``async with``."""
+        model = OpenAIRealtimeWebSocketModel() if self._model is None else self._model
+        return RealtimeSession(model, self._agent, context, model_config, self._config)

@@ -1,0 +1,315 @@
+"""One conversation of an agent: a model below, tools beside, and a stream of events for whoever listens.
+
+The model's reader calls `RealtimeSession.on_event`; everything that happens becomes a session event in a
+bounded queue. A reader that finds it full waits, so that a slow listener slows the socket and nothing is
+lost. Tools run as tasks of their own, which end with the session at the latest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from sipagent.clock import monotonic_s
+from sipagent.errors import ConnectionLostError
+from sipagent.realtime.agent import RealtimeAgent
+from sipagent.realtime.events import EndCause, RealtimeModelEvent, RealtimeModelToolCallEvent
+from sipagent.realtime.inputs import (
+    RealtimeModelRequestResponse,
+    RealtimeModelSendAudio,
+    RealtimeModelSendInterrupt,
+    RealtimeModelSendSessionUpdate,
+    RealtimeModelSendSystemMessage,
+    RealtimeModelSendToolOutput,
+    RealtimeModelSendUserInput,
+    RealtimeModelUserInput,
+)
+from sipagent.realtime.items import RealtimeItem
+from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
+from sipagent.realtime.run_context import RunContextWrapper
+from sipagent.realtime.session_events import (
+    RealtimeError,
+    RealtimeEventInfo,
+    RealtimeSessionEvent,
+    RealtimeToolEnd,
+    RealtimeToolStart,
+)
+from sipagent.realtime.settings import RealtimeRunConfig, agent_settings
+from sipagent.realtime.stream import EventStream
+from sipagent.realtime.tools import FunctionTool, ToolContext, run_tool
+from sipagent.realtime.translation import Translation
+from sipagent.realtime.usage import Usage
+
+logger = logging.getLogger(__name__)
+
+QUEUE_EVENTS = 1000
+"""How many events may wait for whoever iterates before the socket is read no further."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEnd:
+    """Why a session is no more."""
+
+    cause: EndCause
+    close_code: int | None
+    detail: str
+
+
+class RealtimeSession(RealtimeModelListener):
+    """Enter it, iterate over its events, close it.
+
+    ``async for`` ends, without raising, once the connection has ended and every event was read; `end` then
+    says why. One reader at a time.
+    """
+
+    def __init__(
+        self,
+        model: RealtimeModel,
+        agent: RealtimeAgent[Any],
+        context: Any = None,
+        model_config: RealtimeModelConfig | None = None,
+        run_config: RealtimeRunConfig | None = None,
+    ) -> None:
+        self._model = model
+        self._agent = agent
+        self._model_config: RealtimeModelConfig = model_config or {}
+        self._run_config: RealtimeRunConfig = run_config or {}
+        self._context = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
+        self._info = RealtimeEventInfo(context=self._context)
+        self._translation = Translation(self._info, raw=bool(self._run_config.get("raw_events")))
+        self._tools: list[FunctionTool] = []
+        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._one_at_a_time = None if self._run_config.get("async_tool_calls", True) else asyncio.Lock()
+        self._events: EventStream[RealtimeSessionEvent] = EventStream(QUEUE_EVENTS)
+        self._quiet = asyncio.Event()
+        self._closed = False
+
+    # What it is -------------------------------------------------------------------------------------
+
+    @property
+    def model(self) -> RealtimeModel:
+        """The model below."""
+        return self._model
+
+    @property
+    def agent(self) -> RealtimeAgent[Any]:
+        """Who leads the conversation now."""
+        return self._agent
+
+    @property
+    def history(self) -> tuple[RealtimeItem, ...]:
+        """All items, in conversation order."""
+        return self._translation.history.items
+
+    @property
+    def usage(self) -> Usage:
+        """What all responses so far consumed; a lower bound."""
+        return self._context.usage
+
+    @property
+    def call_id(self) -> str | None:
+        """The telephone call, if this is one."""
+        return self._model_config.get("call_id")
+
+    @property
+    def agent_is_speaking(self) -> bool:
+        """Whether the caller hears the agent, or is about to."""
+        return self._translation.agent_is_speaking
+
+    @property
+    def response_active(self) -> bool:
+        """Whether the model is making a response, or was asked for one."""
+        return self._translation.response_active or self._model.response_pending
+
+    @property
+    def end(self) -> SessionEnd | None:
+        """Why the connection ended; None while it lasts."""
+        ended = self._translation.ended
+        if ended is not None and ended.cause is not None:
+            return SessionEnd(cause=ended.cause, close_code=ended.close_code, detail=ended.detail)
+        return SessionEnd(cause="closed_by_us", close_code=None, detail="") if self._closed else None
+
+    # Its life ---------------------------------------------------------------------------------------
+
+    async def enter(self) -> Self:
+        """Connect. Raises what `RealtimeModel.connect` raises, and `UserError` for an agent that cannot be
+        used. Cancel-safe: nothing stays open."""
+        initial = self._model_config.get("initial_model_settings")
+        settings = await agent_settings(
+            self._agent, self._context, run_config=self._run_config, initial=initial
+        )
+        self._tools = settings.get("tools", [])
+        config: RealtimeModelConfig = {**self._model_config, "initial_model_settings": settings}
+        config["raw_events"] = bool(self._run_config.get("raw_events"))
+        self._model.add_listener(self)
+        try:
+            await self._model.connect(config)
+        except BaseException:
+            self._model.remove_listener(self)
+            raise
+        return self
+
+    async def close(self) -> None:
+        """End the connection and the tools that run. Idempotent; safe inside a tool, and to cancel.
+
+        Events that were not read yet stay readable.
+        """
+        self._closed = True
+        self._model.remove_listener(self)
+        runs = [run for run in self._runs.values() if run is not asyncio.current_task()]
+        for run in runs:
+            run.cancel()
+        try:
+            if runs:
+                await asyncio.wait(runs)
+        finally:
+            await self._model.close()
+            self._quiet.set()
+            self._events.end()
+
+    async def __aenter__(self) -> Self:
+        return await self.enter()
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __aiter__(self) -> AsyncIterator[RealtimeSessionEvent]:
+        """Every event, in order; cancelling loses none."""
+        return aiter(self._events)
+
+    # What may be asked of it ------------------------------------------------------------------------
+
+    async def say(self, text: str) -> None:
+        """Have the agent speak exactly ``text``, as soon as a response may be asked for."""
+        words = json.dumps(text, ensure_ascii=False)
+        await self.request_response(f"Say exactly these words and nothing else: {words}")
+
+    async def request_response(self, instructions: str | None = None) -> None:
+        """Have the agent speak; ``instructions`` hold for this response only."""
+        response = None if instructions is None else {"instructions": instructions}
+        await self._model.send_event(RealtimeModelRequestResponse(response=response))
+
+    async def send_message(self, message: RealtimeModelUserInput) -> None:
+        """Put in a message of the user, and have the agent answer it."""
+        await self._model.send_event(RealtimeModelSendUserInput(user_input=message))
+
+    async def add_system_message(self, text: str) -> None:
+        """Tell the model something; no response is asked for."""
+        await self._model.send_event(RealtimeModelSendSystemMessage(text=text))
+
+    async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
+        """Audio of the caller, where it goes over the socket."""
+        await self._model.send_event(RealtimeModelSendAudio(audio=audio, commit=commit))
+
+    async def interrupt(self) -> None:
+        """Cut the agent off now."""
+        await self._model.send_event(RealtimeModelSendInterrupt())
+
+    async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
+        """Let ``agent`` lead from now on; tool calls under way keep the agent they began with."""
+        initial = self._model_config.get("initial_model_settings")
+        settings = await agent_settings(
+            agent, self._context, run_config=self._run_config, initial=initial, initial_wins=False
+        )
+        self._agent = agent
+        self._tools = settings.get("tools", [])
+        await self._model.send_event(RealtimeModelSendSessionUpdate(session_settings=settings))
+
+    async def wait_until_agent_silent(self, timeout_s: float) -> bool:
+        """True once no response is under way and what was said has been heard; False when ``timeout_s``
+        passed first. True as well when the session ends. Cancel-safe."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while (self.agent_is_speaking or self.response_active) and self.end is None:
+                    self._quiet.clear()
+                    await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    # What happens in it -----------------------------------------------------------------------------
+
+    async def on_event(self, event: RealtimeModelEvent) -> None:
+        """See `RealtimeModelListener.on_event`."""
+        for happened in self._translation.take(event, self._agent):
+            await self._events.put(happened)
+        self._quiet.set()
+        if isinstance(event, RealtimeModelToolCallEvent):
+            await self._begin_tool(event)
+        elif self._translation.over:
+            self._events.end()
+
+    async def _begin_tool(self, call: RealtimeModelToolCallEvent) -> None:
+        if call.call_id in self._runs:
+            return  # a repeated event must not run a tool twice
+        tool = next((tool for tool in self._tools if tool.name == call.name), None)
+        work = self._unknown_tool(call) if tool is None else self._run_tool(call, tool, self._agent)
+        self._runs[call.call_id] = asyncio.create_task(work, name=f"tool {call.name} {call.call_id}")
+
+    async def _run_tool(
+        self, call: RealtimeModelToolCallEvent, tool: FunctionTool, agent: RealtimeAgent[Any]
+    ) -> None:
+        if self._one_at_a_time is not None:
+            async with self._one_at_a_time:
+                await self._run_tool_now(call, tool, agent)
+        else:
+            await self._run_tool_now(call, tool, agent)
+
+    async def _run_tool_now(
+        self, call: RealtimeModelToolCallEvent, tool: FunctionTool, agent: RealtimeAgent[Any]
+    ) -> None:
+        about: dict[str, Any] = {
+            "agent": agent,
+            "tool": tool,
+            "arguments": call.arguments,
+            "tool_call_id": call.call_id,
+            "info": self._info,
+        }
+        await self._events.put(RealtimeToolStart(**about))
+        began = monotonic_s()
+        context = ToolContext(
+            context=self._context.context,
+            usage=self._context.usage,
+            tool_name=tool.name,
+            tool_call_id=call.call_id,
+            tool_arguments=call.arguments,
+        )
+        result = await run_tool(tool, context, call.arguments)
+        duration_ms = (monotonic_s() - began) * 1000
+        await self._answer(call, result.text, starts_response=tool.starts_response or result.is_error)
+        await self._events.put(
+            RealtimeToolEnd(
+                **about,
+                output=result.output,
+                output_text=result.text,
+                is_error=result.is_error,
+                duration_ms=duration_ms,
+            )
+        )
+
+    async def _unknown_tool(self, call: RealtimeModelToolCallEvent) -> None:
+        logger.warning("The model called a tool that does not exist: %s", call.name[:100])
+        error = {"type": "unknown_tool", "message": f"The model called the unknown tool {call.name!r}."}
+        await self._events.put(RealtimeError(error=error, info=self._info))
+        # A caller who hears nothing is worse off than one who hears that something did not work.
+        await self._answer(call, f"Tool {call.name} not found", starts_response=True)
+
+    async def _answer(self, call: RealtimeModelToolCallEvent, output: str, *, starts_response: bool) -> None:
+        try:
+            await self._model.send_event(
+                RealtimeModelSendToolOutput(tool_call=call, output=output, start_response=starts_response)
+            )
+        except ConnectionLostError:
+            logger.info("The answer of tool %s came after the end of the connection", call.name[:100])
+        for happened in self._translation.tool_answered(call.call_id, output):
+            await self._events.put(happened)

@@ -1,0 +1,149 @@
+"""A session of the Realtime API attached to a telephone call: events over the socket, audio never.
+
+The call's audio flows between the caller and the server. So the server plays, truncates what was not
+heard, and says when it plays; nothing is ever truncated from here. Source: "Realtime API with SIP" and
+"Webhooks and server-side controls" of the API's guides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from openai.types.realtime import RealtimeSessionCreateRequest
+
+from sipagent.errors import AttachError, AttachNotFoundError, UserError
+from sipagent.realtime.agent import RealtimeAgent
+from sipagent.realtime.connection import Address, Closed, Socket, open_socket
+from sipagent.realtime.events import RealtimeModelConnectionStatusEvent
+from sipagent.realtime.inputs import RealtimeModelSendAudio, RealtimeModelSendInterrupt
+from sipagent.realtime.model import RealtimeModelConfig, TransportConfig
+from sipagent.realtime.run_context import RunContextWrapper
+from sipagent.realtime.settings import (
+    DEFAULT_REALTIME_MODEL,
+    RealtimeRunConfig,
+    RealtimeSessionModelSettings,
+    agent_settings,
+    session_payload,
+)
+from sipagent.realtime.websocket import OpenAIRealtimeWebSocketModel, disconnected
+
+SIP_FORMAT = "g711_ulaw"
+"""What telephones speak; both ways where the settings name no other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachPolicy:
+    """How hard to try to get, and to keep, the socket of a call. Times in seconds."""
+
+    not_found_deadline_s: float = 3.0
+    """Right after accept, the session may not be found yet: 404 is tried again for so long."""
+    first_retry_s: float = 0.1
+    """Pause before the second try; doubles from try to try."""
+    reattach_attempts: int = 2
+    """Tries to attach again after the socket broke."""
+    reattach_deadline_s: float = 3.0
+    """The longest that all of them may take together."""
+
+
+class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
+    """A session attached to the call named by ``call_id``.
+
+    A socket that breaks may mean that the caller hung up, or nothing at all: the model attaches again, and
+    a 404 tells that the call is over.
+    """
+
+    default_format = SIP_FORMAT
+
+    def __init__(
+        self, *, transport_config: TransportConfig | None = None, attach_policy: AttachPolicy | None = None
+    ) -> None:
+        super().__init__(transport_config=transport_config)
+        self._policy = attach_policy or AttachPolicy()
+
+    @staticmethod
+    async def build_initial_session_payload(
+        agent: RealtimeAgent[Any],
+        *,
+        context: Any = None,
+        model_config: RealtimeModelConfig | None = None,
+        run_config: RealtimeRunConfig | None = None,
+        overrides: RealtimeSessionModelSettings | None = None,
+    ) -> RealtimeSessionCreateRequest:
+        """The session for the accept request; send it as ``model_dump(mode="json", exclude_unset=True)``.
+
+        It says what the attached session will say, audio formats included, and the model besides.
+        ``overrides`` win over everything. Raises `UserError` for settings that cannot be used.
+        """
+        settings = await agent_settings(
+            agent,
+            context if isinstance(context, RunContextWrapper) else RunContextWrapper(context),
+            run_config=run_config,
+            initial=(model_config or {}).get("initial_model_settings"),
+        )
+        if overrides is not None:
+            settings.update(overrides)
+        model = settings.get("model_name", DEFAULT_REALTIME_MODEL)
+        payload = session_payload(settings, default_format=SIP_FORMAT, model=model)
+        return RealtimeSessionCreateRequest.model_validate(payload)
+
+    async def connect(self, options: RealtimeModelConfig) -> None:
+        """See `RealtimeModel.connect`; raises `UserError` without a ``call_id``."""
+        if not options.get("call_id"):
+            raise UserError("OpenAIRealtimeSIPModel attaches to a call: give its call_id in the model config")
+        await super().connect(options)
+
+    async def _open(self, address: Address) -> Socket:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._policy.not_found_deadline_s
+        pause_s = self._policy.first_retry_s
+        while True:
+            try:
+                return await open_socket(address, self._transport)
+            except AttachNotFoundError as error:
+                if loop.time() + pause_s >= deadline:
+                    raise AttachNotFoundError(
+                        f"no session was found for the call within {self._policy.not_found_deadline_s:g} "
+                        f"seconds: {error}",
+                        status=error.status,
+                    ) from error
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+
+    async def _open_again(self, closed: Closed) -> Socket | RealtimeModelConnectionStatusEvent:
+        if closed.code in (1000, 1001):
+            return await super()._open_again(closed)
+        await self._tell(
+            RealtimeModelConnectionStatusEvent(status="lost", close_code=closed.code, detail=closed.reason)
+        )
+        last = ""
+        try:
+            async with asyncio.timeout(self._policy.reattach_deadline_s):
+                for attempt in range(self._policy.reattach_attempts):
+                    if attempt:
+                        await asyncio.sleep(self._policy.first_retry_s)
+                    try:
+                        return await open_socket(await self._address(self._options), self._transport)
+                    except AttachNotFoundError:
+                        return disconnected("call_over", closed, "The caller's side of the call is over.")
+                    except AttachError as error:
+                        last = str(error)
+        except TimeoutError:
+            last = last or "no attempt was answered in time"
+        return disconnected("lost", closed, f"The socket broke and could not be opened again: {last}")
+
+    def _model_in_update(self, settings: RealtimeSessionModelSettings) -> str | None:
+        # The model of an accepted call cannot be changed; naming one could only make the update fail.
+        return None
+
+    async def _send_audio(self, event: RealtimeModelSendAudio) -> None:
+        raise UserError("the audio of a telephone call does not go over its socket")
+
+    async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
+        if self._gate.cancel():
+            await self._send({"type": "response.cancel"})
+        await self._send({"type": "output_audio_buffer.clear"})
+
+    async def _caller_speaks(self) -> None:
+        """Nothing: the server stops playing and truncates by itself."""

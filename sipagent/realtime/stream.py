@@ -1,0 +1,50 @@
+"""A bounded queue of events with an end: what is queued is read before the end is seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class EventStream(Generic[T]):
+    """Written by a few tasks, read by one. A full stream makes its writers wait; an ended one drops."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._waiting: deque[T] = deque()
+        self._ended = False
+        self._readable = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    async def put(self, event: T) -> None:
+        """Queue ``event`` once there is room; nothing happens after the end. Cancel-safe."""
+        while len(self._waiting) >= self._capacity and not self._ended:
+            self._writable.clear()
+            await self._writable.wait()
+        if not self._ended:
+            self._waiting.append(event)
+            self._readable.set()
+
+    def end(self) -> None:
+        """Nothing follows what is queued. Idempotent."""
+        self._ended = True
+        self._readable.set()
+        self._writable.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next event, in order; ends behind the last one. Cancelling loses none."""
+        while not self._waiting:
+            if self._ended:
+                raise StopAsyncIteration
+            self._readable.clear()
+            await self._readable.wait()
+        event = self._waiting.popleft()
+        self._writable.set()
+        return event

@@ -1,0 +1,71 @@
+"""What a conversation consumed, in tokens and seconds. Counts, never prices.
+
+Fields follow the Realtime API's ``response.usage`` (API reference, "response.done"). Every count the
+server leaves out is 0, and events in flight at hang-up are lost: a total is a lower bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseUsage:
+    """Tokens of one response."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    input_text_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    cached_tokens: int = 0
+    """Part of ``input_tokens``; each modality's cached count is part of that modality."""
+    cached_text_tokens: int = 0
+    cached_audio_tokens: int = 0
+    cached_image_tokens: int = 0
+    output_text_tokens: int = 0
+    output_audio_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+_COUNTS = tuple(each.name for each in fields(ResponseUsage))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionUsage:
+    """What the transcription of one item of caller speech was billed by: tokens, or seconds."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    input_text_tokens: int = 0
+    input_audio_tokens: int = 0
+    duration_s: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Usage:
+    """Running totals of a session: every response added up. Transcriptions are not in it."""
+
+    requests: int = 0
+    """Responses that reported usage."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    input_text_tokens: int = 0
+    input_audio_tokens: int = 0
+    input_image_tokens: int = 0
+    cached_tokens: int = 0
+    cached_text_tokens: int = 0
+    cached_audio_tokens: int = 0
+    cached_image_tokens: int = 0
+    output_text_tokens: int = 0
+    output_audio_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def add(self, usage: ResponseUsage) -> None:
+        """Count one more response."""
+        self.requests += 1
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(usage, name))

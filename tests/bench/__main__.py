@@ -1,0 +1,8 @@
+"""Every bench, one after the other: ``python -m tests.bench``."""
+
+from __future__ import annotations
+
+from tests.bench import answer_path
+
+if __name__ == "__main__":
+    answer_path.main()

@@ -1,0 +1,277 @@
+"""The answer path beside its floor: webhook → accept, webhook → greeting, processor time a call.
+
+Starts the floor (`tests.bench.floor`) and the service (`sipagent serve`, with its SQLite store) as processes,
+one after the other, and sends both the same webhooks: one call at a time, then 20, 100 and 300 at once. The
+sender and the measured process each have a processor of their own, where there are two.
+
+    python -m tests.bench.answer_path [--rounds 5] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from sipagent.clock import unix_s
+from tests.bench.wire import SECRET, FakeApi, Moments, webhook_request
+
+HERE = Path(__file__).parent
+BURSTS = (1, 20, 100, 300)
+SINGLE_CALLS = 40
+SETTLE_S = 0.6
+"""After the last greeting, so that what is written behind the answer counts as processor time too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One kind of load on one service. Times in milliseconds."""
+
+    name: str
+    burst: int
+    accept_p50: float
+    accept_p99: float
+    greeting_p50: float
+    greeting_p99: float
+    accepted_per_second: float
+    cpu_per_call: float
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which ``share`` of ``values`` lie (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def cpu_ms(pid: int) -> float:
+    """User and system time of a process so far, all threads."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e6
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@contextmanager
+def process(
+    command: list[str], environment: dict[str, str], processor: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process pinned to one processor, ended at the end."""
+    pin = ["taskset", "-c", str(processor)] if len(os.sched_getaffinity(0)) > 1 else []
+    running = subprocess.Popen(
+        [*pin, *command], env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        yield running
+    finally:
+        running.terminate()
+        try:
+            running.wait(10)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+        assert running.stderr is not None
+        running.stderr.close()
+
+
+async def ready(port: int, running: subprocess.Popen[bytes]) -> None:
+    """Return when the process answers on its port."""
+    for _ in range(400):
+        if running.poll() is not None:
+            assert running.stderr is not None
+            raise SystemExit(f"the process ended with {running.returncode}: {running.stderr.read().decode()}")
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.close()
+        await writer.wait_closed()
+        return
+    raise SystemExit("the process never listened")
+
+
+class Sender:
+    """Sends webhooks over connections that are open already, as a busy platform's are."""
+
+    def __init__(self, api: FakeApi, port: int) -> None:
+        self._api = api
+        self._port = port
+        self._count = 0
+        self._connections: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def burst(self, count: int) -> list[Moments]:
+        """``count`` calls at once; returns when every greeting has been asked for."""
+        while len(self._connections) < count:
+            self._connections.append(await asyncio.open_connection("127.0.0.1", self._port))
+        loop = asyncio.get_running_loop()
+        timestamp = int(unix_s())
+        calls = []
+        for number in range(count):
+            self._count += 1
+            call_id = f"rtc_bench_{self._count}"
+            calls.append((call_id, webhook_request(call_id, timestamp=timestamp, port=self._port), number))
+        begun = []
+        for call_id, request, number in calls:
+            moments = self._api.calls[call_id.encode()] = Moments(loop.time())
+            begun.append(moments)
+            self._connections[number][1].write(request)
+        async with asyncio.timeout(60):
+            for number in range(count):
+                status = await self._connections[number][0].readuntil(b"\r\n\r\n")
+                assert b" 200 " in status.splitlines()[0], status
+            for moments in begun:
+                await moments.done.wait()
+        return begun
+
+    async def close(self) -> None:
+        for _, writer in self._connections:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for _, writer in self._connections))
+
+
+async def measure(name: str, api: FakeApi, port: int, pid: int, rounds: int) -> list[Result]:
+    """Every kind of load, ``rounds`` times each; the medians of the rounds."""
+    sender = Sender(api, port)
+    for _ in range(3):
+        await sender.burst(20)
+        api.end_calls()
+        await asyncio.sleep(SETTLE_S)
+    results = []
+    for burst in BURSTS:
+        measured = [await _round(sender, api, pid, burst) for _ in range(rounds)]
+        medians = [statistics.median(column) for column in zip(*measured, strict=True)]
+        results.append(_result(name, burst, medians))
+    await sender.close()
+    return results
+
+
+def _result(name: str, burst: int, medians: Sequence[float]) -> Result:
+    keys = ("accept_p50", "accept_p99", "greeting_p50", "greeting_p99", "accepted_per_second", "cpu_per_call")
+    return Result(name=name, burst=burst, **dict(zip(keys, medians, strict=True)))
+
+
+async def _round(sender: Sender, api: FakeApi, pid: int, burst: int) -> tuple[float, ...]:
+    before = cpu_ms(pid)
+    calls: list[Moments] = []
+    for _ in range(SINGLE_CALLS if burst == 1 else 1):
+        calls += await sender.burst(burst)
+    await asyncio.sleep(SETTLE_S)
+    cpu = (cpu_ms(pid) - before) / len(calls)
+    accepts = [(one.accept or 0.0) - one.sent for one in calls]
+    greetings = [(one.greeting or 0.0) - one.sent for one in calls]
+    assert min(accepts) > 0
+    span = max((one.accept or 0.0) for one in calls) - min(one.sent for one in calls)
+    api.end_calls()
+    await asyncio.sleep(SETTLE_S)
+    return (
+        percentile(accepts, 0.5) * 1e3,
+        percentile(accepts, 0.99) * 1e3,
+        percentile(greetings, 0.5) * 1e3,
+        percentile(greetings, 0.99) * 1e3,
+        len(calls) / span,
+        cpu,
+    )
+
+
+async def run(rounds: int) -> tuple[list[Result], list[Result]]:
+    processors = sorted(os.sched_getaffinity(0))
+    api = FakeApi()
+    api_port = await api.start()
+    base_url = f"http://127.0.0.1:{api_port}/v1"
+    if len(processors) > 1:
+        os.sched_setaffinity(0, {processors[0]})
+    results: list[list[Result]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        floor = [sys.executable, "-m", "tests.bench.floor", str(port), base_url, SECRET]
+        ours = [
+            sys.executable,
+            "-m",
+            "sipagent",
+            "serve",
+            "--config",
+            str(HERE / "bench.yaml"),
+            "--host",
+            "127.0.0.1",
+        ]
+        for name, command in (("floor", floor), ("sipagent", [*ours, "--port", str(port)])):
+            environment = {
+                "OPENAI_API_KEY": "bench",
+                "OPENAI_WEBHOOK_SECRET": SECRET,
+                "OPENAI_BASE_URL": base_url,
+                "SIPAGENT_DATABASE_URL": f"sqlite:///{folder}/bench.db",
+                "SIPAGENT_LOG_LEVEL": "WARNING",
+            }
+            with process(command, environment, processors[-1]) as running:
+                await ready(port, running)
+                results.append(await measure(name, api, port, running.pid, rounds))
+    await api.stop()
+    return results[0], results[1]
+
+
+def show(floor: Sequence[Result], ours: Sequence[Result]) -> None:
+    table = Table(title="Answer path beside its floor (ms; × is the ratio to the floor)")
+    for column in (
+        "calls at once",
+        "",
+        "accept p50",
+        "accept p99",
+        "greeting p50",
+        "greeting p99",
+        "accepted/s",
+        "CPU ms a call",
+    ):
+        table.add_column(column, justify="right")
+    for low, own in zip(floor, ours, strict=True):
+        for one in (low, own):
+            cells = [str(one.burst) if one is low else "", one.name]
+            for key in (
+                "accept_p50",
+                "accept_p99",
+                "greeting_p50",
+                "greeting_p99",
+                "accepted_per_second",
+                "cpu_per_call",
+            ):
+                value, base = getattr(one, key), getattr(low, key)
+                cells.append(f"{value:.2f}" + ("" if one is low else f" ×{value / base:.2f}"))
+            table.add_row(*cells, end_section=one is own)
+    Console().print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    arguments = parser.parse_args()
+    floor, ours = asyncio.run(run(arguments.rounds))
+    if arguments.json:
+        sys.stdout.write(json.dumps([asdict(one) for one in (*floor, *ours)], indent=1) + "\n")
+    else:
+        show(floor, ours)
+
+
+if __name__ == "__main__":
+    main()

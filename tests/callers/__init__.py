@@ -1,0 +1,1 @@
+"""Real SIP programs call: nothing of ours is on their side of the wire."""
