@@ -86,9 +86,12 @@ class Dialog:
         return self._request("ACK", cseq_number, (), b"")
 
     def in_order(self, request: Request) -> bool:
-        """Whether the peer's request is newer than all before; remembers its CSeq (section 12.2.2)."""
+        """Whether the peer's request is not older than those before; remembers its CSeq (section 12.2.2).
+
+        An equal number is let pass, as the section's wording allows: some peers count each method apart.
+        """
         number, _ = request.cseq
-        if self.remote_cseq is not None and number <= self.remote_cseq:
+        if self.remote_cseq is not None and number < self.remote_cseq:
             return False
         self.remote_cseq = number
         return True

@@ -53,7 +53,8 @@ class SipLeg(SipCallListener):
         self._end: LegEnd | None = None
         self._key: bytes | None = None
         self._session_id = secrets.randbits(62)
-        self._version = 0
+        self._version = 1
+        self._described: bytes | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._quiet_since = 0.0
         self._hung_up = False
@@ -257,8 +258,15 @@ class SipLeg(SipCallListener):
 
     def _description(self, offer: bytes) -> bytes:
         """Our answer to ``offer``, or an offer of ours when there is none."""
+        text = self._written(offer)
+        if self._described is not None and text != self._described:
+            self._version += 1
+            text = self._written(offer)
+        self._described = text
+        return text
+
+    def _written(self, offer: bytes) -> bytes:
         assert self._stream is not None, "there is no description without a port"
-        self._version += 1
         local = LocalMedia(
             host=self.call.local_host,
             port=self._stream.local_port,
