@@ -257,16 +257,19 @@ class PhoneCall:
         watch = CallWatch(self._services.settings.limits, loop.time())
         while True:
             try:
-                async with asyncio.timeout_at(watch.deadline()):
+                async with asyncio.timeout_at(watch.deadline()) as timer:
                     async for event in session:
                         now = loop.time()
                         watch.observe(event, now)
+                        # Only an earlier deadline must be set at once; a later one is seen when this passes.
+                        if (deadline := watch.deadline()) < (timer.when() or 0.0):
+                            timer.reschedule(deadline)
                         ending = self._take(event, now)
                         if ending is not None:
                             return ending
                     return self._ending_of(session.end)
             except TimeoutError:
-                # The deadline was set before the last events came; only the watch knows whether it holds.
+                # Events may have moved the deadline since it was set; only the watch knows whether it holds.
                 reason = watch.due(loop.time())
                 if reason is not None:
                     return Ending(reason=reason, detail=_LIMIT_DETAILS[reason])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -10,8 +11,9 @@ from sipagent.calls import EndReason, FaultOwner, fault_owner
 from sipagent.simulator.call_values import CallSettings, EndedBy
 from sipagent.simulator.caller import CallPlan, Say
 from sipagent.simulator.faults import Fault, FaultSet
+from sipagent.simulator.speech import SilentVoice
 from sipagent.store import CallEnded, Fact, MemoryCallStore
-from tests.support.practice import Practice, front_door, practice
+from tests.support.practice import QUICK, Practice, front_door, practice
 
 SCRIPT = """
 greeting: Hello.
@@ -93,7 +95,9 @@ async def one_call(desk: Practice, faults: str) -> tuple[str, str, str]:
 async def test_a_fault_ends_in_one_record_with_its_reason_and_owner(faults: str) -> None:
     store = CountingStore()
     script = TRANSFER_SCRIPT if faults.startswith("refer") else SCRIPT
-    async with practice(door=front_door(greeting="Hello."), script=script, store=store) as desk:
+    quick = SilentVoice(ms_per_character=15)
+    door = front_door(greeting="Hello.")
+    async with practice(door=door, script=script, store=store, virtual_voice=quick) as desk:
         reason, owner, state = await one_call(desk, faults)
     assert reason == ENDINGS[faults].value
     assert owner == fault_owner(ENDINGS[faults]).value
@@ -116,6 +120,15 @@ async def test_openai_is_to_blame_for_a_session_that_dies_after_a_yes() -> None:
     async with practice(door=front_door(greeting="Hello."), script=SCRIPT) as desk:
         _, owner, _ = await one_call(desk, "accept_dead")
     assert owner == FaultOwner.OPENAI.value
+
+
+async def test_a_dead_model_ends_the_call_long_before_a_silent_caller_would() -> None:
+    loop = asyncio.get_running_loop()
+    async with practice(door=front_door(greeting="Hello."), script=SCRIPT) as desk:
+        began = loop.time()
+        reason, _, _ = await one_call(desk, "socket_stalled")
+    assert reason == EndReason.MODEL_SILENT.value
+    assert loop.time() - began < QUICK.limits.caller_silence_s
 
 
 async def test_a_transfer_without_effect_is_told_to_the_agent_and_recorded() -> None:

@@ -25,8 +25,8 @@ SCRIPT = parse_script("greeting: Hello.\notherwise: I see.\n", name="test")
 TALKS_A_WHILE = CallPlan(
     steps=(
         Say(text="Hello?"),
-        Say(text="Are you there?", when=At(since_answer_s=2.0)),
-        HangUp(when=At(since_answer_s=3.5)),
+        Say(text="Are you there?", when=At(since_answer_s=1.5)),
+        HangUp(when=At(since_answer_s=6.0)),
     ),
     hangs_up=False,
 )

@@ -116,7 +116,7 @@ async def practice(
     simulator_options = SimulatorOptions(
         api_key=API_KEY,
         calls=simulated
-        or SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=10),
+        or SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=3),
         webhooks=WebhookSettings(),
         **options,
     )
