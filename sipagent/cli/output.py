@@ -1,0 +1,71 @@
+"""What commands print: JSON for machines, colour only where a person looks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+
+from sipagent.errors import ConfigurationError, ScriptError
+
+_WIDTH_OF_A_PIPE = 1000
+
+
+def console() -> Console:
+    """Standard output; without colour when it is no terminal or ``NO_COLOR`` is set.
+
+    Nothing printed is taken for markup, since callers' words end up here. What is no terminal has no width
+    either: a table in a pipe keeps every cell whole.
+    """
+    width = None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
+    return Console(highlight=False, markup=False, soft_wrap=True, width=width)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output; moments as ISO 8601."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=_plain), flush=True)
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON object on a line of its own, for whoever reads the first line and goes on."""
+    print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+
+
+def explain(errors: BaseExceptionGroup[BaseException] | BaseException, *, as_json: bool) -> None:
+    """Say what went wrong: on standard error, or as JSON on standard output where JSON was asked for."""
+    for error in causes(errors):
+        if as_json:
+            print_json({"ok": False, "error": str(error), "problems": _problems(error)})
+        else:
+            print(f"sipagent: {error}" if not _problems(error) else str(error), file=sys.stderr)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The exceptions in a group of groups, or the one exception that ``error`` is."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from causes(inner)
+    else:
+        yield error
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """The first of `causes`."""
+    return next(causes(error))
+
+
+def _problems(error: BaseException) -> list[dict[str, Any]]:
+    if isinstance(error, ConfigurationError | ScriptError):
+        return [asdict(problem) for problem in error.problems]
+    return []
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value)

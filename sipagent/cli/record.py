@@ -1,0 +1,137 @@
+"""One call's record, as JSON and as a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sipagent.store.records import CallRecord, CallSummary, TokensUsed, ToolRan, TranscriptLineSaid
+
+SPEAKER_STYLES = {"caller": "cyan", "agent": "green"}
+
+
+def at_utc(moment: datetime) -> str:
+    """``2026-11-20 09:00:05``."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def summary_as_json(summary: CallSummary) -> dict[str, Any]:
+    """The fields of ``summary``; moments stay datetimes."""
+    return asdict(summary)
+
+
+def record_as_json(record: CallRecord) -> dict[str, Any]:
+    """All of ``record``: the summary's fields at the top, lists below without repeating the call's id."""
+    fields = asdict(record)
+    summary = fields.pop("summary")
+    for name in ("states", "transcript", "tools", "usage", "latencies"):
+        fields[name] = [
+            {key: value for key, value in row.items() if key != "call_id"} for row in fields[name]
+        ]
+    return {**summary, **fields}
+
+
+def speech(role: str, text: str, *, interrupted: bool) -> Text:
+    """One line of a conversation."""
+    line = Text(f"{role:<8}", style=SPEAKER_STYLES.get(role, ""))
+    line.append(text, style="default")
+    if interrupted:
+        line.append("  (interrupted)", style="dim")
+    return line
+
+
+def print_record(record: CallRecord, out: Console) -> None:
+    """Everything that is known of one call."""
+    summary = record.summary
+    out.print(Text(f"Call {summary.call_id}", style="bold"))
+    facts = _grid()
+    facts.add_row("from", summary.caller or "withheld")
+    facts.add_row("to", summary.dialled or "unknown")
+    facts.add_row("agent", f"{summary.agent or 'none'} ({record.model or 'no model'})")
+    facts.add_row("began", f"{at_utc(summary.started_at)} UTC")
+    facts.add_row("ended", _ending(summary))
+    if summary.end_reason:
+        facts.add_row("because", f"{summary.end_reason} (fault of: {summary.fault_owner})")
+    if record.end_detail:
+        facts.add_row("", record.end_detail)
+    facts.add_row("SIP Call-ID", record.sip_call_id or "unknown")
+    facts.add_row("configuration", record.configuration or "unknown")
+    out.print(facts)
+    _section(out, "States", _states(record))
+    _section(out, "Transcript", (_line(line) for line in record.transcript))
+    _section(out, "Tools", _tools(record))
+    _section(out, "Usage (at least)", _usage(record.usage))
+    _section(out, "Latencies", _latencies(record))
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    return table
+
+
+def _section(out: Console, title: str, lines: Iterable[Text]) -> None:
+    lines = list(lines)
+    if lines:
+        out.print()
+        out.print(Text(title, style="bold"))
+        for line in lines:
+            out.print(Text("  ").append_text(line))
+
+
+def _ending(summary: CallSummary) -> str:
+    if summary.ended_at is None:
+        return f"not yet, or unknown; last state {summary.state}"
+    seconds = (summary.ended_at - summary.started_at).total_seconds()
+    return f"{at_utc(summary.ended_at)} UTC, after {seconds:.1f} s"
+
+
+def _states(record: CallRecord) -> Iterable[Text]:
+    for state in record.states:
+        seconds = (state.at - record.summary.started_at).total_seconds()
+        yield Text(f"{seconds:8.3f} s  {state.state}")
+
+
+def _line(line: TranscriptLineSaid) -> Text:
+    return speech(line.role, line.text, interrupted=line.interrupted)
+
+
+def _tools(record: CallRecord) -> Iterable[Text]:
+    return map(tool_run, record.tools)
+
+
+def tool_run(run: ToolRan) -> Text:
+    """One run of a tool."""
+    text = Text(f"{run.name}({run.arguments})", style="magenta")
+    if run.output is None:
+        return text.append("  not finished", style="dim")
+    text.append(" → ", style="dim").append(run.output, style="red" if run.is_error else "default")
+    if run.duration_ms is not None:
+        text.append(f"  {run.duration_ms:.0f} ms", style="dim")
+    return text
+
+
+def _usage(usage: tuple[TokensUsed, ...]) -> Iterable[Text]:
+    responses = [used for used in usage if used.kind == "response"]
+    if responses:
+        tokens_in = sum(used.input_tokens for used in responses)
+        cached = sum(used.cached_tokens for used in responses)
+        tokens_out = sum(used.output_tokens for used in responses)
+        yield Text(f"{len(responses)} responses: {tokens_in} tokens in ({cached} cached), {tokens_out} out")
+    transcriptions = [used for used in usage if used.kind == "transcription"]
+    if transcriptions:
+        seconds = sum(used.duration_s for used in transcriptions)
+        tokens = sum(used.input_tokens + used.output_tokens for used in transcriptions)
+        yield Text(f"{len(transcriptions)} transcriptions: {tokens} tokens, {seconds:.1f} s")
+
+
+def _latencies(record: CallRecord) -> Iterable[Text]:
+    width = max((len(latency.name) for latency in record.latencies), default=0)
+    for latency in record.latencies:
+        yield Text(f"{latency.name:<{width}}  {latency.milliseconds:8.1f} ms")

@@ -1,0 +1,95 @@
+"""`sipagent serve`: answer the calls of a project."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from sipagent.app import Service, ServiceSettings, configure_logging
+from sipagent.cli.arguments import duration_s, port
+from sipagent.cli.output import console, first_cause, print_json_line
+from sipagent.config import Environment, load
+from sipagent.errors import UserError
+from sipagent.store import open_store
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = """\
+Receives the webhooks of calls and answers them as the configuration says.
+
+SIGTERM refuses new calls and lets running ones finish; a second one, or the drain timeout, hangs them up."""
+    parser.epilog = """\
+environment:
+  OPENAI_API_KEY, OPENAI_WEBHOOK_SECRET      needed
+  OPENAI_WEBHOOK_SECRET_PREVIOUS             while a secret is being rotated out
+  OPENAI_BASE_URL, SIPAGENT_DATABASE_URL, SIPAGENT_LOG_JSON, SIPAGENT_LOG_LEVEL
+
+examples:
+  sipagent serve --config sipagent.yaml
+  sipagent serve --config sipagent.yaml --host 0.0.0.0 --port 8080 --json-logs
+  sipagent serve --config sipagent.yaml --drain-timeout 20m"""
+    parser.add_argument("--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument(
+        "--port", type=port, default=8080, help="port to listen on (8080); 0 takes a free one"
+    )
+    parser.add_argument(
+        "--drain-timeout", type=duration_s, default=30.0, metavar="TIME", help="30s by default"
+    )
+    parser.add_argument("--json-logs", action="store_true", help="write each log line as a JSON object")
+    parser.add_argument("--json", action="store_true", help="print the address in use as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until a signal; returns 0 after an orderly stop."""
+    environment = Environment.read()
+    configure_logging(
+        as_json=arguments.json_logs or environment.log_json,
+        level=environment.log_level,
+        secrets=environment.secrets,
+        stream=sys.stderr,
+    )
+    service = Service(
+        front_door=load(arguments.config),
+        api_key=environment.openai_api_key,
+        base_url=environment.openai_base_url,
+        webhook_secrets=environment.webhook_secrets,
+        store=open_store(environment.database_url),
+        settings=ServiceSettings(
+            host=arguments.host, port=arguments.port, drain_timeout_s=arguments.drain_timeout
+        ),
+    )
+    return asyncio.run(_serve(service, arguments))
+
+
+async def _serve(service: Service, arguments: argparse.Namespace) -> int:
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(service)
+        except* OSError as errors:
+            where = f"{arguments.host}:{arguments.port}"
+            raise UserError(f"cannot listen on {where}: {first_cause(errors)}") from errors
+        _spare_the_collector()
+        _announce(service, as_json=arguments.json)
+        return await service.serve_until_stopped()
+
+
+def _spare_the_collector() -> None:
+    """Take what start-up made (modules, schemas, configuration: some hundred thousand objects that stay for
+    good) out of the garbage collector's sight: each full collection in a burst of calls would walk them all
+    while callers wait."""
+    gc.collect()
+    gc.freeze()
+
+
+def _announce(service: Service, *, as_json: bool) -> None:
+    if as_json:
+        print_json_line({"webhook_url": service.webhook_url, "port": service.port})
+    else:
+        console().print(f"Answering calls whose webhooks come to {service.webhook_url}")
+        sys.stdout.flush()

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sipagent.cli import main
+from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
+from sipagent.store import open_store
+from sipagent.store.records import (
+    CallEnded,
+    CallOpened,
+    Fact,
+    LatencyMeasured,
+    StateChanged,
+    TokensUsed,
+    ToolRan,
+    TranscriptLineSaid,
+)
+
+BEGAN = datetime(2026, 11, 20, 9, 0, 5, tzinfo=UTC)
+
+
+def facts(call_id: str, began: datetime, *, agent: str = "front-desk") -> list[Fact]:
+    call = CallId(call_id)
+    return [
+        CallOpened(
+            call_id=call,
+            at=began,
+            webhook_id="wh_1",
+            caller="+15550100123",
+            dialled="+15550100000",
+            agent=agent,
+            model="gpt-realtime-2.1",
+            sip_call_id="abc@carrier.example",
+            configuration="0123456789ab",
+        ),
+        StateChanged(call_id=call, sequence=1, state="accepting", at=began + timedelta(milliseconds=2)),
+        TranscriptLineSaid(
+            call_id=call,
+            item_id=ItemId("item_1"),
+            position=1.0,
+            role="agent",
+            text="Good morning. [bold]How[/bold] can I help?",
+            interrupted=True,
+            at=began,
+        ),
+        TranscriptLineSaid(
+            call_id=call,
+            item_id=ItemId("item_2"),
+            position=2.0,
+            role="caller",
+            text="Hello.",
+            interrupted=False,
+            at=began,
+        ),
+        ToolRan(
+            call_id=call,
+            tool_call_id=ToolCallId("call_1"),
+            name="next_free_slot",
+            arguments='{"treatment": "checkup"}',
+            started_at=began,
+            output="Tuesday",
+            duration_ms=12.3,
+        ),
+        TokensUsed(
+            call_id=call,
+            source_id=ResponseId("resp_1"),
+            kind="response",
+            at=began,
+            input_tokens=100,
+            cached_tokens=40,
+            output_tokens=20,
+        ),
+        TokensUsed(call_id=call, source_id=ItemId("item_2"), kind="transcription", at=began, duration_s=1.5),
+        LatencyMeasured(call_id=call, name="webhook_to_accept", sequence=0, milliseconds=4.25),
+        CallEnded(
+            call_id=call,
+            at=began + timedelta(seconds=12.5),
+            reason="agent_hung_up",
+            fault_owner="none",
+            detail="The agent said goodbye.",
+        ),
+    ]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'calls.db'}"
+
+    async def fill() -> None:
+        store = open_store(url)
+        await store.open()
+        await store.apply(facts("rtc_early", BEGAN))
+        await store.apply(facts("rtc_late", BEGAN + timedelta(hours=1), agent="night"))
+        await store.aclose()
+
+    asyncio.run(fill())
+    return url
+
+
+def test_calls_are_listed_newest_first(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "list", "--database", database]) == 0
+    heading, first, second = capsys.readouterr().out.splitlines()
+    assert "ended because" in heading
+    assert first.split()[0] == "rtc_late"
+    assert second.split()[0] == "rtc_early"
+    for part in (
+        "2026-11-20 09:00:05",
+        "+15550100123",
+        "+15550100000",
+        "front-desk",
+        "agent_hung_up",
+        "none",
+    ):
+        assert part in second
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["rtc_late", "rtc_early"]),
+        (["--limit", "1"], ["rtc_late"]),
+        (["--agent", "front-desk"], ["rtc_early"]),
+        (["--before", "2026-11-20T09:30"], ["rtc_early"]),
+        (["--reason", "caller_hung_up"], []),
+    ],
+)
+def test_the_list_can_be_narrowed(
+    database: str, options: list[str], expected: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calls", "list", "--database", database, "--json", *options]) == 0
+    assert [call["call_id"] for call in json.loads(capsys.readouterr().out)] == expected
+
+
+def test_no_calls_is_said(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "list", "--database", database, "--agent", "nobody"]) == 0
+    assert capsys.readouterr().out == "No calls.\n"
+
+
+def test_one_call_is_shown_with_all_that_is_known(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "show", "rtc_early", "--database", database]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "+15550100123",
+        "front-desk (gpt-realtime-2.1)",
+        "2026-11-20 09:00:17 UTC, after 12.5 s",
+        "agent_hung_up (fault of: none)",
+        "The agent said goodbye.",
+        "abc@carrier.example",
+        "0.002 s  accepting",
+        "agent   Good morning. [bold]How[/bold] can I help?  (interrupted)",
+        "caller  Hello.",
+        'next_free_slot({"treatment": "checkup"}) → Tuesday  12 ms',
+        "1 responses: 100 tokens in (40 cached), 20 out",
+        "1 transcriptions: 0 tokens, 1.5 s",
+        "webhook_to_accept       4.2 ms",
+    ):
+        assert part in shown
+    assert shown.index("agent   Good") < shown.index("caller  Hello")
+
+
+def test_one_call_as_json(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "show", "rtc_early", "--database", database, "--json"]) == 0
+    call = json.loads(capsys.readouterr().out)
+    assert call["call_id"] == "rtc_early"
+    assert call["started_at"] == "2026-11-20T09:00:05+00:00"
+    assert [line["role"] for line in call["transcript"]] == ["agent", "caller"]
+    assert "call_id" not in call["transcript"][0]
+    assert call["tools"][0]["output"] == "Tuesday"
+
+
+def test_a_call_nobody_knows(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "show", "rtc_none", "--database", database]) == 1
+    assert "there is no call 'rtc_none'" in capsys.readouterr().err
+
+
+def test_the_environment_names_the_database(
+    database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIPAGENT_DATABASE_URL", database)
+    assert main(["calls", "list"]) == 0
+    assert "rtc_early" in capsys.readouterr().out
+
+
+def test_asking_creates_no_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "none.db"
+    assert main(["calls", "list", "--database", f"sqlite:///{missing}"]) == 1
+    assert f"there is no database {missing}" in capsys.readouterr().err
+    assert not missing.exists()

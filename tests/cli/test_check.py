@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from sipagent.cli import main
+from sipagent.cli.example import example_configuration
+
+
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def test_the_example_is_right(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(example_configuration())]) == 0
+    shown = capsys.readouterr().out
+    assert "is right" in shown
+    assert "agent front-desk: next_free_slot, hang_up, transfer" in shown
+    assert "route 1: calls to +15550100000 are answered by front-desk" in shown
+    assert "\x1b" not in shown, "no colour where no terminal is"
+
+
+def test_what_will_be_served_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--json", str(example_configuration())]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is True
+    [agent] = answer["agents"]
+    assert agent["tools"] == ["next_free_slot", "hang_up", "transfer"]
+    assert agent["transfer"] == ["billing"]
+    assert agent["settings"]["voice"] == "marin"
+    assert answer["routes"] == [
+        {"to": "+15550100000", "agent": "front-desk"},
+        {"to": None, "agent": "front-desk"},
+    ]
+
+
+def test_mistakes_are_lines_that_editors_understand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("version: 1\nagents:\n  a: {instructons: Hi.}\nroutes: [{agent: a}]\n", encoding="utf-8")
+    assert main(["check", str(file)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        f"{file}:3:7: `instructons` is no key of `agents.a`. Did you mean `instructions`?\n"
+    )
+    assert main(["check", "--json", str(file)]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    assert [(problem["line"], problem["column"]) for problem in answer["problems"]] == [(3, 7)]
+    assert answer["problems"][0]["remedy"] == "Did you mean `instructions`?"
+
+
+def test_without_a_name_it_is_the_file_in_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["check"]) == 1
+    assert "sipagent.yaml:1:1: This file does not exist." in capsys.readouterr().err

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from sipagent.cli import main
+from sipagent.cli.example import example_configuration
+from tests.cli.process import finished, running
+
+pytestmark = pytest.mark.journey
+
+VARIABLES = {
+    "OPENAI_API_KEY": "key-of-the-test",
+    "OPENAI_WEBHOOK_SECRET": "whsec_c2VjcmV0IG9uZQ==",
+    "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
+}
+
+
+async def test_it_serves_until_sigterm_and_exits_with_0(tmp_path: Path) -> None:
+    variables = {**VARIABLES, "SIPAGENT_DATABASE_URL": f"sqlite:///{tmp_path / 'calls.db'}"}
+    words = ("serve", "--config", str(example_configuration()), "--port", "0", "--json", "--json-logs")
+    async with running(*words, variables=variables) as process:
+        assert process.stdout is not None
+        announced = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        assert announced["webhook_url"] == f"http://127.0.0.1:{announced['port']}/webhooks/openai"
+        ready = await asyncio.to_thread(
+            lambda: urlopen(f"http://127.0.0.1:{announced['port']}/readyz", timeout=30).read()
+        )
+        assert json.loads(ready)["status"] == "ready"
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert process.stderr is not None
+        lines = (await process.stderr.read()).decode().splitlines()
+    assert lines
+    assert all(json.loads(line)["message"] for line in lines)
+    assert not [line for line in lines if "key-of-the-test" in line]
+    assert (tmp_path / "calls.db").exists()
+
+
+def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--config", str(example_configuration())]) == 1
+    said = capsys.readouterr().err
+    assert "OPENAI_API_KEY is not set" in said
+    assert "OPENAI_WEBHOOK_SECRET is not set" in said
+
+
+async def test_a_wrong_configuration_serves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "sipagent.yaml").write_text("version: 2\n", encoding="utf-8")
+    code, out, err = await finished("serve", variables=VARIABLES, cwd=str(tmp_path))
+    assert (code, out) == (1, "")
+    assert "sipagent.yaml:1:10: `version` is 2. Write 1." in err
+
+
+async def test_a_port_in_use_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        variables = {**VARIABLES, "SIPAGENT_DATABASE_URL": f"sqlite:///{tmp_path / 'calls.db'}"}
+        words = ("serve", "--config", str(example_configuration()), "--port", port)
+        code, _, err = await finished(*words, variables=variables)
+    assert code == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in err
+    assert "Traceback" not in err
