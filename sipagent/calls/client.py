@@ -30,6 +30,9 @@ from sipagent.errors import (
 )
 from sipagent.identifiers import CallId
 
+_NO_TIMEOUTS: dict[str, Any] = {"timeout": {}}
+"""Each try has its own deadline, over connecting and reading together; see `CallsClient._post_once`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallsClientSettings:
@@ -58,13 +61,14 @@ class CallsClient:
         """``base_url`` is the REST base, such as ``https://api.openai.com/v1``."""
         self._base_url = base_url.rstrip("/")
         self._settings = settings or CallsClientSettings()
-        self._headers = {
-            "Authorization": f"Bearer {api_key}",
-            "Content-Type": "application/json",
-            "User-Agent": f"sipagent/{__version__}",
-        }
+        self._headers = httpx2.Headers(
+            {
+                "Authorization": f"Bearer {api_key}",
+                "Content-Type": "application/json",
+                "User-Agent": f"sipagent/{__version__}",
+            }
+        )
         self._http: httpx2.AsyncClient = openai.DefaultAioHttpClient(
-            timeout=None,  # each try has its own deadline, over connecting and reading together
             limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
             follow_redirects=False,
         )
@@ -140,7 +144,10 @@ class CallsClient:
         url = f"{self._base_url}/realtime/calls/{quote(call_id, safe='')}/{action}"
         try:
             async with asyncio.timeout(self._settings.try_timeout_s):
-                request = self._http.build_request("POST", url, content=body, headers=self._headers)
+                # Built here rather than by the client, which would merge URLs, cookies and headers anew.
+                request = httpx2.Request(
+                    "POST", url, content=body, headers=self._headers, extensions=_NO_TIMEOUTS
+                )
                 response = await self._http.send(request)
         except TimeoutError as error:
             raise CallControlUnavailableError(
