@@ -1,0 +1,24 @@
+"""Waiting for a condition on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Changes:
+    """Announces that something changed, so that whoever waits looks again."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def announce(self) -> None:
+        """Wake everybody who waits."""
+        # They are woken even though the event is cleared before they run.
+        self._changed.set()
+        self._changed.clear()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until ``condition`` holds, looked at now and after each announcement. Safe to cancel."""
+        while not condition():
+            await self._changed.wait()
