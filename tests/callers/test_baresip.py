@@ -17,7 +17,7 @@ from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.voice import Voice
 from tests.callers.baresip import baresip, loudest
 from tests.support.eventually import eventually
-from tests.support.practice import practice
+from tests.support.practice import front_door, practice
 
 pytestmark = pytest.mark.callers
 
@@ -26,6 +26,12 @@ greeting: Good morning, how can I help?
 reactions:
   - {digits: "5", say: You pressed five.}
 otherwise: I see.
+"""
+TRANSFERS = """
+greeting: Hello.
+turns:
+  - say: One moment.
+    call: {tool: transfer, with: {target: billing}}
 """
 PLAIN_ACCOUNT = "<sip:ann@127.0.0.1:{sip_port}>;regint=0;audio_codecs=PCMU;dtmfmode=rtpevent"
 
@@ -76,14 +82,13 @@ async def test_it_follows_our_refer_to_a_second_phone(tmp_path: Path) -> None:
     udp = ListenAddress(transport="udp", host="127.0.0.1", port=0)
     async with await Phone.open(listen=udp, auto_answer=True) as person:
         target = f"sip:billing@127.0.0.1:{person.address.port}"
-        script = "greeting: Hello.\nturns:\n  - {say: One moment., call: {tool: transfer, with: {target: person}}}\n"
         async with (
             practice(
-                script=script,
+                script=TRANSFERS,
                 sip=(udp,),
                 voice=Voice("tones"),
                 calls=CallSettings(transfer_confirm_s=15.0),
-                transfer_to=("person", target),
+                door=front_door(transfer_uri=target),
             ) as desk,
             baresip(tmp_path / "phone", tone(5.0, 1.5, 60.0), account=PLAIN_ACCOUNT) as phone,
         ):
@@ -92,7 +97,8 @@ async def test_it_follows_our_refer_to_a_second_phone(tmp_path: Path) -> None:
             (call,) = desk.simulator.calls.all_calls()
             await call.wait_over()
             record = await desk.ended_record(call.call_id)
-            await eventually(lambda: person.calls)
+            transferred = await person.next_call()
+            await transferred.answered()
             await phone.command("hangup")
     assert record.summary.end_reason == "transferred"
 

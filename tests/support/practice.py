@@ -47,7 +47,12 @@ def next_free_slot(treatment: str) -> str:
     return f"Tuesday at ten fifteen for a {treatment}"
 
 
-def front_door(*, tools: list[FunctionTool] | None = None, greeting: str | None = GREETING) -> FrontDoor:
+def front_door(
+    *,
+    tools: list[FunctionTool] | None = None,
+    greeting: str | None = GREETING,
+    transfer_uri: str = "tel:+15550100001",
+) -> FrontDoor:
     """One agent that answers everybody."""
     profile = AgentProfile(
         name="front-desk",
@@ -65,7 +70,7 @@ def front_door(*, tools: list[FunctionTool] | None = None, greeting: str | None 
         greeting=greeting,
         call_tools=(CallTool.HANG_UP, CallTool.TRANSFER),
         transfer_targets=(
-            TransferTarget(name="billing", uri="tel:+15550100001", description="invoices and payments"),
+            TransferTarget(name="billing", uri=transfer_uri, description="invoices and payments"),
         ),
     )
     return FrontDoor(
