@@ -1,0 +1,201 @@
+"""The scripted model is honest: it checks, records, reports in order, and forgets no surprise."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sipagent.errors import AttachError, ConnectionLostError
+from sipagent.realtime import (
+    RealtimeAgent,
+    RealtimeModelRequestResponse,
+    RealtimeModelSendSystemMessage,
+    RealtimeModelSendToolOutput,
+    RealtimeModelSendUserInput,
+    RealtimeRunner,
+    RealtimeSession,
+    RealtimeToolEnd,
+    RealtimeTranscriptLine,
+    function_tool,
+)
+from sipagent.realtime.events import RealtimeModelEvent, RealtimeModelRateLimitsEvent
+from sipagent.realtime.model import RealtimeModelListener
+from sipagent.realtime.testing import ScriptedRealtimeModel, UnexpectedInputError
+
+ASK = RealtimeModelRequestResponse()
+HINT = RealtimeModelSendSystemMessage(text="The caller pressed 1.")
+RATE_LIMITS = RealtimeModelRateLimitsEvent(rate_limits=())
+
+
+@function_tool
+def next_free_slot(treatment: str) -> str:
+    """Find the next free slot."""
+    return f"Tuesday at ten for a {treatment}"
+
+
+class Listener(RealtimeModelListener):
+    def __init__(self) -> None:
+        self.heard: list[RealtimeModelEvent] = []
+
+    async def on_event(self, event: RealtimeModelEvent) -> None:
+        self.heard.append(event)
+
+
+async def connected(model: ScriptedRealtimeModel) -> Listener:
+    listener = Listener()
+    model.add_listener(listener)
+    await model.connect({"call_id": "rtc_1"})
+    return listener
+
+
+async def session_with(model: ScriptedRealtimeModel) -> RealtimeSession:
+    agent = RealtimeAgent[None](name="front-desk", tools=[next_free_slot])
+    return await RealtimeRunner(agent, model=model).run()
+
+
+async def test_what_is_expected_may_be_sent_and_is_answered() -> None:
+    model = ScriptedRealtimeModel()
+    model.expect(RealtimeModelRequestResponse, RATE_LIMITS)
+    listener = await connected(model)
+    await model.send_event(ASK)
+    assert model.sent == (ASK,)
+    assert listener.heard == [RATE_LIMITS]
+    model.verify()
+
+
+async def test_what_is_not_expected_raises_and_is_remembered() -> None:
+    model = ScriptedRealtimeModel()
+    model.expect(RealtimeModelSendUserInput)
+    await connected(model)
+    with pytest.raises(UnexpectedInputError, match="RealtimeModelSendUserInput was expected"):
+        await model.send_event(HINT)
+    with pytest.raises(UnexpectedInputError, match="pressed 1.*never sent: RealtimeModelSendUserInput"):
+        model.verify()
+
+
+async def test_something_may_be_allowed_at_any_time() -> None:
+    model = ScriptedRealtimeModel()
+    model.allow(RealtimeModelSendSystemMessage)
+    model.expect(lambda event: event == ASK)
+    await connected(model)
+    for event in (HINT, ASK, HINT):
+        await model.send_event(event)
+    model.verify()
+
+
+async def test_a_lenient_model_only_records() -> None:
+    model = ScriptedRealtimeModel(strict=False)
+    await connected(model)
+    await model.send_event(HINT)
+    assert model.sent == (HINT,)
+    model.verify()
+
+
+async def test_nothing_can_be_sent_without_a_connection() -> None:
+    model = ScriptedRealtimeModel(strict=False)
+    with pytest.raises(ConnectionLostError):
+        await model.send_event(ASK)
+    await connected(model)
+    with pytest.raises(AssertionError, match="Already connected"):
+        await model.connect({})
+    await model.end()
+    with pytest.raises(ConnectionLostError):
+        await model.send_event(ASK)
+    await model.connect({})
+    await model.close()
+    with pytest.raises(ConnectionLostError):
+        await model.send_event(ASK)
+
+
+async def test_connecting_can_be_made_to_fail() -> None:
+    model = ScriptedRealtimeModel(connect_error=AttachError("no", status=403))
+    session = await session_with(model)
+    with pytest.raises(AttachError):
+        await session.enter()
+
+
+async def test_what_a_listener_feeds_comes_after_what_it_hears() -> None:
+    class Echo(RealtimeModelListener):
+        async def on_event(self, event: RealtimeModelEvent) -> None:
+            if event is first:
+                await model.feed(last)
+
+    model = ScriptedRealtimeModel()
+    first, second, last = (RealtimeModelRateLimitsEvent(rate_limits=()) for _ in range(3))
+    model.add_listener(Echo())
+    listener = await connected(model)
+    await model.feed(first, second)
+    assert [id(event) for event in listener.heard] == [id(first), id(second), id(last)]
+
+
+async def test_a_listener_that_was_removed_hears_nothing() -> None:
+    model = ScriptedRealtimeModel()
+    listener = await connected(model)
+    model.add_listener(listener)
+    model.remove_listener(listener)
+    model.remove_listener(listener)
+    await model.feed(RATE_LIMITS)
+    assert listener.heard == []
+
+
+async def test_waiting_for_an_input_ends_when_it_is_sent_or_the_time_has_passed() -> None:
+    model = ScriptedRealtimeModel(strict=False)
+    await connected(model)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(model.wait_for(RealtimeModelSendSystemMessage))
+        await asyncio.sleep(0)
+        await model.send_event(ASK)
+        await model.send_event(HINT)
+    assert waiting.result() == HINT
+    with pytest.raises(TimeoutError):
+        await model.wait_for(RealtimeModelSendUserInput, timeout_s=0.01)
+
+
+async def test_a_whole_conversation_needs_no_server() -> None:
+    model = ScriptedRealtimeModel()
+    model.expect(RealtimeModelRequestResponse, *model.agent_says("Good morning."))
+    model.expect(
+        lambda event: isinstance(event, RealtimeModelSendToolOutput) and "Tuesday" in event.output,
+        *model.agent_says("You can come on Tuesday at ten."),
+    )
+    async with await session_with(model) as session:
+        await session.say("Good morning.")
+        assert not session.response_active
+        await model.feed(*model.caller_says("Have you a free slot for a filling?"))
+        await model.feed(*model.agent_calls("next_free_slot", {"treatment": "filling"}))
+        await model.wait_for(RealtimeModelSendToolOutput)
+        await model.end("call_over")
+        happened = [event async for event in session]
+    model.verify()
+    lines = [event for event in happened if isinstance(event, RealtimeTranscriptLine)]
+    assert [(line.role, line.text) for line in sorted(lines, key=lambda line: line.position)] == [
+        ("agent", "Good morning."),
+        ("caller", "Have you a free slot for a filling?"),
+        ("agent", "You can come on Tuesday at ten."),
+    ]
+    ended = [event for event in happened if isinstance(event, RealtimeToolEnd)]
+    assert [event.output for event in ended] == ["Tuesday at ten for a filling"]
+    assert session.end is not None
+    assert session.end.cause == "call_over"
+
+
+async def test_a_response_is_pending_until_it_begins() -> None:
+    model = ScriptedRealtimeModel(strict=False)
+    await connected(model)
+    pending = [model.response_pending]
+    for event in (HINT, ASK):
+        await model.send_event(event)
+        pending.append(model.response_pending)
+    await model.feed(*model.agent_says("Yes?"))
+    assert [*pending, model.response_pending] == [False, False, True, False]
+
+
+async def test_a_surprise_in_the_task_of_a_tool_is_not_lost() -> None:
+    model = ScriptedRealtimeModel()
+    async with await session_with(model) as session:
+        await model.feed(*model.agent_calls("next_free_slot", '{"treatment": "filling"}'))
+        await model.wait_for(RealtimeModelSendToolOutput)
+        assert session.history
+    with pytest.raises(UnexpectedInputError, match="nothing was expected"):
+        model.verify()
