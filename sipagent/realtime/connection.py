@@ -6,6 +6,7 @@ so that a test may replace ``websockets.connect``.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import ssl
 from collections.abc import Mapping
@@ -71,8 +72,15 @@ class Socket:
         return message
 
     async def close(self) -> None:
-        """Close in order, within the transport's close timeout. Idempotent."""
-        await self._connection.close()
+        """Close in order, within the transport's close timeout. Idempotent.
+
+        Cancel-safe: a peer that is still awaited then is cut off.
+        """
+        try:
+            await self._connection.close()
+        except asyncio.CancelledError:
+            self._connection.transport.abort()
+            raise
 
 
 async def open_socket(address: Address, transport: TransportConfig) -> Socket:
@@ -126,7 +134,7 @@ async def _key(given: ApiKey | None) -> str:
     key = given() if callable(given) else given
     if inspect.isawaitable(key):
         key = await key
-    if not key:
+    if not isinstance(key, str) or not key:
         raise UserError("API key is required but was not provided; give api_key, or headers that let you in")
     return key
 

@@ -168,7 +168,7 @@ class RealtimeModelItemUpdatedEvent:
     response_id: ResponseId | None = None
     """The response that makes the item, where the server says."""
     placed: bool = False
-    """``item.previous_item_id`` says where the item belongs, None meaning at the very start."""
+    """``item.previous_item_id`` says where the item belongs; None stands before the first item."""
     type: Literal["item_updated"] = "item_updated"
 
 

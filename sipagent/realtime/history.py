@@ -25,6 +25,7 @@ from sipagent.realtime.items import (
 )
 
 TranscriptRole = Literal["caller", "agent"]
+Change = Literal["added", "changed", "same"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,10 @@ class History:
         self._order: list[ItemId] = []
         self._places: dict[ItemId, ItemId | None] = {}
         """Where items belong that have not come yet."""
+        self._followers: dict[ItemId, ItemId] = {}
+        """By an item that has not come yet: the one that stands there and follows it."""
+        self._hearing: dict[ItemId, str] = {}
+        """What the caller says, as it grows."""
         self._early_transcripts: dict[ItemId, str] = {}
         self._spoken: dict[ItemId, str] = {}
         """What the agent says, as it grows."""
@@ -70,24 +75,25 @@ class History:
         if item_id not in self._items:
             self._places[item_id] = previous_item_id
 
-    def update(self, item: RealtimeItem, *, placed: bool, response_id: ResponseId | None = None) -> bool:
-        """An item is new (True), or known better (False)."""
+    def update(self, item: RealtimeItem, *, placed: bool, response_id: ResponseId | None = None) -> Change:
+        """An item is new, or may be known better. ``placed`` says that ``previous_item_id`` is known; None
+        is then the predecessor of the first item."""
         if response_id is not None and isinstance(item, AssistantMessageItem):
             self._belongs(item.item_id, response_id)
         old = self._items.get(item.item_id)
         if old is not None:
-            self._items[item.item_id] = replace(_merged(old, item), position=old.position)
-            return False
+            merged = replace(_merged(old, item), position=old.position)
+            self._items[item.item_id] = merged
+            return "same" if merged == old else "changed"
         previous = item.previous_item_id
         if not placed and item.item_id in self._places:
-            previous, placed = self._places[item.item_id], True
+            previous = self._places[item.item_id]
         self._places.pop(item.item_id, None)
-        position = self._insert(item.item_id, previous, placed=placed)
-        early = self._early_transcripts.pop(item.item_id, None)
-        if early is not None and isinstance(item, UserMessageItem):
-            item = _with_heard(item, early)
+        position = self._insert(item.item_id, previous)
+        if isinstance(item, UserMessageItem) and item.item_id in self._early_transcripts:
+            item = _with_heard(item, self._early_transcripts.pop(item.item_id))
         self._items[item.item_id] = replace(item, position=position, previous_item_id=previous)
-        return True
+        return "added"
 
     def answer_tool(self, call_id: ToolCallId, output: str) -> RealtimeToolCallItem | None:
         """Put the output of a tool to its call."""
@@ -105,10 +111,34 @@ class History:
         self._order.remove(item_id)
         return True
 
+    def finish(self) -> list[Line]:
+        """Nothing more will come: the lines of what was begun and not completed."""
+        for item_id, words in {**self._hearing, **self._early_transcripts}.items():
+            item = self._items.get(item_id)
+            if item is None:
+                item = UserMessageItem(item_id=item_id)
+                self.update(item, placed=False)
+                item = self._items[item_id]
+            if isinstance(item, UserMessageItem) and not text_of(item):
+                self._items[item_id] = _with_heard(item, words)
+        for item_id, item in self._items.items():
+            if (
+                item_id in self._spoken
+                and item_id not in self._final
+                and isinstance(item, AssistantMessageItem)
+            ):
+                self._items[item_id] = replace(item, interrupted=True)
+        return [line for item_id in self._order if (line := self._line(item_id)) is not None]
+
     # Words -----------------------------------------------------------------------------------------
+
+    def hears(self, item_id: ItemId, delta: str) -> None:
+        """The caller says more."""
+        self._hearing[item_id] = self._hearing.get(item_id, "") + delta
 
     def heard(self, item_id: ItemId, transcript: str) -> Line | None:
         """What the caller said in an item is known now."""
+        self._hearing.pop(item_id, None)
         item = self._items.get(item_id)
         if item is None:
             self._early_transcripts[item_id] = transcript
@@ -129,8 +159,9 @@ class History:
         self._spoken[item_id] = self._spoken.get(item_id, "") + delta
         self._show_spoken(item_id)
 
-    def spoken(self, item_id: ItemId, transcript: str) -> Line | None:
+    def spoken(self, item_id: ItemId, transcript: str, response_id: ResponseId) -> Line | None:
         """All that the agent says in an item is known now."""
+        self._belongs(item_id, response_id)
         self._spoken[item_id] = transcript
         self._show_spoken(item_id)
         self._final.add(item_id)
@@ -146,17 +177,17 @@ class History:
         if not isinstance(item, AssistantMessageItem) or item.interrupted:
             return None
         self._items[item_id] = replace(item, interrupted=True)
-        self._final.add(item_id)
         return self._line(item_id)
 
     def line_of(self, item_id: ItemId) -> Line | None:
-        """The line of a message that was put in as text, once."""
+        """The line of a message whose text came with it, if it says something new."""
         item = self._items.get(item_id)
         if isinstance(item, UserMessageItem) and text_of(item):
             self._final.add(item_id)
             return self._line(item_id)
-        if isinstance(item, AssistantMessageItem) and item.status == "completed" and text_of(item):
-            self._final.add(item_id)
+        if isinstance(item, AssistantMessageItem) and item.status in ("completed", "incomplete"):
+            if item.status == "completed" and text_of(item):
+                self._final.add(item_id)
             return self._line(item_id)
         return None
 
@@ -186,12 +217,17 @@ class History:
         if item_id not in known:
             known.append(item_id)
 
-    def _insert(self, item_id: ItemId, previous: ItemId | None, *, placed: bool) -> float:
-        index = len(self._order)
-        if placed and previous is None:
-            index = 0
-        elif placed and previous in self._items:
+    def _insert(self, item_id: ItemId, previous: ItemId | None) -> float:
+        follower = self._followers.pop(item_id, None)
+        if previous in self._items:
             index = self._order.index(previous) + 1
+        elif follower in self._items:
+            index = self._order.index(follower)
+        else:
+            # No predecessor that we know: either the first of all, or one whose elders are gone.
+            index = len(self._order)
+        if previous is not None and previous not in self._items:
+            self._followers[previous] = item_id
         before = self._items[self._order[index - 1]].position if index > 0 else None
         after = self._items[self._order[index]].position if index < len(self._order) else None
         self._order.insert(index, item_id)

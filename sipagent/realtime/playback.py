@@ -94,7 +94,7 @@ class ReceivedAudio:
     def __init__(self) -> None:
         self._format: Any = None
         self._parts: dict[tuple[ItemId, int], _Part] = {}
-        self._last: tuple[ItemId, int] | None = None
+        self._cut_off: set[ItemId] = set()
 
     def set_audio_format(self, spelling: Any) -> None:
         """The session's output format."""
@@ -102,17 +102,17 @@ class ReceivedAudio:
 
     def add(
         self, *, item_id: ItemId, content_index: int, response_id: ResponseId, byte_count: int, now: float
-    ) -> bool:
-        """Another ``byte_count`` bytes came; True when they begin a part."""
+    ) -> None:
+        """Another ``byte_count`` bytes came. Those of an item that was cut off will not be heard."""
+        if item_id in self._cut_off:
+            return
         key = (item_id, content_index)
         duration_ms = bytes_to_ms(byte_count, self._format)
         part = self._parts.get(key)
-        self._last = key
         if part is None:
             self._parts[key] = _Part(response_id, max(now, self.playing_until()), duration_ms)
-            return True
-        part.received_ms += duration_ms
-        return False
+        else:
+            part.received_ms += duration_ms
 
     def playing_until(self) -> float:
         """When all that came will have been played, on the clock of ``now``; 0 when nothing came."""
@@ -126,6 +126,8 @@ class ReceivedAudio:
             elapsed_ms = tracker["elapsed_ms"]
             if item is None or index is None or elapsed_ms is None or not math.isfinite(elapsed_ms):
                 return None
+            if item in self._cut_off:
+                return None
             return self._cut(ItemId(item), index, elapsed_ms)
         if not self._parts:
             return None
@@ -133,15 +135,10 @@ class ReceivedAudio:
         first_at, key = max(started, default=(now, next(iter(self._parts))))
         return self._cut(*key, (now - first_at) * 1000)
 
-    def forget(self) -> None:
-        """Playing stopped: nothing that came before will be heard any more."""
+    def interrupted(self) -> None:
+        """Playing stopped: nothing of what came, or still comes, of these items will be heard any more."""
+        self._cut_off.update(item_id for item_id, _ in self._parts)
         self._parts.clear()
-        self._last = None
-
-    @property
-    def last_part(self) -> tuple[ItemId, int] | None:
-        """The part that the latest bytes belong to."""
-        return self._last
 
     def _cut(self, item_id: ItemId, content_index: int, elapsed_ms: float) -> Heard:
         part = self._parts.get((item_id, content_index))

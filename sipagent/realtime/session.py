@@ -17,8 +17,15 @@ from typing import Any, Self
 
 from sipagent.clock import monotonic_s
 from sipagent.errors import ConnectionLostError
+from sipagent.identifiers import ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
-from sipagent.realtime.events import EndCause, RealtimeModelEvent, RealtimeModelToolCallEvent
+from sipagent.realtime.events import (
+    EndCause,
+    RealtimeModelAudioInterruptedEvent,
+    RealtimeModelEvent,
+    RealtimeModelResponseRequestedEvent,
+    RealtimeModelToolCallEvent,
+)
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
@@ -47,8 +54,13 @@ from sipagent.realtime.usage import Usage
 
 logger = logging.getLogger(__name__)
 
+_CAUSED_BY_US = (RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent)
 QUEUE_EVENTS = 1000
 """How many events may wait for whoever iterates before the socket is read no further."""
+
+
+TOOL_GRACE_S = 1.0
+"""How long a closing session waits for tools that it has cancelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +95,8 @@ class RealtimeSession(RealtimeModelListener):
         self._info = RealtimeEventInfo(context=self._context)
         self._translation = Translation(self._info, raw=bool(self._run_config.get("raw_events")))
         self._tools: list[FunctionTool] = []
-        self._runs: dict[str, asyncio.Task[None]] = {}
+        self._runs: set[asyncio.Task[None]] = set()
+        self._called: set[ToolCallId] = set()
         self._one_at_a_time = None if self._run_config.get("async_tool_calls", True) else asyncio.Lock()
         self._events: EventStream[RealtimeSessionEvent] = EventStream(QUEUE_EVENTS)
         self._quiet = asyncio.Event()
@@ -157,20 +170,23 @@ class RealtimeSession(RealtimeModelListener):
     async def close(self) -> None:
         """End the connection and the tools that run. Idempotent; safe inside a tool, and to cancel.
 
-        Events that were not read yet stay readable.
+        Events that were not read yet stay readable. A tool that does not let itself be cancelled is left to
+        itself after a second.
         """
         self._closed = True
         self._model.remove_listener(self)
-        runs = [run for run in self._runs.values() if run is not asyncio.current_task()]
+        self._quiet.set()
+        self._events.end()
+        runs = [run for run in self._runs if run is not asyncio.current_task()]
         for run in runs:
             run.cancel()
         try:
             if runs:
-                await asyncio.wait(runs)
+                _, stubborn = await asyncio.wait(runs, timeout=TOOL_GRACE_S)
+                for run in stubborn:
+                    logger.warning("A tool does not let itself be cancelled: %s", run.get_name())
         finally:
             await self._model.close()
-            self._quiet.set()
-            self._events.end()
 
     async def __aenter__(self) -> Self:
         return await self.enter()
@@ -242,19 +258,26 @@ class RealtimeSession(RealtimeModelListener):
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
         for happened in self._translation.take(event, self._agent):
-            await self._events.put(happened)
+            if isinstance(event, _CAUSED_BY_US):
+                # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
+                self._events.put_at_once(happened)
+            else:
+                await self._events.put(happened)
         self._quiet.set()
         if isinstance(event, RealtimeModelToolCallEvent):
-            await self._begin_tool(event)
+            self._begin_tool(event)
         elif self._translation.over:
             self._events.end()
 
-    async def _begin_tool(self, call: RealtimeModelToolCallEvent) -> None:
-        if call.call_id in self._runs:
+    def _begin_tool(self, call: RealtimeModelToolCallEvent) -> None:
+        if call.call_id in self._called or self._closed:
             return  # a repeated event must not run a tool twice
+        self._called.add(call.call_id)
         tool = next((tool for tool in self._tools if tool.name == call.name), None)
         work = self._unknown_tool(call) if tool is None else self._run_tool(call, tool, self._agent)
-        self._runs[call.call_id] = asyncio.create_task(work, name=f"tool {call.name} {call.call_id}")
+        run = asyncio.create_task(work, name=f"tool {call.name[:100]} {call.call_id[:100]}")
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
 
     async def _run_tool(
         self, call: RealtimeModelToolCallEvent, tool: FunctionTool, agent: RealtimeAgent[Any]
@@ -284,7 +307,7 @@ class RealtimeSession(RealtimeModelListener):
             tool_call_id=call.call_id,
             tool_arguments=call.arguments,
         )
-        result = await run_tool(tool, context, call.arguments)
+        result = await run_tool(tool, context, call.arguments, agent=agent)
         duration_ms = (monotonic_s() - began) * 1000
         await self._answer(call, result.text, starts_response=tool.starts_response or result.is_error)
         await self._events.put(

@@ -8,12 +8,15 @@ heard, and says when it plays; nothing is ever truncated from here. Source: "Rea
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
 from openai.types.realtime import RealtimeSessionCreateRequest
 
 from sipagent.errors import AttachError, AttachNotFoundError, UserError
+from sipagent.realtime import commands
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import RealtimeModelConnectionStatusEvent
@@ -29,6 +32,7 @@ from sipagent.realtime.settings import (
 )
 from sipagent.realtime.websocket import OpenAIRealtimeWebSocketModel, disconnected
 
+_LONGEST_PAUSE_S = 0.5
 SIP_FORMAT = "g711_ulaw"
 """What telephones speak; both ways where the settings name no other."""
 
@@ -40,7 +44,7 @@ class AttachPolicy:
     not_found_deadline_s: float = 3.0
     """Right after accept, the session may not be found yet: 404 is tried again for so long."""
     first_retry_s: float = 0.1
-    """Pause before the second try; doubles from try to try."""
+    """Pause before the second try; doubles from try to try, up to half a second."""
     reattach_attempts: int = 2
     """Tries to attach again after the socket broke."""
     reattach_deadline_s: float = 3.0
@@ -61,6 +65,9 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
     ) -> None:
         super().__init__(transport_config=transport_config)
         self._policy = attach_policy or AttachPolicy()
+        self._attached_at = -math.inf
+        """When the socket was last attached again, on the loop's clock."""
+        self._attempts_left = self._policy.reattach_attempts
 
     @staticmethod
     async def build_initial_session_payload(
@@ -86,12 +93,18 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
             settings.update(overrides)
         model = settings.get("model_name", DEFAULT_REALTIME_MODEL)
         payload = session_payload(settings, default_format=SIP_FORMAT, model=model)
-        return RealtimeSessionCreateRequest.model_validate(payload)
+        try:
+            return RealtimeSessionCreateRequest.model_validate(payload)
+        except pydantic.ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"the session's {where} cannot be used: {first['msg']}") from error
 
     async def connect(self, options: RealtimeModelConfig) -> None:
         """See `RealtimeModel.connect`; raises `UserError` without a ``call_id``."""
         if not options.get("call_id"):
             raise UserError("OpenAIRealtimeSIPModel attaches to a call: give its call_id in the model config")
+        self._attached_at = -math.inf
         await super().connect(options)
 
     async def _open(self, address: Address) -> Socket:
@@ -99,39 +112,60 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
         deadline = loop.time() + self._policy.not_found_deadline_s
         pause_s = self._policy.first_retry_s
         while True:
+            tried_at = loop.time()
             try:
                 return await open_socket(address, self._transport)
             except AttachNotFoundError as error:
-                if loop.time() + pause_s >= deadline:
+                if tried_at >= deadline:
                     raise AttachNotFoundError(
                         f"no session was found for the call within {self._policy.not_found_deadline_s:g} "
                         f"seconds: {error}",
                         status=error.status,
                     ) from error
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
+            # The last try comes at the deadline itself, not before.
+            await asyncio.sleep(max(0.0, min(pause_s, deadline - loop.time())))
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _open_again(self, closed: Closed) -> Socket | RealtimeModelConnectionStatusEvent:
-        if closed.code in (1000, 1001):
-            return await super()._open_again(closed)
+        if (cause := self._cause_of(closed)) is not None:
+            return disconnected(cause, closed)
         await self._tell(
             RealtimeModelConnectionStatusEvent(status="lost", close_code=closed.code, detail=closed.reason)
         )
-        last = ""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._attached_at > self._policy.reattach_deadline_s:
+            # A server that lets us in and drops us at once gets no new attempts by that.
+            self._attempts_left = self._policy.reattach_attempts
         try:
             async with asyncio.timeout(self._policy.reattach_deadline_s):
-                for attempt in range(self._policy.reattach_attempts):
-                    if attempt:
-                        await asyncio.sleep(self._policy.first_retry_s)
-                    try:
-                        return await open_socket(await self._address(self._options), self._transport)
-                    except AttachNotFoundError:
-                        return disconnected("call_over", closed, "The caller's side of the call is over.")
-                    except AttachError as error:
-                        last = str(error)
+                last = await self._attach_again()
+        except AttachNotFoundError:
+            return disconnected("call_over", closed, "The call is over.")
         except TimeoutError:
-            last = last or "no attempt was answered in time"
-        return disconnected("lost", closed, f"The socket broke and could not be opened again: {last}")
+            last = f"no attempt was answered within {self._policy.reattach_deadline_s:g} seconds"
+        if isinstance(last, Socket):
+            self._attached_at = loop.time()
+            return last
+        return disconnected("lost", closed, f"The socket broke and could not be opened again: {last}.")
+
+    async def _attach_again(self) -> Socket | str:
+        """A socket, or why there is none; raises `AttachNotFoundError` when the call is over."""
+        last = "it broke again and again"
+        while self._attempts_left > 0:
+            self._attempts_left -= 1
+            try:
+                address = await self._address(self._options)
+            except Exception as error:  # noqa: BLE001 - the function that gives the key is the user's
+                return f"no API key could be had ({type(error).__name__})"
+            try:
+                return await open_socket(address, self._transport)
+            except AttachNotFoundError:
+                raise
+            except AttachError as error:
+                last = str(error)
+            if self._attempts_left:
+                await asyncio.sleep(self._policy.first_retry_s)
+        return last
 
     def _model_in_update(self, settings: RealtimeSessionModelSettings) -> str | None:
         # The model of an accepted call cannot be changed; naming one could only make the update fail.
@@ -142,8 +176,8 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
 
     async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
         if self._gate.cancel():
-            await self._send({"type": "response.cancel"})
-        await self._send({"type": "output_audio_buffer.clear"})
+            await self._send(commands.response_cancel())
+        await self._send(commands.playback_clear())
 
     async def _caller_speaks(self) -> None:
         """Nothing: the server stops playing and truncates by itself."""

@@ -25,6 +25,11 @@ class EventStream(Generic[T]):
         while len(self._waiting) >= self._capacity and not self._ended:
             self._writable.clear()
             await self._writable.wait()
+        self.put_at_once(event)
+
+    def put_at_once(self, event: T) -> None:
+        """Queue ``event`` even beyond the capacity: for what the reader itself causes, since waiting for
+        the reader there would be waiting for ever. Nothing happens after the end."""
         if not self._ended:
             self._waiting.append(event)
             self._readable.set()
@@ -46,5 +51,6 @@ class EventStream(Generic[T]):
             self._readable.clear()
             await self._readable.wait()
         event = self._waiting.popleft()
-        self._writable.set()
+        if not self._writable.is_set() and len(self._waiting) < self._capacity:
+            self._writable.set()
         return event

@@ -19,7 +19,8 @@ T = TypeVar("T")
 async def run_in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """The result of ``function`` run in a new thread, with the context variables of the caller.
 
-    Raises what the function raises. Cancel-safe, but a thread cannot be stopped: when cancelled, the
+    Raises what the function raises; what would end the event loop, or pass for a cancellation of the
+    awaiting task, as `RuntimeError`. Cancel-safe, but a thread cannot be stopped: when cancelled, the
     function runs on and its result is dropped. The thread is a daemon, so it never holds up the exit.
     """
     loop = asyncio.get_running_loop()
@@ -39,12 +40,12 @@ async def run_in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.
         failure: BaseException | None = None
         try:
             result = context.run(function, *args, **kwargs)
-        except StopIteration as error:
-            # A future refuses StopIteration; await would read it as its own end.
-            failure = RuntimeError(f"{function!r} raised StopIteration")
-            failure.__cause__ = error
         except BaseException as error:  # noqa: BLE001 - carried to the awaiting task
             failure = error
+            if isinstance(error, StopIteration) or not isinstance(error, Exception):
+                # A future refuses StopIteration; sys.exit() would end every call of the process.
+                failure = RuntimeError(f"{function!r} raised {type(error).__name__}")
+                failure.__cause__ = error
         try:
             loop.call_soon_threadsafe(resolve, result, failure)
         except RuntimeError:

@@ -103,15 +103,27 @@ class ToolResult:
     is_error: bool
 
 
-async def run_tool(tool: FunctionTool, context: ToolContext[Any], arguments_json: str) -> ToolResult:
+async def run_tool(
+    tool: FunctionTool, context: ToolContext[Any], arguments_json: str, *, agent: Any = None
+) -> ToolResult:
     """Run ``tool`` under its deadline and turn every failure into an answer; raises nothing of its own.
 
+    Whether the tool is enabled for ``agent`` is asked once more: it may have changed since it was offered.
     Cancel-safe: cancelling cancels the tool. A tool in a thread cannot be stopped; its result is dropped.
     """
     try:
         async with asyncio.timeout(tool.timeout_s) as deadline:
+            if not await tool.enabled(context, agent):
+                raise ModelBehaviorError(f"Tool '{tool.name}' is not available now.")
             output = await tool.on_invoke_tool(context, arguments_json)
         return ToolResult(output=output, text=output_text(output), is_error=False)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled us: something that the tool waited for was cancelled, which is its failure.
+        text = await _failure_text(tool, context, RuntimeError(f"cancelled from within: {error!r}"))
+        return ToolResult(output=text, text=text, is_error=True)
     except Exception as error:  # noqa: BLE001 - code that users wrote; a failure becomes an answer
         if isinstance(error, TimeoutError) and deadline.expired() and tool.timeout_s is not None:
             failure: Exception = ToolTimeoutError(tool_name=tool.name, timeout_s=tool.timeout_s)

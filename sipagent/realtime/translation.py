@@ -96,6 +96,9 @@ class Translation:
         self._audible: set[ResponseId] = set()
         """Responses that speak, and have not been heard to their end."""
         self._playing: set[ResponseId] = set()
+        self._played: set[ResponseId] = set()
+        """Responses that were heard to their end, or cut off."""
+        self._audio_over_socket = False
 
     @property
     def response_active(self) -> bool:
@@ -126,7 +129,8 @@ class Translation:
             case RealtimeModelTranscriptDeltaEvent() | RealtimeModelOutputTextDeltaEvent():
                 return self._agent_delta(event)
             case RealtimeModelTranscriptDoneEvent(item_id=item_id, transcript=transcript):
-                return self._lines(self.history.spoken(item_id, transcript))
+                self._expect_speech(event.response_id)
+                return self._lines(self.history.spoken(item_id, transcript, event.response_id))
             case (
                 RealtimeModelInputAudioTranscriptionDeltaEvent()
                 | RealtimeModelInputAudioTranscriptionCompletedEvent()
@@ -179,6 +183,7 @@ class Translation:
                 info.context.usage.add(usage)
             case RealtimeModelEndOfStreamEvent():
                 self.over = True
+                return self._lines(*self.history.finish())
             case RealtimeModelSessionEvent() | RealtimeModelToolCallEvent() | RealtimeModelRawServerEvent():
                 pass
         return []
@@ -225,13 +230,21 @@ class Translation:
                 self._heard(response_id)
                 return [RealtimeAgentSpeechStopped(response_id=response_id, info=info)]
             case "cleared":
+                # An output buffer that had run empty can be cleared too; then everything was heard.
+                was_heard = response_id in self._played
                 self._heard(response_id)
-                lines = self._lines(*self.history.interrupt(response_id))
-                return [RealtimeAgentSpeechCleared(response_id=response_id, info=info), *lines]
+                cut = [] if was_heard else self.history.interrupt(response_id)
+                return [RealtimeAgentSpeechCleared(response_id=response_id, info=info), *self._lines(*cut)]
 
     def _heard(self, response_id: ResponseId) -> None:
         self._audible.discard(response_id)
         self._playing.discard(response_id)
+        self._played.add(response_id)
+
+    def _expect_speech(self, response_id: ResponseId) -> None:
+        """The response has words; the server will play them, unless the audio comes over the socket."""
+        if response_id in self._running and response_id not in self._played and not self._audio_over_socket:
+            self._audible.add(response_id)
 
     def _audio(
         self,
@@ -245,6 +258,7 @@ class Translation:
         match event:
             case RealtimeModelAudioEvent():
                 # Who plays this audio is not the server, so its end will not be reported either.
+                self._audio_over_socket = True
                 self._audible.discard(event.response_id)
                 return [RealtimeAudio(audio=event, **where)]
             case RealtimeModelAudioDoneEvent():
@@ -279,12 +293,16 @@ class Translation:
     ) -> Events:
         match event:
             case RealtimeModelItemUpdatedEvent(item=item):
-                added = self.history.update(item, placed=event.placed, response_id=event.response_id)
+                change = self.history.update(item, placed=event.placed, response_id=event.response_id)
+                if change == "same":
+                    return []
                 known = self.history.get(item.item_id)
                 assert known is not None, "it was just put there"
                 line = self.history.line_of(item.item_id)
                 first: Events = (
-                    [RealtimeHistoryAdded(item=known, info=self._info)] if added else self._updated()
+                    [RealtimeHistoryAdded(item=known, info=self._info)]
+                    if change == "added"
+                    else self._updated()
                 )
                 return first + self._lines(line)
             case RealtimeModelItemPlacedEvent(item_id=item_id, previous_item_id=previous):
@@ -299,8 +317,7 @@ class Translation:
         self, event: RealtimeModelTranscriptDeltaEvent | RealtimeModelOutputTextDeltaEvent
     ) -> Events:
         if isinstance(event, RealtimeModelTranscriptDeltaEvent):
-            if event.response_id in self._running:
-                self._audible.add(event.response_id)
+            self._expect_speech(event.response_id)
             self.history.spoke(event.item_id, event.delta, event.response_id)
         return [
             RealtimeTranscriptDelta(role="agent", item_id=event.item_id, delta=event.delta, info=self._info)
@@ -315,6 +332,7 @@ class Translation:
         info, item_id = self._info, event.item_id
         match event:
             case RealtimeModelInputAudioTranscriptionDeltaEvent(delta=delta):
+                self.history.hears(item_id, delta)
                 return [RealtimeTranscriptDelta(role="caller", item_id=item_id, delta=delta, info=info)]
             case RealtimeModelInputAudioTranscriptionFailedEvent(message=message):
                 return [RealtimeTranscriptionFailed(item_id=item_id, message=message, info=info)]

@@ -2,14 +2,13 @@
 
 The server runs one response of the conversation at a time, and starts some by itself when the caller falls
 silent. A request that comes while one runs is refused, and what it was for (a greeting, the answer to a
-tool) would never be spoken. So requests wait here::
+tool) would never be spoken. So requests wait here, and one table says where each thing that happens leads::
 
-    state        what it means                     request waits?  leaves on
-    idle         nothing runs, nothing was asked   sent at once    a request → requested; created → active
-    requested    asked, not begun                  waits           created → active; an error → idle, or
-                                                                   active when the error says one runs
-    active       a response runs                   waits           done → idle; cancel → cancelling
-    cancelling   its end was asked for             waits           done → idle; "nothing to cancel" → idle
+    state        what it means                       a request
+    idle         nothing runs, nothing was asked     is sent at once
+    requested    asked, not begun                    waits
+    active       a response runs                     waits
+    cancelling   its end was asked for               waits
 
 Requests without parameters of their own are merged, since one response answers them all; those with
 parameters keep their place. A request outside the conversation (``conversation: none``) never waits.
@@ -31,6 +30,8 @@ from sipagent.identifiers import ResponseId, ToolCallId
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 NOTHING_TO_CANCEL = "response_cancel_not_active"
 
+# The table ------------------------------------------------------------------------------------------
+
 
 class TurnState(StrEnum):
     """Where the one response of the conversation stands."""
@@ -41,6 +42,63 @@ class TurnState(StrEnum):
     CANCELLING = "cancelling"
 
 
+class TurnSignal(StrEnum):
+    """What may happen to it."""
+
+    ASKED = "asked"
+    """We sent ``response.create``."""
+    UNSENT = "unsent"
+    """It turned out that we could not."""
+    CREATED = "created"
+    """The server began a response, ours or its own."""
+    DONE = "done"
+    """The response that runs ended."""
+    COLLIDED = "collided"
+    """Our request was refused because a response runs."""
+    REFUSED = "refused"
+    """Our request was refused for another reason, or may have been."""
+    CANCELLED = "cancelled"
+    """We sent ``response.cancel``."""
+    NOTHING_TO_CANCEL = "nothing_to_cancel"
+    """The server has no response to cancel."""
+    LOST = "lost"
+    """The connection was lost."""
+
+
+_IDLE, _REQUESTED, _ACTIVE, _CANCELLING = TurnState
+TRANSITIONS: dict[TurnState, dict[TurnSignal, TurnState]] = {
+    _IDLE: {
+        TurnSignal.ASKED: _REQUESTED,
+        TurnSignal.CREATED: _ACTIVE,
+    },
+    _REQUESTED: {
+        TurnSignal.UNSENT: _IDLE,
+        TurnSignal.CREATED: _ACTIVE,
+        # The response in the way may not have been announced to us yet; its end will be.
+        TurnSignal.COLLIDED: _ACTIVE,
+        TurnSignal.REFUSED: _IDLE,
+        TurnSignal.LOST: _IDLE,
+    },
+    _ACTIVE: {
+        # A newer response means that the end of the older one was missed.
+        TurnSignal.CREATED: _ACTIVE,
+        TurnSignal.DONE: _IDLE,
+        TurnSignal.CANCELLED: _CANCELLING,
+        TurnSignal.LOST: _IDLE,
+    },
+    _CANCELLING: {
+        TurnSignal.CREATED: _ACTIVE,
+        TurnSignal.DONE: _IDLE,
+        TurnSignal.NOTHING_TO_CANCEL: _IDLE,
+        TurnSignal.LOST: _IDLE,
+    },
+}
+"""A signal that a state does not name leaves it as it is."""
+
+
+# Requests -------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseRequest:
     """One ``response.create``."""
@@ -48,6 +106,8 @@ class ResponseRequest:
     event_id: str
     response: Mapping[str, Any] | None = None
     """Its own parameters; None for an automatic request, which may be merged."""
+    perhaps_heard: bool = False
+    """The connection was lost while it was on its way: a response that runs may well be this one's."""
 
     @property
     def out_of_band(self) -> bool:
@@ -64,7 +124,11 @@ class ResponseGate:
         """The response that runs, where known."""
         self._waiting: deque[ResponseRequest] = deque()
         self._sent: ResponseRequest | None = None
-        """Sent, and neither begun nor refused for certain."""
+        """The latest request that was sent; in doubt until the response after it has ended."""
+        self._doubtful = False
+        """`_sent` may still be refused without being named."""
+        self._outside: set[ResponseId] = set()
+        self._outside_wanted = 0
         self._count = 0
 
     @property
@@ -76,87 +140,109 @@ class ResponseGate:
         """Want a response, with ``response`` as its own parameters."""
         self._count += 1
         wanted = ResponseRequest(event_id=event_id or f"sipagent_response_{self._count}", response=response)
-        if wanted.out_of_band:
-            self._waiting.appendleft(wanted)
-        elif response is not None or not self._merges():
+        if response is not None or not self._merges():
             self._waiting.append(wanted)
 
     def take(self) -> ResponseRequest | None:
         """The request to send now, if any; call again until None."""
-        if not self._waiting:
+        for request in self._waiting:
+            if request.out_of_band:
+                self._waiting.remove(request)
+                self._outside_wanted += 1
+                return request
+        if not self._waiting or self.state is not TurnState.IDLE:
             return None
-        if self._waiting[0].out_of_band:
-            return self._waiting.popleft()
-        if self.state is not TurnState.IDLE:
-            return None
-        self.state = TurnState.REQUESTED
-        self._sent = self._waiting.popleft()
+        self._signal(TurnSignal.ASKED)
+        self._sent, self._doubtful = self._waiting.popleft(), True
         return self._sent
 
-    def created(self, response_id: ResponseId) -> None:
-        """The server began a response of the conversation: ours, or one of its own."""
-        self.state = TurnState.ACTIVE
+    def unsent(self, request: ResponseRequest) -> None:
+        """``request``, which `take` gave last, could not be sent: it waits again, in its old place."""
+        if request.out_of_band:
+            self._waiting.appendleft(request)
+            self._outside_wanted = max(0, self._outside_wanted - 1)
+        elif request is self._sent:  # else `lost` has put it back already
+            self._waiting.appendleft(request)
+            self._sent, self._doubtful = None, False
+            self._signal(TurnSignal.UNSENT)
+
+    def created(self, response_id: ResponseId, *, out_of_band: bool = False) -> None:
+        """The server began a response. It is outside the conversation only if we asked for such a one."""
+        if out_of_band and self._outside_wanted:
+            self._outside_wanted -= 1
+            self._outside.add(response_id)
+            return
+        self._signal(TurnSignal.CREATED)
         self.response_id = response_id
 
     def done(self, response_id: ResponseId) -> None:
-        """A response of the conversation ended."""
+        """A response ended."""
+        if response_id in self._outside:
+            self._outside.discard(response_id)
+            return
         if self.response_id is not None and response_id != self.response_id:
             return
-        if self.state is TurnState.REQUESTED:
-            return  # the end of one that we never saw begin; ours is still on its way
-        self.state = TurnState.IDLE
-        self.response_id = None
-        self._sent = None
+        # While a request is under way, this is the end of a response that we never saw begin.
+        if self.state in (TurnState.ACTIVE, TurnState.CANCELLING):
+            self._doubtful = False
+        self._signal(TurnSignal.DONE)
 
     def cancel(self) -> bool:
-        """Whether ``response.cancel`` should be sent now."""
+        """Whether ``response.cancel`` should be sent now; if so, it counts as sent."""
         if self.state is not TurnState.ACTIVE:
             return False
-        self.state = TurnState.CANCELLING
+        self._signal(TurnSignal.CANCELLED)
         return True
 
     def refused(self, *, event_id: str | None, code: str | None) -> bool:
-        """The server reports an error; True when it was about a request of ours that is asked again."""
+        """The server reports an error; True when it is taken care of here and need trouble nobody."""
         if code == NOTHING_TO_CANCEL:
-            if self.state is TurnState.CANCELLING:
-                self.state = TurnState.IDLE
-                self.response_id = None
-            return False
+            ours = self.state is TurnState.CANCELLING
+            self._signal(TurnSignal.NOTHING_TO_CANCEL)
+            return ours
         sent = self._sent
-        if sent is None or event_id not in (None, sent.event_id):
+        if sent is None or (event_id is None and not self._doubtful) or event_id not in (None, sent.event_id):
             return False
         if code == ALREADY_ACTIVE:
-            self._sent = None
-            self._waiting.appendleft(sent)
-            # The response in the way may not have been announced to us yet; its end will be.
-            if self.state is TurnState.REQUESTED:
-                self.state = TurnState.ACTIVE
+            self._sent, self._doubtful = None, False
+            if not sent.perhaps_heard:
+                self._waiting.appendleft(sent)
+            self._signal(TurnSignal.COLLIDED)
             return True
-        if event_id is not None or code in _REFUSALS_WITHOUT_ID:
-            # Refused for what it says: asking again would be refused again.
-            self._sent = None
-            if self.state is TurnState.REQUESTED:
-                self.state = TurnState.IDLE
+        # Refused for what it says: asking again would be refused again. An error that names nothing may be
+        # about something else; going on is safe all the same, since a collision is asked again.
+        if event_id is not None:
+            self._sent, self._doubtful = None, False
+        self._signal(TurnSignal.REFUSED)
         return False
 
     def lost(self) -> None:
-        """The connection was lost: what ran and what was sent cannot be known any more.
+        """The connection was lost: what runs and what was sent cannot be known any more.
 
-        Requests that still wait are kept; one that was sent is asked again, for the caller may be waiting
-        for it. Should the old response still run, the refusal puts that right.
+        Requests that still wait are kept. One that was on its way is sent again; should it turn out that a
+        response runs, that is taken for its answer, so that nothing is said twice.
         """
         if self._sent is not None and self.state is TurnState.REQUESTED:
-            self._waiting.appendleft(self._sent)
-        self._sent = None
-        self.state = TurnState.IDLE
-        self.response_id = None
+            again = ResponseRequest(
+                event_id=f"{self._sent.event_id}_again", response=self._sent.response, perhaps_heard=True
+            )
+            self._waiting.appendleft(again)
+        self._sent, self._doubtful = None, False
+        self._outside.clear()
+        self._outside_wanted = 0
+        self._signal(TurnSignal.LOST)
+
+    def _signal(self, signal: TurnSignal) -> None:
+        self.state = TRANSITIONS[self.state].get(signal, self.state)
+        if self.state not in (TurnState.ACTIVE, TurnState.CANCELLING):
+            self.response_id = None
 
     def _merges(self) -> bool:
         """Whether an automatic request is covered by one that waits, with no other behind that."""
         return bool(self._waiting) and self._waiting[-1].response is None
 
 
-_REFUSALS_WITHOUT_ID = frozenset({"bad_response_create", "rate_limit_exceeded"})
+# Tool calls -----------------------------------------------------------------------------------------
 
 
 class ToolTurns:
@@ -169,6 +255,7 @@ class ToolTurns:
     def __init__(self) -> None:
         self._open: dict[ResponseId | None, set[ToolCallId]] = {}
         self._response_of: dict[ToolCallId, ResponseId | None] = {}
+        """Every call there ever was, so that a repeated one is known."""
         self._wanting: set[ResponseId | None] = set()
         self._running: set[ResponseId] = set()
 
@@ -176,14 +263,17 @@ class ToolTurns:
         """A response began."""
         self._running.add(response_id)
 
-    def called(self, call_id: ToolCallId, response_id: ResponseId | None) -> None:
-        """The model called a tool."""
+    def called(self, call_id: ToolCallId, response_id: ResponseId | None) -> bool:
+        """The model called a tool; False when it is a call that was told before."""
+        if call_id in self._response_of:
+            return False
         self._open.setdefault(response_id, set()).add(call_id)
         self._response_of[call_id] = response_id
+        return True
 
     def answered(self, call_id: ToolCallId, *, wants_response: bool) -> bool:
         """A call was answered; True when a response is to be asked for now."""
-        response_id = self._response_of.pop(call_id, None)
+        response_id = self._response_of.get(call_id)
         self._open.get(response_id, set()).discard(call_id)
         if wants_response:
             self._wanting.add(response_id)

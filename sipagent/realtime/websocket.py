@@ -7,13 +7,12 @@ whichever task asks.
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-from collections.abc import Mapping
-from typing import Any, assert_never
+import logging
+from typing import assert_never
 
 from sipagent.clock import monotonic_s
-from sipagent.errors import AttachError, ConnectionLostError, UserError
+from sipagent.errors import AttachError, ConnectionLostError
+from sipagent.realtime import commands
 from sipagent.realtime.connection import Address, Closed, Socket, address_of, open_socket
 from sipagent.realtime.events import (
     EndCause,
@@ -53,6 +52,10 @@ from sipagent.realtime.settings import (
 from sipagent.realtime.turn import ResponseGate, ToolTurns
 from sipagent.realtime.wire import parse_message, parse_text
 
+logger = logging.getLogger(__name__)
+
+SESSION_EXPIRED = "session_expired"
+
 
 class OpenAIRealtimeWebSocketModel(RealtimeModel):
     """A session whose audio goes over the socket.
@@ -71,11 +74,14 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         self._socket: Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         self._usable = asyncio.Event()
-        """Set while the socket may be used, and again once it has ended for good."""
+        """Unset only while a broken connection is being had again, or its loss found out."""
+        self._usable.set()
+        self._writer = commands.CommandWriter()
         self._gate = ResponseGate()
         self._tools = ToolTurns()
         self._received = ReceivedAudio()
-        self._server_interrupts = False
+        self._session: RealtimeModelSessionEvent | None = None
+        self._expired = False
 
     # RealtimeModel ---------------------------------------------------------------------------------
 
@@ -83,7 +89,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         """See `RealtimeModel.connect`."""
         if self._reader is not None:
             raise AssertionError("Already connected")
-        update = self._session_update(options.get("initial_model_settings", {}))
+        writer = commands.CommandWriter()
+        update = writer.write(self._session_update(options.get("initial_model_settings", {})))
         socket = await self._open(await self._address(options))
         try:
             await socket.send(update)
@@ -92,9 +99,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         except BaseException:
             await socket.close()
             raise
-        self._options = options
-        self._socket = socket
+        self._options, self._socket, self._writer = options, socket, writer
         self._gate, self._tools, self._received = ResponseGate(), ToolTurns(), ReceivedAudio()
+        self._session, self._expired = None, False
         self._usable.set()
         self._reader = asyncio.create_task(self._read(), name=f"realtime socket {options.get('call_id', '')}")
 
@@ -133,22 +140,24 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
         match event:
             case RealtimeModelSendRawMessage():
                 await self._send_raw(event)
-            case RealtimeModelSendUserInput():
-                await self._send(_user_message(event))
+            case RealtimeModelSendUserInput(user_input=user_input):
+                await self._send(commands.user_message(user_input))
                 self._gate.request()
             case RealtimeModelSendSystemMessage(text=text):
-                content = [{"type": "input_text", "text": text}]
-                await self._send(_item_create({"type": "message", "role": "system", "content": content}))
+                await self._send(commands.system_message(text))
             case RealtimeModelRequestResponse(response=response):
+                self._require_connection()
                 self._gate.request(response)
-            case RealtimeModelSendToolOutput():
-                await self._send_tool_output(event)
+            case RealtimeModelSendToolOutput(tool_call=call, output=output):
+                await self._send(commands.tool_output(call.call_id, output))
+                if self._tools.answered(call.call_id, wants_response=event.start_response):
+                    self._gate.request()
             case RealtimeModelSendAudio():
                 await self._send_audio(event)
             case RealtimeModelSendInterrupt():
                 await self._interrupt(event)
             case RealtimeModelSendSessionUpdate(session_settings=settings):
-                await self._send(json.loads(self._session_update(settings)))
+                await self._send(self._session_update(settings))
             case _:
                 assert_never(event)
         await self._ask()
@@ -166,35 +175,37 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
 
     async def _open_again(self, closed: Closed) -> Socket | RealtimeModelConnectionStatusEvent:
         """After the server's end of the socket: another one, or the last word about the connection."""
-        cause: EndCause = "closed" if closed.code == 1000 else "expired" if closed.code == 1001 else "lost"
-        return disconnected(cause, closed)
+        return disconnected(self._cause_of(closed) or "lost", closed)
 
     def _model_in_update(self, settings: RealtimeSessionModelSettings) -> str | None:
         """The model a ``session.update`` names."""
         return settings.get("model_name", DEFAULT_REALTIME_MODEL)
 
     async def _send_audio(self, event: RealtimeModelSendAudio) -> None:
-        audio = base64.b64encode(event.audio).decode()
-        await self._send({"type": "input_audio_buffer.append", "audio": audio})
+        await self._send(commands.audio_append(event.audio))
         if event.commit:
-            await self._send({"type": "input_audio_buffer.commit"})
+            await self._send(commands.audio_commit())
 
     async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
         await self._stop_playing()
         if (event.force_response_cancel or not self._server_interrupts) and self._gate.cancel():
-            await self._send({"type": "response.cancel"})
+            await self._send(commands.response_cancel())
 
     async def _caller_speaks(self) -> None:
         """The caller began to speak: what plays must stop."""
         await self._stop_playing()
         if not self._server_interrupts and self._gate.cancel():
-            await self._try_send({"type": "response.cancel"})
+            await self._try_send(commands.response_cancel())
+
+    @property
+    def _server_interrupts(self) -> bool:
+        return self._session is not None and self._session.interrupt_response is True
 
     async def _stop_playing(self) -> None:
         """Cut what plays to what was heard, here and at the server."""
         tracker = self._options.get("playback_tracker")
         heard = self._received.heard(None if tracker is None else tracker.get_state(), monotonic_s())
-        self._received.forget()
+        self._received.interrupted()
         if tracker is not None:
             tracker.on_interrupted()
         if heard is None:
@@ -203,68 +214,78 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             RealtimeModelAudioInterruptedEvent(item_id=heard.item_id, content_index=heard.content_index)
         )
         if not heard.fully_played or heard.response_id == self._gate.response_id:
-            cut = {"item_id": heard.item_id, "content_index": heard.content_index}
-            await self._try_send(
-                {"type": "conversation.item.truncate", **cut, "audio_end_ms": heard.heard_ms}
-            )
+            await self._try_send(commands.truncate(heard))
 
     # Reading ---------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
         """Read until the connection has ended for good; the last event is always the end of the stream."""
-        while True:
-            assert self._socket is not None
-            message = await self._socket.receive()
+        try:
+            outcome = await self._read_to_the_end()
+        except Exception:
+            # Around the whole of a connection: whoever waits for its end must not wait for ever.
+            logger.exception("The reader of a Realtime socket failed")
+            await self._close_quietly()
+            outcome = RealtimeModelConnectionStatusEvent(
+                status="disconnected", cause="lost", detail="A defect ended the connection; see the log."
+            )
+        if outcome is None:
+            return
+        self._socket = None
+        self._usable.set()
+        await self._tell(outcome)
+        await self._tell(RealtimeModelEndOfStreamEvent())
+
+    async def _read_to_the_end(self) -> RealtimeModelConnectionStatusEvent | None:
+        """Read until nothing can be read any more; the last word about the connection, or None when a
+        listener closed it and needs none."""
+        while (socket := self._socket) is not None:
+            message = await socket.receive()
             if not isinstance(message, Closed):
                 await self._take(message)
                 continue
             self._usable.clear()
             outcome = await self._open_again(message)
-            if isinstance(outcome, Socket):
-                self._socket = outcome
-                self._gate.lost()
-                if self._tools.lost():
-                    self._gate.request()
-                self._usable.set()
-                await self._tell(RealtimeModelConnectionStatusEvent(status="connected", reattached=True))
-                await self._ask()
-                continue
-            self._socket = None
+            if not isinstance(outcome, Socket):
+                return outcome
+            self._socket = outcome
+            self._gate.lost()
+            if self._tools.lost():
+                self._gate.request()
             self._usable.set()
-            await self._tell(outcome)
-            await self._tell(RealtimeModelEndOfStreamEvent())
-            return
+            await self._tell(RealtimeModelConnectionStatusEvent(status="connected", reattached=True))
+            await self._ask()
+        return None
 
     async def _take(self, text: str | bytes) -> None:
         message = parse_text(text)
         if self._options.get("raw_events"):
             await self._tell(RealtimeModelRawServerEvent(data=message))
         for event in parse_message(message):
-            await self._note(event)
-            await self._tell(event)
+            if await self._note(event):
+                await self._tell(event)
         await self._ask()
 
-    async def _note(self, event: RealtimeModelEvent) -> None:
-        """Keep the turn and the playback in step with what came."""
+    async def _note(self, event: RealtimeModelEvent) -> bool:
+        """Keep the turn and the playback in step with what came; False when nobody need hear of it."""
         match event:
-            case RealtimeModelTurnStartedEvent(response_id=response_id, out_of_band=out_of_band):
+            case RealtimeModelTurnStartedEvent(response_id=response_id):
                 self._tools.response_began(response_id)
-                if not out_of_band:
-                    self._gate.created(response_id)
-            case RealtimeModelTurnEndedEvent(response_id=response_id, out_of_band=out_of_band):
-                if not out_of_band:
-                    self._gate.done(response_id)
+                self._gate.created(response_id, out_of_band=event.out_of_band)
+            case RealtimeModelTurnEndedEvent(response_id=response_id):
+                self._gate.done(response_id)
                 if self._tools.response_ended(response_id):
                     self._gate.request()
             case RealtimeModelToolCallEvent():
-                self._tools.called(event.call_id, event.response_id)
+                return self._tools.called(event.call_id, event.response_id)
             case RealtimeModelErrorEvent(error=error):
-                self._gate.refused(event_id=error.get("event_id"), code=error.get("code"))
+                code = error.get("code")
+                self._expired = self._expired or code == SESSION_EXPIRED
+                if self._gate.refused(event_id=error.get("event_id"), code=code):
+                    logger.debug("A request crossed with the server's own doing (%s)", code)
+                    return False
             case RealtimeModelSessionEvent():
-                self._server_interrupts = bool(event.interrupt_response)
-                self._received.set_audio_format(event.output_format)
-                if (tracker := self._options.get("playback_tracker")) is not None:
-                    tracker.set_audio_format(event.output_format)
+                self._note_session(event)
             case RealtimeModelAudioEvent():
                 self._received.add(
                     item_id=event.item_id,
@@ -277,6 +298,23 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
                 await self._caller_speaks()
             case _:
                 pass
+        return True
+
+    def _note_session(self, session: RealtimeModelSessionEvent) -> None:
+        before, self._session = self._session, session
+        formats = (session.input_format, session.output_format)
+        changed = before is not None and formats != (before.input_format, before.output_format)
+        if before is not None and before.output_format is not None and changed:
+            # On a telephone call this is heard as noise.
+            logger.warning(
+                "The session's audio formats changed from %s and %s to %s and %s",
+                before.input_format,
+                before.output_format,
+                *formats,
+            )
+        self._received.set_audio_format(session.output_format)
+        if (tracker := self._options.get("playback_tracker")) is not None:
+            tracker.set_audio_format(session.output_format)
 
     async def _tell(self, event: RealtimeModelEvent) -> None:
         """Let every listener hear ``event``; one that raises is reported, and hurts no other."""
@@ -284,45 +322,55 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
             try:
                 await listener.on_event(event)
             except Exception as error:  # noqa: BLE001 - code that users wrote
+                logger.warning("A listener raised %s", type(error).__name__)
                 if not isinstance(event, RealtimeModelExceptionEvent):
                     await self._tell(
                         RealtimeModelExceptionEvent(exception=error, context="a listener raised")
                     )
+
+    def _cause_of(self, closed: Closed) -> EndCause | None:
+        """Why the server ended the session in order, or None when the socket just broke."""
+        if closed.code == 1001 or self._expired:
+            return "expired"
+        return "closed" if closed.code == 1000 else None
+
+    async def _close_quietly(self) -> None:
+        if (socket := self._socket) is not None:
+            await socket.close()
 
     # Sending ---------------------------------------------------------------------------------------
 
     async def _ask(self) -> None:
         """Ask for the responses that may be asked for now. Never waits for a lost connection: what could
         not be sent is asked for again when it is back."""
-        while (
-            self._usable.is_set() and self._socket is not None and (request := self._gate.take()) is not None
-        ):
-            message: dict[str, Any] = {"type": "response.create", "event_id": request.event_id}
-            if request.response is not None:
-                message["response"] = request.response
-            if not await self._try_send(message):
+        while self._usable.is_set() and self._socket is not None:
+            request = self._gate.take()
+            if request is None:
+                return
+            if not await self._try_send(commands.response_create(request.event_id, request.response)):
+                self._gate.unsent(request)
                 return
             await self._tell(RealtimeModelResponseRequestedEvent(event_id=request.event_id))
 
-    async def _try_send(self, message: Mapping[str, Any]) -> bool:
+    async def _try_send(self, command: commands.Command) -> bool:
         """Send unless the socket is gone; for the reader, which must not wait for itself."""
         if self._socket is None:
             return False
         try:
-            await self._socket.send(_dumps(message))
+            await self._socket.send(self._writer.write(command))
         except ConnectionLostError:
             return False
         return True
 
-    async def _send(self, message: Mapping[str, Any]) -> None:
+    async def _send(self, command: commands.Command) -> None:
         """Send; when the connection is lost, wait until it is back. Raises `ConnectionLostError` when it is
         not coming back."""
-        text = _dumps(message)
+        text = self._writer.write(command)
         while True:
+            if not self._usable.is_set() and asyncio.current_task() is self._reader:
+                raise ConnectionLostError("a listener cannot wait for the connection that it holds up")
             await self._usable.wait()
-            socket = self._socket
-            if socket is None:
-                raise ConnectionLostError("Not connected: the connection has ended, or was never made.")
+            socket = self._require_connection()
             try:
                 await socket.send(text)
             except ConnectionLostError:
@@ -332,58 +380,29 @@ class OpenAIRealtimeWebSocketModel(RealtimeModel):
                 continue
             return
 
+    def _require_connection(self) -> Socket:
+        if self._socket is None:
+            raise ConnectionLostError("Not connected: the connection has ended, or was never made.")
+        return self._socket
+
     async def _send_raw(self, event: RealtimeModelSendRawMessage) -> None:
-        message = {"type": event.message["type"], **event.message.get("other_data", {})}
-        if message["type"] == "response.create":
-            self._gate.request(message.get("response") or {}, event_id=message.get("event_id"))
+        command = {**event.message.get("other_data", {}), "type": event.message["type"]}
+        if command["type"] == "response.create":
+            self._require_connection()
+            self._gate.request(command.get("response") or {}, event_id=command.get("event_id"))
         else:
-            await self._send(message)
+            await self._send(command)
 
-    async def _send_tool_output(self, event: RealtimeModelSendToolOutput) -> None:
-        call_id = event.tool_call.call_id
-        await self._send(
-            _item_create({"type": "function_call_output", "call_id": call_id, "output": event.output})
+    def _session_update(self, settings: RealtimeSessionModelSettings) -> commands.Command:
+        return commands.session_update(
+            session_payload(
+                settings, default_format=self.default_format, model=self._model_in_update(settings)
+            )
         )
-        if self._tools.answered(call_id, wants_response=event.start_response):
-            self._gate.request()
-
-    def _session_update(self, settings: RealtimeSessionModelSettings) -> str:
-        session = session_payload(
-            settings, default_format=self.default_format, model=self._model_in_update(settings)
-        )
-        return _dumps({"type": "session.update", "session": session})
 
 
 def disconnected(cause: EndCause, closed: Closed, detail: str = "") -> RealtimeModelConnectionStatusEvent:
+    """The last word about a connection that ended as ``closed`` says."""
     return RealtimeModelConnectionStatusEvent(
         status="disconnected", cause=cause, close_code=closed.code, detail=detail or closed.reason
     )
-
-
-def _dumps(message: Mapping[str, Any]) -> str:
-    return json.dumps(message, separators=(",", ":"))
-
-
-def _item_create(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "conversation.item.create", "item": item}
-
-
-def _user_message(event: RealtimeModelSendUserInput) -> dict[str, Any]:
-    given = event.user_input
-    if isinstance(given, str):
-        return _item_create(
-            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": given}]}
-        )
-    content: list[dict[str, Any]] = []
-    for part in given["content"]:
-        fields: dict[str, Any] = dict(part)
-        if fields.get("type") == "input_text" and isinstance(fields.get("text"), str):
-            content.append({"type": "input_text", "text": fields["text"]})
-        elif fields.get("type") == "input_image" and fields.get("image_url"):
-            picture = {"type": "input_image", "image_url": fields["image_url"]}
-            if fields.get("detail") in ("auto", "low", "high"):
-                picture["detail"] = fields["detail"]
-            content.append(picture)
-    if not content:
-        raise UserError("a user's message needs at least one text or image part")
-    return _item_create({"type": "message", "role": "user", "content": content})

@@ -1,0 +1,117 @@
+"""What we send to the server, as JSON-able values. Pure.
+
+Source: API reference "Realtime client events".
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sipagent.errors import UserError
+from sipagent.realtime.inputs import RealtimeModelUserInput
+from sipagent.realtime.playback import Heard
+
+Command = dict[str, Any]
+
+
+class CommandWriter:
+    """Commands as text. Each gets an id, so that the server's errors name the command they are about."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def write(self, command: Mapping[str, Any]) -> str:
+        """``command`` as JSON; an ``event_id`` of its own is kept."""
+        if "event_id" not in command:
+            self._count += 1
+            command = {**command, "event_id": f"sipagent_{self._count}"}
+        return json.dumps(command, separators=(",", ":"))
+
+
+def response_create(event_id: str, response: Mapping[str, Any] | None) -> Command:
+    """Ask for a response, with parameters of its own unless ``response`` is None."""
+    command: Command = {"type": "response.create", "event_id": event_id}
+    if response is not None:
+        command["response"] = dict(response)
+    return command
+
+
+def response_cancel() -> Command:
+    """End the response that runs."""
+    return {"type": "response.cancel"}
+
+
+def session_update(session: Mapping[str, Any]) -> Command:
+    """Change the session."""
+    return {"type": "session.update", "session": session}
+
+
+def audio_append(audio: bytes) -> Command:
+    """Add audio of the caller."""
+    return {"type": "input_audio_buffer.append", "audio": base64.b64encode(audio).decode("ascii")}
+
+
+def audio_commit() -> Command:
+    """End the caller's turn."""
+    return {"type": "input_audio_buffer.commit"}
+
+
+def playback_clear() -> Command:
+    """Empty the server's output buffer (WebRTC and SIP only)."""
+    return {"type": "output_audio_buffer.clear"}
+
+
+def truncate(heard: Heard) -> Command:
+    """Cut an item to what was heard of it; never on SIP, where the server knows better."""
+    return {
+        "type": "conversation.item.truncate",
+        "item_id": heard.item_id,
+        "content_index": heard.content_index,
+        "audio_end_ms": heard.heard_ms,
+    }
+
+
+def tool_output(call_id: str, output: str) -> Command:
+    """Answer a tool call."""
+    return _item_create({"type": "function_call_output", "call_id": call_id, "output": output})
+
+
+def system_message(text: str) -> Command:
+    """Tell the model something."""
+    return _item_create(
+        {"type": "message", "role": "system", "content": [{"type": "input_text", "text": text}]}
+    )
+
+
+def user_message(given: RealtimeModelUserInput) -> Command:
+    """Put in a message of the user.
+
+    Parts that are neither text nor a picture with a URL are left out; raises `UserError` when nothing is
+    left.
+    """
+    if isinstance(given, str):
+        return _user([{"type": "input_text", "text": given}])
+    content: list[dict[str, Any]] = []
+    for part in given["content"]:
+        fields: dict[str, Any] = dict(part)
+        if fields.get("type") == "input_text" and isinstance(fields.get("text"), str):
+            content.append({"type": "input_text", "text": fields["text"]})
+        elif fields.get("type") == "input_image" and fields.get("image_url"):
+            picture = {"type": "input_image", "image_url": fields["image_url"]}
+            if fields.get("detail") in ("auto", "low", "high"):
+                picture["detail"] = fields["detail"]
+            content.append(picture)
+    if not content:
+        raise UserError("a user's message needs at least one text or image part")
+    return _user(content)
+
+
+def _user(content: list[dict[str, Any]]) -> Command:
+    return _item_create({"type": "message", "role": "user", "content": content})
+
+
+def _item_create(item: Mapping[str, Any]) -> Command:
+    return {"type": "conversation.item.create", "item": item}
