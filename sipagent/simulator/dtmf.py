@@ -55,11 +55,10 @@ def check_digits(digits: str) -> str:
 
     Raises `SimulatorError` when one of them is no telephone key.
     """
-    wanted = digits.upper()
-    for digit in wanted:
-        if digit not in DIGITS:
+    for digit in digits:
+        if digit.upper() not in DIGITS:
             raise SimulatorError(f"{digit!r} is no telephone key: use {DIGITS}")
-    return wanted
+    return digits.upper()
 
 
 class DigitReader:
