@@ -4,12 +4,12 @@
     model.expect(RealtimeModelRequestResponse, *model.agent_says("Good morning."))
     async with await RealtimeRunner(agent, model=model).run() as session:
         await session.say("Good morning.")
-        await model.feed(*model.caller_says("Have you a free slot?"))
+        await model.emit(*model.caller_says("Have you a free slot?"))
         ...
     model.verify()
 
-What a session sends is held against what the test expects, and recorded; what the model "reports" is what the
-test feeds. Everything is delivered in the task that feeds or sends, so a test needs no pauses.
+What a session sends is recorded, and held against what the test expects; what the model reports is what the
+test lets it emit. Everything is delivered in the task that emits or sends, so a test needs no pauses.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
@@ -53,6 +53,8 @@ from sipagent.realtime.items import (
 )
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 
+Sent = TypeVar("Sent", bound=RealtimeModelSendEvent)
+Answer = Callable[[RealtimeModelSendEvent], Iterable[RealtimeModelEvent]]
 Expected = type[Any] | Callable[[Any], bool] | RealtimeModelSendEvent
 """A kind of input, a function that knows it, or the very input."""
 
@@ -62,46 +64,49 @@ class UnexpectedInputError(AssertionError):
 
 
 class ScriptedRealtimeModel(RealtimeModel):
-    """Plays a model for one session: checks and records what is sent, reports what it is fed."""
+    """Plays a model for one session: checks and records what is sent, reports what it is given.
 
-    def __init__(self, *, strict: bool = True, connect_error: Exception | None = None) -> None:
-        """``strict`` refuses whatever was not announced by `expect` or `allow`; otherwise everything may be
-        sent. ``connect_error`` is raised by `connect`."""
-        self.options: RealtimeModelConfig | None = None
-        """What the session connected with."""
-        self.connected = False
-        self._strict = strict
+    From the first `expect` or `allow` on, whatever they do not announce is refused; until then, everything
+    may be sent.
+    """
+
+    def __init__(self, *, answer: Answer | None = None, connect_error: Exception | None = None) -> None:
+        """``answer`` gives what the model reports after each thing that is sent, beside what `expect` says.
+        ``connect_error`` is raised by `connect`."""
+        self.sent: list[RealtimeModelSendEvent] = []
+        """Everything that the session sent, in order; refused things too."""
+        self.config: RealtimeModelConfig | None = None
+        """What the session connected with; None while it is not connected."""
+        self.pending = False
+        """What `response_pending` says: set by what asks for a response, cleared when one begins."""
+        self._answer = answer
         self._connect_error = connect_error
-        self._sent: list[RealtimeModelSendEvent] = []
+        self._strict = False
         self._expected: deque[tuple[Expected, tuple[RealtimeModelEvent, ...]]] = deque()
         self._allowed: list[Expected] = []
         self._unexpected: list[str] = []
         self._listeners: list[RealtimeModelListener] = []
         self._outbox: deque[RealtimeModelEvent] = deque()
         self._delivering = False
-        self._asked = False
         self._something_sent = asyncio.Event()
         self._numbers = 0
 
     # For tests -------------------------------------------------------------------------------------
 
-    @property
-    def sent(self) -> tuple[RealtimeModelSendEvent, ...]:
-        """Everything that the session sent, in order; refused things too."""
-        return tuple(self._sent)
-
     def expect(self, what: Expected, *then: RealtimeModelEvent) -> None:
         """The next thing sent, after those expected before, is ``what``; the model then reports ``then``."""
+        self._strict = True
         self._expected.append((what, then))
 
     def allow(self, what: Expected) -> None:
         """``what`` may be sent at any time and any number of times."""
+        self._strict = True
         self._allowed.append(what)
 
-    async def feed(self, *events: RealtimeModelEvent) -> None:
+    async def emit(self, *events: RealtimeModelEvent) -> None:
         """Report ``events``, in order; returns when every listener has taken them.
 
-        Inside a listener, or while another task feeds, it returns at once: they are reported after what is
+        Inside a listener, or while another task emits, it returns at once: they are reported after what is
         being reported. Raises what a listener raises.
         """
         self._outbox.extend(events)
@@ -112,29 +117,32 @@ class ScriptedRealtimeModel(RealtimeModel):
             while self._outbox:
                 event = self._outbox.popleft()
                 if isinstance(event, RealtimeModelTurnStartedEvent):
-                    self._asked = False
+                    self.pending = False
                 for listener in tuple(self._listeners):
                     await listener.on_event(event)
         finally:
             self._delivering = False
 
-    async def end(self, cause: EndCause = "call_over", *, close_code: int = 1006, detail: str = "") -> None:
+    async def end(
+        self, cause: EndCause = "call_over", *, close_code: int | None = 1006, detail: str = ""
+    ) -> None:
         """Report that the connection has ended for good."""
-        self.connected = False
-        await self.feed(
+        self.config = None
+        await self.emit(
             RealtimeModelConnectionStatusEvent(
                 status="disconnected", cause=cause, close_code=close_code, detail=detail
             ),
             RealtimeModelEndOfStreamEvent(),
         )
 
-    async def wait_for(self, what: Expected, *, timeout_s: float = 10.0) -> RealtimeModelSendEvent:
-        """The first ``what`` that the session sent, or sends within ``timeout_s``; else `TimeoutError`."""
+    async def wait_until_sent(self, kind: type[Sent], *, count: int = 1, timeout_s: float = 10.0) -> Sent:
+        """The ``count``-th thing of this kind that the session sent, as soon as it has; `TimeoutError` after
+        ``timeout_s``. Cancel-safe."""
         async with asyncio.timeout(timeout_s):
             while True:
-                for event in self._sent:
-                    if _is(event, what):
-                        return event
+                found = [event for event in self.sent if isinstance(event, kind)]
+                if len(found) >= count:
+                    return found[count - 1]
                 self._something_sent.clear()
                 await self._something_sent.wait()
 
@@ -205,10 +213,9 @@ class ScriptedRealtimeModel(RealtimeModel):
         """See `RealtimeModel.connect`."""
         if self._connect_error is not None:
             raise self._connect_error
-        if self.connected:
+        if self.config is not None:
             raise AssertionError("Already connected")
-        self.options = options
-        self.connected = True
+        self.config = options
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
         """See `RealtimeModel.add_listener`."""
@@ -222,28 +229,31 @@ class ScriptedRealtimeModel(RealtimeModel):
 
     async def send_event(self, event: RealtimeModelSendEvent) -> None:
         """See `RealtimeModel.send_event`; raises `UnexpectedInputError` for what was not expected."""
-        if not self.connected:
-            raise ConnectionLostError("the scripted model is not connected")
-        self._sent.append(event)
+        if self.config is None:
+            raise ConnectionLostError("Not connected: the test ended the connection, or it was never made.")
+        self.sent.append(event)
         self._something_sent.set()
         if _asks_for_response(event):
-            self._asked = True
+            self.pending = True
+        then: tuple[RealtimeModelEvent, ...] = ()
         if self._expected and _is(event, self._expected[0][0]):
             _, then = self._expected.popleft()
-            await self.feed(*then)
         elif self._strict and not any(_is(event, what) for what in self._allowed):
             wanted = _shown(self._expected[0][0]) if self._expected else "nothing"
             self._unexpected.append(f"{wanted} was expected, but this was sent: {event!r}")
             raise UnexpectedInputError(self._unexpected[-1])
+        if self._answer is not None:
+            then = (*then, *self._answer(event))
+        await self.emit(*then)
 
     async def close(self) -> None:
         """See `RealtimeModel.close`."""
-        self.connected = False
+        self.config = None
 
     @property
     def response_pending(self) -> bool:
         """See `RealtimeModel.response_pending`."""
-        return self._asked
+        return self.pending
 
     def _new(self, kind: str) -> str:
         self._numbers += 1

@@ -1,0 +1,475 @@
+"""Attaching to a call, losing the socket, having it again, and what is never said on SIP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trustme
+
+from sipagent.errors import AttachError, AttachNotFoundError, ConnectionLostError, UserError
+from sipagent.realtime import (
+    AttachPolicy,
+    OpenAIRealtimeSIPModel,
+    RealtimeAgent,
+    RealtimeModelConfig,
+    RealtimeModelConnectionStatusEvent,
+    RealtimeModelEndOfStreamEvent,
+    RealtimeModelRequestResponse,
+    RealtimeModelSendAudio,
+    RealtimeModelSendInterrupt,
+    RealtimeModelSendSessionUpdate,
+    RealtimeModelSendSystemMessage,
+    RealtimeModelSendToolOutput,
+    RealtimeModelToolCallEvent,
+    RealtimeModelTranscriptDeltaEvent,
+    RealtimeModelTurnEndedEvent,
+    RealtimeModelTurnStartedEvent,
+    RealtimeSessionModelSettings,
+    function_tool,
+)
+from tests.realtime import messages
+from tests.realtime.peer import Peer, RealtimeServer, Recorder, realtime_server
+
+QUICK = AttachPolicy(
+    not_found_deadline_s=0.3, first_retry_s=0.01, reattach_attempts=2, reattach_deadline_s=5.0
+)
+
+
+def config(server: RealtimeServer, **settings: Any) -> RealtimeModelConfig:
+    initial: RealtimeSessionModelSettings = {"instructions": "Be kind.", **settings}  # type: ignore[typeddict-item]
+    return {
+        "api_key": "sk-test",
+        "base_url": server.base_url,
+        "call_id": "rtc_u1/ü",
+        "initial_model_settings": initial,
+    }
+
+
+@asynccontextmanager
+async def attached(
+    server: RealtimeServer, policy: AttachPolicy = QUICK, **settings: Any
+) -> AsyncIterator[tuple[OpenAIRealtimeSIPModel, Peer, Recorder]]:
+    """A model whose session.update was read already."""
+    model = OpenAIRealtimeSIPModel(attach_policy=policy)
+    recorder = Recorder()
+    model.add_listener(recorder)
+    await model.connect(config(server, **settings))
+    try:
+        peer = await server.peer()
+        await peer.receive("session.update")
+        yield model, peer, recorder
+    finally:
+        await model.close()
+
+
+async def fence(model: OpenAIRealtimeSIPModel, peer: Peer) -> None:
+    """Nothing was sent before this that was not read: the next message is the one sent now."""
+    await model.send_event(RealtimeModelSendSystemMessage(text="fence"))
+    message = await peer.receive("conversation.item.create")
+    assert message["item"]["content"][0]["text"] == "fence"
+
+
+def ended(recorder: Recorder) -> tuple[str | None, int | None]:
+    """Cause and close code of the end, which must be the last that was heard."""
+    assert isinstance(recorder.events[-1], RealtimeModelEndOfStreamEvent)
+    last = recorder.events[-2]
+    assert isinstance(last, RealtimeModelConnectionStatusEvent)
+    assert last.status == "disconnected"
+    return last.cause, last.close_code
+
+
+# Attaching ------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_is_not_found_yet_is_asked_for_again() -> None:
+    async with (
+        realtime_server([404, 404]) as server,
+        attached(server, AttachPolicy(first_retry_s=0.01)) as (_, peer, _recorder),
+    ):
+        assert server.handshakes == ["/v1/realtime?call_id=rtc_u1%2F%C3%BC"] * 3
+        assert peer.headers["Authorization"] == "Bearer sk-test"
+        assert peer.headers["User-Agent"].startswith("sipagent/")
+        assert "OpenAI-Beta" not in peer.headers
+
+
+async def test_a_call_that_is_never_found_is_given_up_at_the_deadline_and_not_before() -> None:
+    model = OpenAIRealtimeSIPModel(attach_policy=QUICK)
+    loop = asyncio.get_running_loop()
+    async with realtime_server() as server:
+        server.always = 404
+        began = loop.time()
+        with pytest.raises(AttachNotFoundError, match="within 0.3 seconds") as caught:
+            await model.connect(config(server))
+        assert loop.time() - began >= 0.3
+        assert caught.value.status == 404
+        assert len(server.handshakes) >= 4
+
+
+@pytest.mark.parametrize(("status", "words"), [(401, "the key must belong"), (500, "answered 500")])
+async def test_any_other_answer_to_the_handshake_is_not_asked_for_again(status: int, words: str) -> None:
+    model = OpenAIRealtimeSIPModel(attach_policy=QUICK)
+    async with realtime_server([status]) as server:
+        with pytest.raises(AttachError, match=words) as caught:
+            await model.connect(config(server))
+        assert caught.value.status == status
+        assert not isinstance(caught.value, AttachNotFoundError)
+        assert len(server.handshakes) == 1
+        # The object is as good as new.
+        await model.connect(config(server))
+        await model.close()
+
+
+async def test_a_server_that_does_not_listen_is_an_attach_error() -> None:
+    async with realtime_server() as server:
+        nobody = config(server)
+    with pytest.raises(AttachError, match="could not be opened"):
+        await OpenAIRealtimeSIPModel(attach_policy=QUICK).connect(nobody)
+
+
+async def test_a_call_needs_its_id() -> None:
+    with pytest.raises(UserError, match="call_id"):
+        await OpenAIRealtimeSIPModel().connect({"api_key": "sk-test"})
+
+
+async def test_cancelling_the_attachment_leaves_nothing_open() -> None:
+    async with realtime_server() as server:
+        server.hold = asyncio.Event()
+        model = OpenAIRealtimeSIPModel(attach_policy=QUICK)
+        task = asyncio.create_task(model.connect(config(server)))
+        await server.handshake(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.hold.set()
+        server.hold = None
+        await model.connect(config(server))
+        await model.close()
+
+
+async def test_a_socket_over_tls_is_trusted_only_with_its_authority() -> None:
+    authority = trustme.CA()
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(serving)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+    async with realtime_server(tls=serving) as server:
+        with pytest.raises(AttachError, match="certificate"):
+            await OpenAIRealtimeSIPModel(attach_policy=QUICK).connect(config(server))
+        model = OpenAIRealtimeSIPModel(attach_policy=QUICK, transport_config={"ssl_context": trusting})
+        await model.connect(config(server))
+        peer = await server.peer()
+        await peer.receive("session.update")
+        await model.close()
+
+
+# What is said ---------------------------------------------------------------------------------------
+
+
+@function_tool
+def next_free_slot(treatment: str) -> str:
+    """Find the next free slot.
+
+    Args:
+        treatment: What is to be done.
+    """
+    return treatment
+
+
+def everything() -> RealtimeSessionModelSettings:
+    return {
+        "model_name": "gpt-realtime-2.1-mini",
+        "voice": "marin",
+        "speed": 1.1,
+        "output_modalities": ["audio"],
+        "max_output_tokens": 900,
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "reasoning": {"effort": "low"},
+        "truncation": {"retention_ratio": 0.8, "token_limit": 8000},
+        "include": ["item.input_audio_transcription.logprobs"],
+        "audio": {
+            "input": {
+                "noise_reduction": {"type": "far_field"},
+                "transcription": {"model": "gpt-transcribe", "languages": ["de"]},
+                "turn_detection": {
+                    "type": "server_vad",
+                    "threshold": 0.6,
+                    "prefix_padding_ms": 250,
+                    "silence_duration_ms": 450,
+                    "idle_timeout_ms": None,
+                },
+            }
+        },
+    }
+
+
+@pytest.mark.parametrize("audio_format", [None, "negotiated", "g711_alaw"])
+async def test_accept_and_attach_say_the_same_but_for_the_model(audio_format: str | None) -> None:
+    agent = RealtimeAgent[None](name="a", instructions="Be kind.", tools=[next_free_slot])
+    settings = everything()
+    if audio_format is not None:
+        settings["input_audio_format"] = settings["output_audio_format"] = audio_format
+    payload = await OpenAIRealtimeSIPModel.build_initial_session_payload(
+        agent, run_config={"model_settings": settings}
+    )
+    accepted = payload.model_dump(mode="json", exclude_unset=True)
+    async with realtime_server() as server:
+        model = OpenAIRealtimeSIPModel(attach_policy=QUICK)
+        given: Any = {**settings, "instructions": "Be kind.", "tools": [next_free_slot]}
+        await model.connect({**config(server), "initial_model_settings": given})
+        peer = await server.peer()
+        update = (await peer.receive("session.update"))["session"]
+        await model.close()
+    assert accepted.pop("model") == "gpt-realtime-2.1-mini"
+    assert update == accepted
+    formats = [update["audio"][way].get("format", "left out") for way in ("input", "output")]
+    wanted: Any = {None: {"type": "audio/pcmu"}, "g711_alaw": {"type": "audio/pcma"}}.get(
+        audio_format, "left out"
+    )
+    assert formats == [wanted, wanted]
+
+
+async def test_every_later_update_says_the_formats_too_and_never_the_model() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, _):
+        settings: RealtimeSessionModelSettings = {"instructions": "Be brief.", "model_name": "another"}
+        await model.send_event(RealtimeModelSendSessionUpdate(session_settings=settings))
+        update = (await peer.receive("session.update"))["session"]
+        assert update["instructions"] == "Be brief."
+        assert "model" not in update
+        for way in ("input", "output"):
+            assert update["audio"][way]["format"] == {"type": "audio/pcmu"}
+
+
+async def test_an_interruption_cancels_and_clears_and_never_truncates() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        await peer.send(messages.response_created(), messages.audio_delta("AAAA"))
+        await recorder.first(RealtimeModelTurnStartedEvent)
+        await model.send_event(RealtimeModelSendInterrupt())
+        await peer.receive("response.cancel")
+        await peer.receive("output_audio_buffer.clear")
+        # A second one finds nothing more to cancel; speech of the caller is the server's business.
+        await model.send_event(RealtimeModelSendInterrupt())
+        await peer.receive("output_audio_buffer.clear")
+        await peer.send(messages.speech_started(), messages.response_done(status="cancelled"))
+        await recorder.first(RealtimeModelTurnEndedEvent)
+        await model.send_event(RealtimeModelSendInterrupt())
+        await peer.receive("output_audio_buffer.clear")
+        await fence(model, peer)
+
+
+async def test_audio_does_not_go_over_the_socket_of_a_call() -> None:
+    async with realtime_server() as server, attached(server) as (model, _peer, _):
+        with pytest.raises(UserError, match="audio"):
+            await model.send_event(RealtimeModelSendAudio(audio=b"\x00"))
+
+
+# Losing the socket ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("code", "cause"), [(1000, "closed"), (1001, "expired")])
+async def test_a_close_in_order_is_the_end(code: int, cause: str) -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        await peer.send(messages.transcript_delta("Good"))
+        await peer.close(code, "the reason")
+        await recorder.first(RealtimeModelEndOfStreamEvent)
+        assert ended(recorder) == (cause, code)
+        assert recorder.all(RealtimeModelTranscriptDeltaEvent)
+        assert recorder.all(RealtimeModelConnectionStatusEvent)[-1].detail == "the reason"
+        assert len(server.handshakes) == 1
+        with pytest.raises(ConnectionLostError):
+            await model.send_event(RealtimeModelSendSystemMessage(text="too late"))
+        with pytest.raises(ConnectionLostError):
+            await model.send_event(RealtimeModelRequestResponse())
+
+
+async def test_a_call_that_is_over_shows_when_attaching_again() -> None:
+    async with realtime_server() as server, attached(server) as (_, peer, recorder):
+        await peer.send(messages.transcript_delta("Good"))
+        server.always = 404
+        peer.drop()
+        await recorder.first(RealtimeModelEndOfStreamEvent)
+        assert ended(recorder) == ("call_over", 1006)
+        assert [event.status for event in recorder.all(RealtimeModelConnectionStatusEvent)] == [
+            "lost",
+            "disconnected",
+        ]
+        assert recorder.all(RealtimeModelConnectionStatusEvent)[0].close_code == 1006
+
+
+async def test_a_broken_socket_is_had_again_and_nothing_is_said_twice() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        await model.send_event(RealtimeModelRequestResponse(response={"instructions": "Greet."}))
+        await peer.receive("response.create")
+        await peer.send(messages.response_created())
+        await recorder.first(RealtimeModelTurnStartedEvent)
+        peer.drop()
+        second = await server.peer()
+        await recorder.until(lambda: len(recorder.all(RealtimeModelConnectionStatusEvent)) == 2)
+        restored = recorder.all(RealtimeModelConnectionStatusEvent)[1]
+        assert (restored.status, restored.reattached) == ("connected", True)
+        assert server.handshakes == ["/v1/realtime?call_id=rtc_u1%2F%C3%BC"] * 2
+        await fence(model, second)
+        # The gate is open again, although the end of the old response was never told.
+        await model.send_event(RealtimeModelRequestResponse())
+        await second.receive("response.create")
+
+
+async def test_a_request_on_its_way_is_asked_again_but_not_against_a_response_that_runs() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        await model.send_event(RealtimeModelRequestResponse(response={"instructions": "Greet."}))
+        await peer.receive("response.create")
+        peer.drop()
+        second = await server.peer()
+        again = await second.receive("response.create")
+        assert again["response"] == {"instructions": "Greet."}
+        # It was heard after all, and runs: asking a third time would greet twice.
+        await second.send(
+            messages.error("conversation_already_has_active_response", event_id=again["event_id"])
+        )
+        await second.send(messages.response_done("resp_greeting"))
+        await recorder.first(RealtimeModelTurnEndedEvent)
+        await fence(model, second)
+
+
+async def test_what_is_sent_while_the_socket_is_away_is_sent_afterwards() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        server.hold = asyncio.Event()
+        peer.drop()
+        await recorder.first(RealtimeModelConnectionStatusEvent)
+        call: Any = RealtimeModelToolCallEvent(name="x", call_id="call_1", arguments="{}")  # type: ignore[arg-type]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                model.send_event(
+                    RealtimeModelSendToolOutput(tool_call=call, output="Tuesday", start_response=True)
+                )
+            )
+            await asyncio.sleep(0)
+            server.hold.set()
+            second = await server.peer()
+            message = await second.receive("conversation.item.create")
+            assert message["item"]["output"] == "Tuesday"
+            await second.receive("response.create")
+
+
+async def test_the_end_of_the_call_ends_whoever_waits_to_send() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        server.hold = asyncio.Event()
+        server.always = 404
+        peer.drop()
+        await recorder.first(RealtimeModelConnectionStatusEvent)
+        waiting = asyncio.create_task(model.send_event(RealtimeModelSendSystemMessage(text="hint")))
+        await asyncio.sleep(0)
+        server.hold.set()
+        with pytest.raises(ConnectionLostError):
+            await waiting
+        await recorder.first(RealtimeModelEndOfStreamEvent)
+        assert ended(recorder) == ("call_over", 1006)
+
+
+async def test_a_server_that_fails_is_asked_so_often_and_no_more() -> None:
+    async with realtime_server() as server, attached(server) as (_, peer, recorder):
+        server.always = 503
+        peer.drop()
+        await recorder.first(RealtimeModelEndOfStreamEvent)
+        assert ended(recorder) == ("lost", 1006)
+        assert len(server.handshakes) == 3
+        assert "503" in recorder.all(RealtimeModelConnectionStatusEvent)[-1].detail
+
+
+async def test_a_server_that_does_not_answer_is_given_up() -> None:
+    policy = AttachPolicy(reattach_deadline_s=0.1)
+    async with realtime_server() as server, attached(server, policy) as (_, peer, recorder):
+        server.hold = asyncio.Event()
+        peer.drop()
+        await recorder.first(RealtimeModelEndOfStreamEvent)
+        assert ended(recorder) == ("lost", 1006)
+
+
+async def test_a_server_that_lets_us_in_and_drops_us_at_once_is_given_up() -> None:
+    async with realtime_server() as server, attached(server) as (_, peer, recorder):
+        for _ in range(3):
+            peer.drop()
+            if recorder.all(RealtimeModelEndOfStreamEvent) or len(server.handshakes) == 3:
+                break
+            peer = await server.peer()
+        peer.drop()
+        await recorder.first(RealtimeModelEndOfStreamEvent)
+        assert ended(recorder) == ("lost", 1006)
+
+
+async def test_a_key_that_cannot_be_had_again_ends_the_connection() -> None:
+    keys = iter(["sk-test"])
+    async with realtime_server() as server:
+        model = OpenAIRealtimeSIPModel(attach_policy=QUICK)
+        recorder = Recorder()
+        model.add_listener(recorder)
+        await model.connect({**config(server), "api_key": lambda: next(keys)})
+        (await server.peer()).drop()
+        await recorder.first(RealtimeModelEndOfStreamEvent)
+        assert ended(recorder) == ("lost", 1006)
+        await model.close()
+
+
+async def test_closing_while_attaching_again_leaves_nothing_behind() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        server.hold = asyncio.Event()
+        peer.drop()
+        await recorder.first(RealtimeModelConnectionStatusEvent)
+        await server.handshake(2)
+        await model.close()
+        await model.close()
+        assert not recorder.all(RealtimeModelEndOfStreamEvent)
+
+
+async def test_a_lost_tool_call_is_found_in_the_end_of_its_response() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        await peer.send(messages.response_created())
+        await recorder.first(RealtimeModelTurnStartedEvent)
+        peer.drop()
+        second = await server.peer()
+        call = messages.function_call("next_free_slot", "call_1", '{"treatment": "filling"}')
+        await second.send(messages.response_done(output=[call]))
+        found = await recorder.first(RealtimeModelToolCallEvent)
+        assert (found.name, found.call_id) == ("next_free_slot", "call_1")
+        await model.send_event(
+            RealtimeModelSendToolOutput(tool_call=found, output="Tuesday", start_response=True)
+        )
+        await second.receive("conversation.item.create")
+        await second.receive("response.create")
+
+
+# The payload ----------------------------------------------------------------------------------------
+
+
+async def test_settings_that_the_api_would_refuse_are_refused_at_once() -> None:
+    settings: Any = {"output_modalities": ["smell"]}
+    with pytest.raises(UserError, match="output_modalities"):
+        await OpenAIRealtimeSIPModel.build_initial_session_payload(
+            RealtimeAgent[None](name="a"), run_config={"model_settings": settings}
+        )
+
+
+async def test_overrides_win_over_everything() -> None:
+    agent = RealtimeAgent[None](name="a", instructions="Be kind.")
+    payload = await OpenAIRealtimeSIPModel.build_initial_session_payload(
+        agent,
+        model_config={"initial_model_settings": {"instructions": "Be brief.", "voice": "cedar"}},
+        overrides={"instructions": "Be loud."},
+    )
+    assert payload.instructions == "Be loud."
+    assert payload.model_dump(mode="json", exclude_unset=True)["audio"]["output"]["voice"] == "cedar"
+
+
+async def test_instructions_may_depend_on_the_call() -> None:
+    agent = RealtimeAgent[str](
+        name="a", instructions=lambda context, agent: f"The caller is {context.context}."
+    )
+    payload = await OpenAIRealtimeSIPModel.build_initial_session_payload(agent, context="Ann")
+    assert payload.instructions == "The caller is Ann."
