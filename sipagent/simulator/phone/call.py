@@ -10,7 +10,7 @@ from typing import assert_never
 from sipagent.audio.g711 import rms_pcmu
 from sipagent.errors import SdpError, SimulatorError
 from sipagent.simulator.leg import LegStatistics
-from sipagent.simulator.phone.changes import Changes
+from sipagent.simulator.phone.changes import Changes, end_task
 from sipagent.simulator.phone.media import PhoneMedia
 from sipagent.simulator.phone.settings import HangUp, Pause, PhoneSettings, Press, Say, Step
 from sipagent.simulator.phone.transfers import Transfers
@@ -197,9 +197,7 @@ class PhoneCall:
         """Hang up if need be, end the steps and free the port; idempotent."""
         await self.hang_up()
         await self._transfers.aclose()
-        if self._life is not None:
-            self._life.cancel()
-            await asyncio.wait([self._life])
+        await end_task(self._life)
 
     # Its course
 
@@ -222,6 +220,8 @@ class PhoneCall:
                 if response.status < 300 and not self.is_over:
                     self.media.accept(response.body)
                 self._note_status(response.status)
+                if response.status >= 300:
+                    self._finish(SipEnd.REJECTED)
             case IncomingSipCall():
                 self.sip.ring()
                 self._note_status(180)
@@ -310,4 +310,6 @@ class _Signals(SipCallListener):
         return self._call._transfers.request(self._call.sip, target_uri)
 
     def ended(self, end: SipEnd) -> None:
-        self._call._finish(end)
+        if end is not SipEnd.REJECTED:
+            # A refusal ends the call together with its status, in the task that waits for both.
+            self._call._finish(end)

@@ -1,4 +1,4 @@
-"""Waiting for a condition on one event loop."""
+"""Waiting: for a condition, and for a task to end."""
 
 from __future__ import annotations
 
@@ -22,3 +22,13 @@ class Changes:
         """Wait until ``condition`` holds, looked at now and after each announcement. Safe to cancel."""
         while not condition():
             await self._changed.wait()
+
+
+async def end_task(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task and wait until it has ended; an exception that was its end is raised here."""
+    if task is None:
+        return
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from sipagent.errors import SimulatorError
 from sipagent.simulator.dtmf import check_digits
 from sipagent.simulator.phone.call import PhoneCall
-from sipagent.simulator.phone.changes import Changes
+from sipagent.simulator.phone.changes import Changes, end_task
 from sipagent.simulator.phone.media import PhoneMedia
 from sipagent.simulator.phone.settings import PhoneSettings, Press, Say, Step
 from sipagent.simulator.phone.transfers import Transfers
@@ -29,7 +29,7 @@ CALLER_SAYS_HEADER = "X-Sipagent-Caller-Says"
 
 _ANY_PORT = ListenAddress(transport="udp", host="127.0.0.1", port=0)
 _MAX_UNSEEN_CALLS = 100
-"""Calls taken that nobody asked for with `Phone.next_call`; more are refused as busy."""
+"""Calls taken that nobody asked for with `Phone.next_call`; of more, the oldest are passed over."""
 
 
 class Phone:
@@ -50,7 +50,7 @@ class Phone:
         steps_when_called: Sequence[Step] | None,
     ) -> None:
         self.calls: list[PhoneCall] = []
-        """Every call made or taken, in order."""
+        """Every call made or taken, in order; kept with its recording until the phone is gone."""
         self._user = user
         self._voice = voice
         self._pacer = pacer
@@ -197,7 +197,7 @@ class Phone:
         return call
 
     def _called(self, sip: IncomingSipCall) -> None:
-        if self._steps_when_called is None or self._unseen.full():
+        if self._steps_when_called is None:
             sip.reject(486)
             return
         task = asyncio.create_task(self._take(sip, self._steps_when_called), name="phone: taking a call")
@@ -213,14 +213,11 @@ class Phone:
             return
         call = self._new_call(sip, media, steps, changes)
         if self._unseen.full():
-            return
+            self._unseen.get_nowait()
         self._unseen.put_nowait(call)
 
     async def _end_calls(self) -> None:
-        taking = list(self._taking)
-        for task in taking:
-            task.cancel()
-        if taking:
-            await asyncio.wait(taking)
+        for task in list(self._taking):
+            await end_task(task)
         for call in self.calls:
             await call.aclose()

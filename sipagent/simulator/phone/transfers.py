@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from sipagent.errors import SimulatorError
-from sipagent.simulator.phone.changes import Changes
+from sipagent.simulator.phone.changes import Changes, end_task
 from sipagent.simulator.phone.settings import PhoneSettings
 from sipagent.simulator.sip.call import SipCall
 
@@ -42,9 +42,7 @@ class Transfers:
 
     async def aclose(self) -> None:
         """Stop dialling; the call that was dialled is left alone. Idempotent."""
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait([self._following])
+        await end_task(self._following)
 
     def _target_of(self, uri: str) -> str | None:
         """What to dial for ``uri``; None when this phone cannot."""
