@@ -29,6 +29,7 @@ from sipagent.identifiers import ResponseId, ToolCallId
 
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 NOTHING_TO_CANCEL = "response_cancel_not_active"
+_REMEMBERED_REQUESTS = 16
 
 # The table ------------------------------------------------------------------------------------------
 
@@ -127,6 +128,8 @@ class ResponseGate:
         """The latest request that was sent; in doubt until the response after it has ended."""
         self._doubtful = False
         """`_sent` may still be refused without being named."""
+        self._recent: deque[ResponseRequest] = deque(maxlen=_REMEMBERED_REQUESTS)
+        """What was sent before: a request may be under way for longer than the server's own response."""
         self._outside: set[ResponseId] = set()
         self._outside_wanted = 0
         self._count = 0
@@ -154,6 +157,7 @@ class ResponseGate:
             return None
         self._signal(TurnSignal.ASKED)
         self._sent, self._doubtful = self._waiting.popleft(), True
+        self._recent.append(self._sent)
         return self._sent
 
     def unsent(self, request: ResponseRequest) -> None:
@@ -164,6 +168,7 @@ class ResponseGate:
         elif request is self._sent:  # else `lost` has put it back already
             self._waiting.appendleft(request)
             self._sent, self._doubtful = None, False
+            self._recent.remove(request)
             self._signal(TurnSignal.UNSENT)
 
     def created(self, response_id: ResponseId, *, out_of_band: bool = False) -> None:
@@ -200,11 +205,14 @@ class ResponseGate:
             ours = self.state is TurnState.CANCELLING
             self._signal(TurnSignal.NOTHING_TO_CANCEL)
             return ours
+        if code == ALREADY_ACTIVE and self._refused_late(event_id):
+            return True
         sent = self._sent
         if sent is None or (event_id is None and not self._doubtful) or event_id not in (None, sent.event_id):
             return False
         if code == ALREADY_ACTIVE:
             self._sent, self._doubtful = None, False
+            self._recent.remove(sent)
             if not sent.perhaps_heard:
                 self._waiting.appendleft(sent)
             self._signal(TurnSignal.COLLIDED)
@@ -214,6 +222,15 @@ class ResponseGate:
         if event_id is not None:
             self._sent, self._doubtful = None, False
         self._signal(TurnSignal.REFUSED)
+        return False
+
+    def _refused_late(self, event_id: str | None) -> bool:
+        """Whether an older request was refused, which seemed to have been granted: ask it again."""
+        for request in self._recent:
+            if request.event_id == event_id and request is not self._sent:
+                self._recent.remove(request)
+                self._waiting.appendleft(request)
+                return True
         return False
 
     def lost(self) -> None:
@@ -228,6 +245,7 @@ class ResponseGate:
             )
             self._waiting.appendleft(again)
         self._sent, self._doubtful = None, False
+        self._recent.clear()
         self._outside.clear()
         self._outside_wanted = 0
         self._signal(TurnSignal.LOST)

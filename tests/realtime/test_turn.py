@@ -1,0 +1,494 @@
+"""When a response may be asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from sipagent.identifiers import ResponseId, ToolCallId
+from sipagent.realtime.turn import (
+    ALREADY_ACTIVE,
+    NOTHING_TO_CANCEL,
+    TRANSITIONS,
+    ResponseGate,
+    ResponseRequest,
+    ToolTurns,
+    TurnSignal,
+    TurnState,
+)
+
+R1, R2 = ResponseId("resp_1"), ResponseId("resp_2")
+A, B = ToolCallId("call_a"), ToolCallId("call_b")
+
+
+def state_of(gate: ResponseGate) -> TurnState:
+    return gate.state
+
+
+def taken(gate: ResponseGate) -> ResponseRequest:
+    request = gate.take()
+    assert request is not None
+    return request
+
+
+def test_a_request_is_sent_at_once_when_nothing_runs() -> None:
+    gate = ResponseGate()
+    gate.request()
+    assert gate.pending
+    assert taken(gate).response is None
+    assert state_of(gate) is TurnState.REQUESTED
+    assert gate.pending
+    gate.created(R1)
+    assert state_of(gate) is TurnState.ACTIVE
+    assert gate.response_id == R1
+    assert not gate.pending
+
+
+def test_requests_wait_for_the_response_that_runs() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    gate.request()
+    assert gate.take() is None
+    gate.done(R1)
+    assert taken(gate).response is None
+    assert gate.take() is None
+
+
+def test_automatic_requests_are_merged_and_manual_ones_keep_their_place() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    first, second = {"instructions": "one"}, {"instructions": "two"}
+    for response in (None, None, first, None, None, second):
+        gate.request(response)
+    sent: list[Any] = []
+    running = R1
+    for index in range(4):
+        gate.done(running)
+        sent.append(taken(gate).response)
+        running = ResponseId(f"resp_next_{index}")
+        gate.created(running)
+    gate.done(running)
+    assert gate.take() is None
+    assert sent == [None, first, None, second]
+
+
+def test_an_automatic_request_behind_one_in_flight_is_not_merged_into_it() -> None:
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    gate.request()
+    assert gate.take() is None
+    gate.created(R1)
+    gate.done(R1)
+    assert taken(gate).response is None
+
+
+def test_event_ids_differ_and_a_given_one_is_kept() -> None:
+    gate = ResponseGate()
+    gate.request({}, event_id="mine")
+    gate.request({})
+    assert taken(gate).event_id == "mine"
+    gate.created(R1)
+    gate.done(R1)
+    assert taken(gate).event_id not in ("mine", "")
+
+
+def test_a_request_outside_the_conversation_never_waits() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    gate.request({"instructions": "waits"})
+    gate.request({"conversation": "none"})
+    assert taken(gate).out_of_band
+    assert gate.take() is None
+    gate.created(R2, out_of_band=True)
+    assert gate.response_id == R1
+    gate.done(R2)
+    assert state_of(gate) is TurnState.ACTIVE
+    gate.done(R1)
+    assert taken(gate).response == {"instructions": "waits"}
+
+
+def test_a_response_counts_as_outside_only_when_we_asked_for_one() -> None:
+    # A server that never names the conversation must not leave the gate open.
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    gate.created(R1, out_of_band=True)
+    assert state_of(gate) is TurnState.ACTIVE
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+@pytest.mark.parametrize("announced", ["before", "after"])
+def test_a_request_that_crosses_with_the_servers_own_response_is_asked_again(
+    named: bool, announced: str
+) -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "greet"})
+    request = taken(gate)
+    event_id = request.event_id if named else None
+    if announced == "before":
+        gate.created(R1)
+    assert gate.refused(event_id=event_id, code=ALREADY_ACTIVE)
+    if announced == "after":
+        gate.created(R1)
+    assert gate.pending
+    assert gate.take() is None
+    gate.done(R1)
+    assert taken(gate) == request
+
+
+def test_a_refusal_by_name_counts_even_after_the_response_in_the_way_has_ended() -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "greet"})
+    request = taken(gate)
+    gate.created(R1)
+    gate.done(R1)
+    assert gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+    assert taken(gate) == request
+
+
+def test_an_unnamed_refusal_after_our_response_has_ended_says_nothing_twice() -> None:
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    gate.created(R1)
+    gate.done(R1)
+    assert not gate.refused(event_id=None, code=ALREADY_ACTIVE)
+    assert gate.take() is None
+
+
+def test_a_request_refused_again_and_again_is_asked_again_each_time() -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "greet"})
+    for index in range(5):
+        request = taken(gate)
+        assert gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+        running = ResponseId(f"resp_{index}")
+        gate.created(running)
+        assert gate.take() is None
+        gate.done(running)
+    assert taken(gate).response == {"instructions": "greet"}
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "invalid_value", None, "server_error"])
+@pytest.mark.parametrize("named", [True, False])
+def test_no_other_error_leaves_the_gate_shut(code: str | None, named: bool) -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "one"})
+    request = taken(gate)
+    gate.request({"instructions": "two"})
+    assert not gate.refused(event_id=request.event_id if named else None, code=code)
+    assert taken(gate).response == {"instructions": "two"}
+
+
+def test_an_error_about_another_command_changes_nothing() -> None:
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    assert not gate.refused(event_id="another", code="invalid_value")
+    assert not gate.refused(event_id="another", code=ALREADY_ACTIVE)
+    assert state_of(gate) is TurnState.REQUESTED
+
+
+def test_an_unnamed_error_that_was_about_something_else_costs_nothing() -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "one"})
+    first = taken(gate)
+    gate.refused(event_id=None, code="invalid_value")
+    gate.created(R1)  # so ours had not been refused
+    assert state_of(gate) is TurnState.ACTIVE
+    assert gate.take() is None
+    gate.done(R1)
+    assert gate.take() is None
+    assert first.response == {"instructions": "one"}
+
+
+def test_a_cancel_is_sent_once_and_only_for_a_response_that_runs() -> None:
+    gate = ResponseGate()
+    assert not gate.cancel()
+    gate.request()
+    taken(gate)
+    assert not gate.cancel()
+    gate.created(R1)
+    assert gate.cancel()
+    assert state_of(gate) is TurnState.CANCELLING
+    assert not gate.cancel()
+    gate.request()
+    assert gate.take() is None, "a cancelled response still runs until it is done"
+    gate.done(R1)
+    assert taken(gate) is not None
+
+
+def test_a_cancel_that_came_too_late_frees_the_gate() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    assert gate.cancel()
+    assert gate.refused(event_id=None, code=NOTHING_TO_CANCEL), "nobody need hear of it"
+    gate.request()
+    assert taken(gate) is not None
+
+
+def test_a_cancel_of_somebody_else_is_reported() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    assert not gate.refused(event_id="raw", code=NOTHING_TO_CANCEL)
+    assert state_of(gate) is TurnState.ACTIVE
+
+
+def test_the_end_of_another_response_frees_nothing() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    gate.done(R2)
+    assert state_of(gate) is TurnState.ACTIVE
+    gate.created(R2)  # the end of the first was missed
+    gate.done(R1)
+    assert state_of(gate) is TurnState.ACTIVE
+    gate.done(R2)
+    assert state_of(gate) is TurnState.IDLE
+
+
+def test_the_end_of_a_response_never_seen_does_not_count_as_the_end_of_ours() -> None:
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    gate.done(R1)
+    assert state_of(gate) is TurnState.REQUESTED
+
+
+def test_what_could_not_be_sent_waits_again_in_its_place() -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "one"})
+    gate.request({"instructions": "two"})
+    request = taken(gate)
+    gate.unsent(request)
+    assert state_of(gate) is TurnState.IDLE
+    assert taken(gate) == request
+    gate.lost()
+    gate.unsent(request)  # the loss was found out first
+    assert taken(gate).response == {"instructions": "one"}
+    gate.created(R1)
+    gate.done(R1)
+    assert taken(gate).response == {"instructions": "two"}
+
+
+def test_an_outside_request_that_could_not_be_sent_waits_too() -> None:
+    gate = ResponseGate()
+    gate.request({"conversation": "none"})
+    gate.unsent(taken(gate))
+    assert taken(gate).out_of_band
+    gate.created(R1, out_of_band=True)
+    assert state_of(gate) is TurnState.IDLE
+
+
+def test_after_a_loss_what_waits_is_kept_and_what_ran_is_forgotten() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    gate.request({"instructions": "waits"})
+    gate.lost()
+    assert gate.response_id is None
+    assert taken(gate).response == {"instructions": "waits"}
+
+
+def test_after_a_loss_nothing_that_began_is_asked_again() -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "greet"})
+    taken(gate)
+    gate.created(R1)
+    gate.lost()
+    assert gate.take() is None
+
+
+def test_a_request_on_its_way_at_a_loss_is_sent_again_unless_a_response_runs() -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "greet"})
+    first = taken(gate)
+    gate.lost()
+    again = taken(gate)
+    assert again.response == first.response
+    assert again.event_id != first.event_id
+    assert gate.refused(event_id=again.event_id, code=ALREADY_ACTIVE)
+    gate.created(R1)
+    gate.done(R1)
+    assert gate.take() is None, "the response that ran was its answer: nothing is said twice"
+
+
+def test_the_table_names_every_state_and_leads_to_states_only() -> None:
+    assert set(TRANSITIONS) == set(TurnState)
+    for by_signal in TRANSITIONS.values():
+        assert set(by_signal) <= set(TurnSignal)
+    # Whatever happens, a way leads back to idle.
+    for state in TurnState:
+        if state is not TurnState.IDLE:
+            assert TurnState.IDLE in TRANSITIONS[state].values()
+            assert TRANSITIONS[state][TurnSignal.LOST] is TurnState.IDLE
+
+
+_UNDER_WAY = 5
+"""How many requests may be on their way when the server speaks by itself: one that is under way for longer
+than very many responses is beyond what the gate remembers."""
+
+
+class PretendServer(RuleBasedStateMachine):
+    """A server that runs one response at a time, starts its own, and refuses what comes meanwhile.
+
+    Messages either way are delivered in order, and as late as the machine likes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = ResponseGate()
+        self.to_server: list[ResponseRequest] = []
+        self.to_client: list[tuple[str, Any]] = []
+        self.active: ResponseId | None = None
+        self.wanted: list[str] = []
+        self.granted: list[str] = []
+        self.count = 0
+
+    def _new_response(self) -> ResponseId:
+        self.count += 1
+        return ResponseId(f"resp_{self.count}")
+
+    def _pump(self) -> None:
+        while (request := self.gate.take()) is not None:
+            self.to_server.append(request)
+
+    @rule()
+    def want(self) -> None:
+        self.count += 1
+        name = f"wish {self.count}"
+        self.wanted.append(name)
+        self.gate.request({"instructions": name})
+        self._pump()
+
+    @rule()
+    @precondition(lambda self: self.active is None and len(self.to_server) <= _UNDER_WAY)
+    def server_speaks_by_itself(self) -> None:
+        self.active = self._new_response()
+        self.to_client.append(("created", self.active))
+
+    @rule()
+    @precondition(lambda self: self.active is not None)
+    def server_is_done(self) -> None:
+        self.to_client.append(("done", self.active))
+        self.active = None
+
+    @rule()
+    @precondition(lambda self: self.to_server)
+    def server_reads(self) -> None:
+        request = self.to_server.pop(0)
+        if self.active is not None:
+            self.to_client.append(("refused", request.event_id))
+            return
+        assert request.response is not None
+        self.granted.append(request.response["instructions"])
+        self.active = self._new_response()
+        self.to_client.append(("created", self.active))
+
+    @rule()
+    @precondition(lambda self: self.to_client)
+    def client_reads(self) -> None:
+        kind, value = self.to_client.pop(0)
+        match kind:
+            case "created":
+                self.gate.created(value)
+            case "done":
+                self.gate.done(value)
+            case _:
+                self.gate.refused(event_id=value, code=ALREADY_ACTIVE)
+        self._pump()
+
+    @invariant()
+    def nothing_is_granted_twice(self) -> None:
+        assert len(set(self.granted)) == len(self.granted)
+
+    def teardown(self) -> None:
+        """Let everything run out: every wish has been granted then."""
+        for _ in range(10 * len(self.wanted) + 20):
+            while self.to_client:
+                self.client_reads()
+            if self.to_server:
+                self.server_reads()
+            elif self.active is not None:
+                self.server_is_done()
+        assert sorted(self.granted) == sorted(self.wanted)
+        assert not self.gate.pending
+
+
+TestGateAgainstAServer = PretendServer.TestCase
+TestGateAgainstAServer.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+# Tool calls -----------------------------------------------------------------------------------------
+
+
+def test_one_response_follows_when_every_call_of_a_response_is_answered() -> None:
+    turns = ToolTurns()
+    turns.response_began(R1)
+    assert turns.called(A, R1)
+    assert turns.called(B, R1)
+    assert not turns.response_ended(R1)
+    assert not turns.answered(A, wants_response=True)
+    assert turns.answered(B, wants_response=False), "one of them wants to be spoken about"
+
+
+def test_no_response_follows_calls_that_want_none() -> None:
+    turns = ToolTurns()
+    turns.response_began(R1)
+    turns.called(A, R1)
+    assert not turns.answered(A, wants_response=False)
+    assert not turns.response_ended(R1)
+
+
+def test_a_fast_answer_waits_for_the_end_of_the_response_since_another_call_may_come() -> None:
+    turns = ToolTurns()
+    turns.response_began(R1)
+    turns.called(A, R1)
+    assert not turns.answered(A, wants_response=True)
+    turns.called(B, R1)
+    assert not turns.response_ended(R1)
+    assert turns.answered(B, wants_response=True)
+
+
+def test_calls_of_different_responses_do_not_wait_for_one_another() -> None:
+    turns = ToolTurns()
+    turns.response_began(R1)
+    turns.called(A, R1)
+    assert not turns.response_ended(R1)
+    turns.response_began(R2)
+    turns.called(B, R2)
+    assert not turns.response_ended(R2)
+    assert turns.answered(B, wants_response=True)
+    assert turns.answered(A, wants_response=True)
+
+
+def test_a_call_without_a_response_is_answered_by_itself() -> None:
+    turns = ToolTurns()
+    turns.called(A, None)
+    assert turns.answered(A, wants_response=True)
+
+
+def test_a_repeated_call_is_known_and_opens_nothing() -> None:
+    turns = ToolTurns()
+    turns.response_began(R1)
+    assert turns.called(A, R1)
+    assert not turns.called(A, R1)
+    assert not turns.answered(A, wants_response=True)
+    assert not turns.called(A, R1)
+    assert turns.response_ended(R1)
+
+
+def test_after_a_loss_calls_need_not_wait_for_the_end_of_their_response() -> None:
+    turns = ToolTurns()
+    turns.response_began(R1)
+    turns.called(A, R1)
+    turns.called(B, R1)
+    turns.answered(A, wants_response=True)
+    assert not turns.lost(), "one is still to be answered"
+    assert turns.answered(B, wants_response=True)
+    turns.response_began(R2)
+    turns.called(ToolCallId("call_c"), R2)
+    assert not turns.answered(ToolCallId("call_c"), wants_response=True)
+    assert turns.lost()
