@@ -1,0 +1,67 @@
+"""The events of the model and of the session: closed unions of frozen values."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from types import ModuleType
+from typing import get_args
+
+import pytest
+
+from sipagent.realtime import events, inputs, session_events
+
+
+def members(module: ModuleType, *, but: frozenset[str] = frozenset()) -> set[type]:
+    return {
+        each
+        for name, each in vars(module).items()
+        if inspect.isclass(each)
+        and each.__module__ == module.__name__
+        and dataclasses.is_dataclass(each)
+        and name not in but
+    }
+
+
+UNIONS = [
+    (events, events.RealtimeModelEvent, frozenset({"RateLimit"})),
+    (inputs, inputs.RealtimeModelSendEvent, frozenset[str]()),
+    (session_events, session_events.RealtimeSessionEvent, frozenset({"RealtimeEventInfo"})),
+]
+
+
+@pytest.mark.parametrize(
+    ("module", "union", "values"), UNIONS, ids=lambda each: getattr(each, "__name__", "")
+)
+def test_a_union_names_every_class_of_its_file(
+    module: ModuleType, union: object, values: frozenset[str]
+) -> None:
+    assert set(get_args(union)) == members(module, but=values)
+
+
+@pytest.mark.parametrize("union", [union for _, union, _ in UNIONS])
+def test_every_member_is_frozen_slotted_and_documented(union: object) -> None:
+    for each in get_args(union):
+        assert each.__dataclass_params__.frozen, each
+        assert hasattr(each, "__slots__"), each
+        assert each.__doc__, each
+        assert not each.__doc__.startswith(f"{each.__name__}("), (
+            f"{each.__name__} has no docstring of its own"
+        )
+
+
+@pytest.mark.parametrize("union", [events.RealtimeModelEvent, session_events.RealtimeSessionEvent])
+def test_types_are_told_apart_by_name(union: object) -> None:
+    types = [
+        field.default
+        for each in get_args(union)
+        for field in dataclasses.fields(each)
+        if field.name == "type"
+    ]
+    assert len(types) == len(get_args(union))
+    assert len(set(types)) == len(types)
+
+
+def test_every_session_event_carries_the_context() -> None:
+    for each in get_args(session_events.RealtimeSessionEvent):
+        assert "info" in {field.name for field in dataclasses.fields(each)}, each
