@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sipagent.cli import main
+from sipagent.config.environment import DEFAULT_DATABASE_URL
 from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
-from sipagent.store import open_store
+from sipagent.store import DEFAULT_URL, open_store
 from sipagent.store.records import (
     CallEnded,
     CallOpened,
@@ -191,3 +192,7 @@ def test_asking_creates_no_database(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["calls", "list", "--database", f"sqlite:///{missing}"]) == 1
     assert f"there is no database {missing}" in capsys.readouterr().err
     assert not missing.exists()
+
+
+def test_service_and_store_agree_on_where_calls_are() -> None:
+    assert DEFAULT_DATABASE_URL == DEFAULT_URL
