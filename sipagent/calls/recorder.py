@@ -26,7 +26,7 @@ class Recorder:
         store: CallStore,
         metrics: Metrics,
         *,
-        gather_s: float = 0.05,
+        gather_s: float = 0.2,
         batch_facts: int = 2000,
         capacity: int = 200_000,
         longest_retry_s: float = 5.0,

@@ -23,10 +23,10 @@ INCOMING_CALL_TYPE = "realtime.call.incoming"
 MAXIMUM_BODY_BYTES = 256 * 1024
 """An INVITE's headers fit many times over."""
 
-DIALLED_NUMBER_HEADERS = ("Diversion", "P-Called-Party-ID", "To")
+DIALLED_NUMBER_HEADERS = ("diversion", "p-called-party-id", "to")
 """Where the dialled number may stand, best first: behind a trunk ``To`` often holds the project id."""
 
-CALLER_NUMBER_HEADERS = ("P-Asserted-Identity", "From")
+CALLER_NUMBER_HEADERS = ("p-asserted-identity", "from")
 
 _SAFE_ID = re.compile(r"[\x21-\x7e]{1,200}")
 _URI_USER = re.compile(r"(?:sips?|tel):([^@;>\s?]+)", re.IGNORECASE)
@@ -105,13 +105,16 @@ def parse_webhook(body: bytes, webhook_id: str) -> Webhook:
             'The "call_id" of an incoming call is no string of 1 to 200 printable characters.'
         )
     headers = _headers(data.get("sip_headers"))
+    first: dict[str, str] = {}
+    for name, value in headers:
+        first.setdefault(name.lower(), value)
     security = data.get("sip_media_security")
     return IncomingCall(
         call_id=CallId(call_id),
         webhook_id=webhook_id,
-        caller=_number(headers, CALLER_NUMBER_HEADERS),
-        dialled=_number(headers, DIALLED_NUMBER_HEADERS),
-        sip_call_id=_first(headers, ("call-id", "i")),
+        caller=_number(first, CALLER_NUMBER_HEADERS),
+        dialled=_number(first, DIALLED_NUMBER_HEADERS),
+        sip_call_id=first.get("call-id") or first.get("i"),
         sip_headers=headers,
         media_security=security if isinstance(security, str) else None,
     )
@@ -131,14 +134,13 @@ def _headers(value: Any) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _first(headers: Sequence[tuple[str, str]], names: Sequence[str]) -> str | None:
-    return next((value for name, value in headers if name.lower() in names), None)
+def _number(first: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """The user part of the first of ``names`` that has one; written as E.164 where it is a number.
 
-
-def _number(headers: Sequence[tuple[str, str]], names: Sequence[str]) -> str | None:
-    """The user part of the first of ``names`` that has one; written as E.164 where it is a number."""
+    ``first`` holds the first value of each header by its lower-case name.
+    """
     for wanted in names:
-        value = _first(headers, (wanted.lower(),))
+        value = first.get(wanted)
         if value is None:
             continue
         # Only what stands inside <> is the address: display names and tags may look like numbers.

@@ -1,8 +1,8 @@
 """The answer path beside its floor: webhook → accept, webhook → greeting, processor time a call.
 
-Starts the floor (`tests.bench.floor`) and the service (`sipagent serve`, with its SQLite store) as processes,
-one after the other, and sends both the same webhooks: one call at a time, then 20, 100 and 300 at once. The
-sender and the measured process each have a processor of their own, where there are two.
+Starts the floor (`tests.bench.floor`) and the service (`sipagent serve`, with its SQLite store) as processes
+and sends them the same webhooks by turns: one call at a time, then 20, 100 and 300 at once. The sender has a
+processor of its own, where there are two; the other is the measured process's, while its rival waits.
 
     python -m tests.bench.answer_path [--rounds 5] [--json]
 """
@@ -149,19 +149,30 @@ class Sender:
         await asyncio.gather(*(writer.wait_closed() for _, writer in self._connections))
 
 
-async def measure(name: str, api: FakeApi, port: int, pid: int, rounds: int) -> list[Result]:
-    """Every kind of load, ``rounds`` times each; the medians of the rounds."""
-    sender = Sender(api, port)
-    for _ in range(3):
-        await sender.burst(20)
-        api.end_calls()
-        await asyncio.sleep(SETTLE_S)
-    results = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One service under load."""
+
+    name: str
+    pid: int
+    sender: Sender
+
+
+async def measure(targets: Sequence[Target], api: FakeApi, rounds: int) -> list[list[Result]]:
+    """Every kind of load, ``rounds`` times each, on each target in turn, so that whatever else the machine
+    does hits all alike; the medians of the rounds."""
+    for target in targets:
+        for _ in range(3):
+            await _round(target, api, 20)
+    results: list[list[Result]] = [[] for _ in targets]
     for burst in BURSTS:
-        measured = [await _round(sender, api, pid, burst) for _ in range(rounds)]
-        medians = [statistics.median(column) for column in zip(*measured, strict=True)]
-        results.append(_result(name, burst, medians))
-    await sender.close()
+        measured: list[list[tuple[float, ...]]] = [[] for _ in targets]
+        for _ in range(rounds):
+            for number, target in enumerate(targets):
+                measured[number].append(await _round(target, api, burst))
+        for number, target in enumerate(targets):
+            medians = [statistics.median(column) for column in zip(*measured[number], strict=True)]
+            results[number].append(_result(target.name, burst, medians))
     return results
 
 
@@ -170,13 +181,13 @@ def _result(name: str, burst: int, medians: Sequence[float]) -> Result:
     return Result(name=name, burst=burst, **dict(zip(keys, medians, strict=True)))
 
 
-async def _round(sender: Sender, api: FakeApi, pid: int, burst: int) -> tuple[float, ...]:
-    before = cpu_ms(pid)
+async def _round(target: Target, api: FakeApi, burst: int) -> tuple[float, ...]:
+    before = cpu_ms(target.pid)
     calls: list[Moments] = []
     for _ in range(SINGLE_CALLS if burst == 1 else 1):
-        calls += await sender.burst(burst)
+        calls += await target.sender.burst(burst)
     await asyncio.sleep(SETTLE_S)
-    cpu = (cpu_ms(pid) - before) / len(calls)
+    cpu = (cpu_ms(target.pid) - before) / len(calls)
     accepts = [(one.accept or 0.0) - one.sent for one in calls]
     greetings = [(one.greeting or 0.0) - one.sent for one in calls]
     assert min(accepts) > 0
@@ -194,37 +205,36 @@ async def _round(sender: Sender, api: FakeApi, pid: int, burst: int) -> tuple[fl
 
 
 async def run(rounds: int) -> tuple[list[Result], list[Result]]:
+    """The floor's results, and ours."""
     processors = sorted(os.sched_getaffinity(0))
     api = FakeApi()
-    api_port = await api.start()
-    base_url = f"http://127.0.0.1:{api_port}/v1"
+    base_url = f"http://127.0.0.1:{await api.start()}/v1"
     if len(processors) > 1:
         os.sched_setaffinity(0, {processors[0]})
-    results: list[list[Result]] = []
+    floor = [sys.executable, "-m", "tests.bench.floor"]
+    ours = [sys.executable, "-m", "sipagent", "serve", "--config", str(HERE / "bench.yaml"), "--port"]
+    floor_port, our_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        floor = [sys.executable, "-m", "tests.bench.floor", str(port), base_url, SECRET]
-        ours = [
-            sys.executable,
-            "-m",
-            "sipagent",
-            "serve",
-            "--config",
-            str(HERE / "bench.yaml"),
-            "--host",
-            "127.0.0.1",
-        ]
-        for name, command in (("floor", floor), ("sipagent", [*ours, "--port", str(port)])):
-            environment = {
-                "OPENAI_API_KEY": "bench",
-                "OPENAI_WEBHOOK_SECRET": SECRET,
-                "OPENAI_BASE_URL": base_url,
-                "SIPAGENT_DATABASE_URL": f"sqlite:///{folder}/bench.db",
-                "SIPAGENT_LOG_LEVEL": "WARNING",
-            }
-            with process(command, environment, processors[-1]) as running:
-                await ready(port, running)
-                results.append(await measure(name, api, port, running.pid, rounds))
+        environment = {
+            "OPENAI_API_KEY": "bench",
+            "OPENAI_WEBHOOK_SECRET": SECRET,
+            "OPENAI_BASE_URL": base_url,
+            "SIPAGENT_DATABASE_URL": f"sqlite:///{folder}/bench.db",
+            "SIPAGENT_LOG_LEVEL": "WARNING",
+        }
+        with (
+            process([*floor, str(floor_port), base_url, SECRET], environment, processors[-1]) as low,
+            process([*ours, str(our_port)], environment, processors[-1]) as own,
+        ):
+            await ready(floor_port, low)
+            await ready(our_port, own)
+            targets = (
+                Target(name="floor", pid=low.pid, sender=Sender(api, floor_port)),
+                Target(name="sipagent", pid=own.pid, sender=Sender(api, our_port)),
+            )
+            results = await measure(targets, api, rounds)
+            for target in targets:
+                await target.sender.close()
     await api.stop()
     return results[0], results[1]
 
@@ -256,7 +266,7 @@ def show(floor: Sequence[Result], ours: Sequence[Result]) -> None:
                 value, base = getattr(one, key), getattr(low, key)
                 cells.append(f"{value:.2f}" + ("" if one is low else f" ×{value / base:.2f}"))
             table.add_row(*cells, end_section=one is own)
-    Console().print(table)
+    Console(width=130).print(table)
 
 
 def main() -> None:

@@ -103,8 +103,8 @@ async def test_after_kill_9_the_record_shows_what_happened_up_to_then(tmp_path: 
     async with simulator() as openai, serving(tmp_path, openai) as service:
         call = openai.place_call(plan)
         await eventually(lambda: "Hello?" in said(call))
-        # Half a second is ten times what facts may wait to be written together.
-        await asyncio.sleep(0.5)
+        # A second is five times as long as facts may wait to be written together.
+        await asyncio.sleep(1.0)
         service.signal(signal.SIGKILL)
         await service.exit_code()
         (record,) = await records(service, call)
