@@ -18,7 +18,7 @@ from openai.types.realtime import RealtimeSessionCreateRequest
 from sipagent.errors import AttachError, AttachNotFoundError, UserError
 from sipagent.realtime import commands
 from sipagent.realtime.agent import RealtimeAgent
-from sipagent.realtime.connection import Address, Closed, Socket, open_socket
+from sipagent.realtime.connection import Address, Closed, Socket, address_of, open_socket
 from sipagent.realtime.events import RealtimeModelConnectionStatusEvent
 from sipagent.realtime.inputs import RealtimeModelSendAudio, RealtimeModelSendInterrupt
 from sipagent.realtime.model import RealtimeModelConfig, TransportConfig
@@ -30,7 +30,7 @@ from sipagent.realtime.settings import (
     agent_settings,
     session_payload,
 )
-from sipagent.realtime.websocket import OpenAIRealtimeWebSocketModel, disconnected
+from sipagent.realtime.socket_model import RealtimeSocketModel, disconnected
 
 _LONGEST_PAUSE_S = 0.5
 SIP_FORMAT = "g711_ulaw"
@@ -51,7 +51,7 @@ class AttachPolicy:
     """The longest that all of them may take together."""
 
 
-class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
+class OpenAIRealtimeSIPModel(RealtimeSocketModel):
     """A session attached to the call named by ``call_id``.
 
     A socket that breaks may mean that the caller hung up, or nothing at all: the model attaches again, and
@@ -104,8 +104,11 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
         """See `RealtimeModel.connect`; raises `UserError` without a ``call_id``."""
         if not options.get("call_id"):
             raise UserError("OpenAIRealtimeSIPModel attaches to a call: give its call_id in the model config")
-        self._attached_at = -math.inf
         await super().connect(options)
+        self._attached_at = -math.inf
+
+    async def _address(self, options: RealtimeModelConfig) -> Address:
+        return await address_of(options, query={"call_id": options["call_id"]})
 
     async def _open(self, address: Address) -> Socket:
         loop = asyncio.get_running_loop()
@@ -178,6 +181,3 @@ class OpenAIRealtimeSIPModel(OpenAIRealtimeWebSocketModel):
         if self._gate.cancel():
             await self._send(commands.response_cancel())
         await self._send(commands.playback_clear())
-
-    async def _caller_speaks(self) -> None:
-        """Nothing: the server stops playing and truncates by itself."""
