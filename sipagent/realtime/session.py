@@ -54,11 +54,9 @@ from sipagent.realtime.usage import Usage
 
 logger = logging.getLogger(__name__)
 
-_CAUSED_BY_US = (RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent)
 QUEUE_EVENTS = 1000
 """How many events may wait for whoever iterates before the socket is read no further."""
-
-
+_CAUSED_BY_US = (RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent)
 TOOL_GRACE_S = 1.0
 """How long a closing session waits for tools that it has cancelled."""
 
@@ -100,6 +98,8 @@ class RealtimeSession(RealtimeModelListener):
         self._one_at_a_time = None if self._run_config.get("async_tool_calls", True) else asyncio.Lock()
         self._events: EventStream[RealtimeSessionEvent] = EventStream(QUEUE_EVENTS)
         self._quiet = asyncio.Event()
+        """Set when something happened that may mean silence."""
+        self._entered = False
         self._closed = False
 
     # What it is -------------------------------------------------------------------------------------
@@ -152,6 +152,9 @@ class RealtimeSession(RealtimeModelListener):
     async def enter(self) -> Self:
         """Connect. Raises what `RealtimeModel.connect` raises, and `UserError` for an agent that cannot be
         used. Cancel-safe: nothing stays open."""
+        if self._entered:
+            raise AssertionError("A session is entered once; make another one")
+        self._entered = True
         initial = self._model_config.get("initial_model_settings")
         settings = await agent_settings(
             self._agent, self._context, run_config=self._run_config, initial=initial
@@ -257,13 +260,15 @@ class RealtimeSession(RealtimeModelListener):
 
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
-        for happened in self._translation.take(event, self._agent):
+        meaning = self._translation.take(event, self._agent)
+        # Before anything waits for room in the queue: whoever makes room may wait for silence.
+        self._quiet.set()
+        for happened in meaning:
             if isinstance(event, _CAUSED_BY_US):
                 # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
                 self._events.put_at_once(happened)
             else:
                 await self._events.put(happened)
-        self._quiet.set()
         if isinstance(event, RealtimeModelToolCallEvent):
             self._begin_tool(event)
         elif self._translation.over:
@@ -334,5 +339,8 @@ class RealtimeSession(RealtimeModelListener):
             )
         except ConnectionLostError:
             logger.info("The answer of tool %s came after the end of the connection", call.name[:100])
+        except Exception as error:  # noqa: BLE001 - a model may be one that users wrote
+            logger.warning("The answer of tool %s could not be sent: %s", call.name[:100], error)
+            await self._events.put(RealtimeError(error=error, info=self._info))
         for happened in self._translation.tool_answered(call.call_id, output):
             await self._events.put(happened)

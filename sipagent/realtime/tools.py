@@ -111,8 +111,9 @@ async def run_tool(
     Whether the tool is enabled for ``agent`` is asked once more: it may have changed since it was offered.
     Cancel-safe: cancelling cancels the tool. A tool in a thread cannot be stopped; its result is dropped.
     """
+    deadline = asyncio.timeout(tool.timeout_s)
     try:
-        async with asyncio.timeout(tool.timeout_s) as deadline:
+        async with deadline:
             if not await tool.enabled(context, agent):
                 raise ModelBehaviorError(f"Tool '{tool.name}' is not available now.")
             output = await tool.on_invoke_tool(context, arguments_json)
@@ -122,15 +123,17 @@ async def run_tool(
         if task is None or task.cancelling():
             raise
         # Nobody cancelled us: something that the tool waited for was cancelled, which is its failure.
-        text = await _failure_text(tool, context, RuntimeError(f"cancelled from within: {error!r}"))
-        return ToolResult(output=text, text=text, is_error=True)
+        failure: Exception = RuntimeError(f"cancelled from within: {error!r}")
+    except SystemExit as error:
+        # It would end the process, and every other call with it.
+        failure = RuntimeError(f"the tool raised {error!r}")
     except Exception as error:  # noqa: BLE001 - code that users wrote; a failure becomes an answer
-        if isinstance(error, TimeoutError) and deadline.expired() and tool.timeout_s is not None:
-            failure: Exception = ToolTimeoutError(tool_name=tool.name, timeout_s=tool.timeout_s)
-        else:
-            failure = error
-        text = await _failure_text(tool, context, failure)
-        return ToolResult(output=text, text=text, is_error=True)
+        failure = error
+    if deadline.expired() and tool.timeout_s is not None:
+        # Whatever the tool made of its cancellation.
+        failure = ToolTimeoutError(tool_name=tool.name, timeout_s=tool.timeout_s)
+    text = await _failure_text(tool, context, failure)
+    return ToolResult(output=text, text=text, is_error=True)
 
 
 def output_text(output: Any) -> str:

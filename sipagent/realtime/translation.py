@@ -93,8 +93,11 @@ class Translation:
         self.over = False
         """Whether nothing follows."""
         self._running: dict[ResponseId, RealtimeAgent[Any]] = {}
-        self._audible: set[ResponseId] = set()
-        """Responses that speak, and have not been heard to their end."""
+        self._aside: set[ResponseId] = set()
+        """Responses outside the conversation, which run beside another."""
+        self._over: set[ResponseId] = set()
+        self._audible: dict[ResponseId, None] = {}
+        """Responses that speak, and have not been heard to their end, in the order in which they will be."""
         self._playing: set[ResponseId] = set()
         self._played: set[ResponseId] = set()
         """Responses that were heard to their end, or cut off."""
@@ -112,10 +115,9 @@ class Translation:
 
     def take(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> Events:
         """What ``event`` means, while ``agent`` leads."""
-        happened: Events = []
-        if self._raw:
-            happened.append(RealtimeRawModelEvent(data=event, info=self._info))
-        return happened + self._meaning(event, agent)
+        self._notice_response(event, agent)
+        meaning = self._meaning(event, agent)
+        return [RealtimeRawModelEvent(data=event, info=self._info), *meaning] if self._raw else meaning
 
     def tool_answered(self, call_id: ToolCallId, output: str) -> Events:
         """A tool call was answered."""
@@ -195,17 +197,18 @@ class Translation:
     ) -> Events:
         info, response_id = self._info, event.response_id
         if isinstance(event, RealtimeModelTurnStartedEvent):
-            self._running[response_id] = agent
+            self._begin(response_id, agent, aside=event.out_of_band)
             return [
                 RealtimeResponseStarted(response_id=response_id, info=info),
                 RealtimeAgentStartEvent(agent=agent, info=info),
             ]
         who = self._running.pop(response_id, agent)
+        self._over.add(response_id)
         happened: Events = []
         if event.status == "cancelled":
             happened += self._lines(*self.history.interrupt(response_id))
-        if response_id not in self._playing and event.status != "completed":
-            self._audible.discard(response_id)  # it never came to be heard
+        if response_id not in self._playing and event.status in ("cancelled", "failed"):
+            self._audible.pop(response_id, None)  # it never came to be heard
         happened.append(
             RealtimeResponseEnded(
                 response_id=response_id,
@@ -219,12 +222,39 @@ class Translation:
         happened.append(RealtimeAgentEndEvent(agent=who, info=info))
         return happened
 
+    def _begin(self, response_id: ResponseId, agent: RealtimeAgent[Any], *, aside: bool) -> None:
+        if aside:
+            self._aside.add(response_id)
+        else:
+            # The conversation runs one response at a time: the end of an older one was missed.
+            self._running = {each: who for each, who in self._running.items() if each in self._aside}
+        self._running[response_id] = agent
+
+    def _notice_response(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> None:
+        """Whatever a response does shows that it runs, although its beginning was missed."""
+        match event:
+            case (
+                RealtimeModelTranscriptDeltaEvent(response_id=response_id)
+                | RealtimeModelTranscriptDoneEvent(response_id=response_id)
+                | RealtimeModelItemUpdatedEvent(response_id=response_id)
+                | RealtimeModelToolCallEvent(response_id=response_id)
+            ):
+                if response_id is not None and response_id not in self._over:
+                    self._running.setdefault(response_id, agent)
+            case _:
+                pass
+
     def _playback(self, event: RealtimeModelPlaybackEvent) -> Events:
         info, response_id = self._info, event.response_id
         match event.change:
             case "started":
-                self._audible.add(response_id)
+                self._audible[response_id] = None
                 self._playing.add(response_id)
+                # One after the other: whatever was to be heard before this one was, though nobody said so.
+                for earlier in list(self._audible):
+                    if earlier == response_id:
+                        break
+                    self._heard(earlier)
                 return [RealtimeAgentSpeechStarted(response_id=response_id, info=info)]
             case "stopped":
                 self._heard(response_id)
@@ -237,14 +267,14 @@ class Translation:
                 return [RealtimeAgentSpeechCleared(response_id=response_id, info=info), *self._lines(*cut)]
 
     def _heard(self, response_id: ResponseId) -> None:
-        self._audible.discard(response_id)
+        self._audible.pop(response_id, None)
         self._playing.discard(response_id)
         self._played.add(response_id)
 
     def _expect_speech(self, response_id: ResponseId) -> None:
         """The response has words; the server will play them, unless the audio comes over the socket."""
         if response_id in self._running and response_id not in self._played and not self._audio_over_socket:
-            self._audible.add(response_id)
+            self._audible.setdefault(response_id)
 
     def _audio(
         self,
@@ -259,7 +289,7 @@ class Translation:
             case RealtimeModelAudioEvent():
                 # Who plays this audio is not the server, so its end will not be reported either.
                 self._audio_over_socket = True
-                self._audible.discard(event.response_id)
+                self._audible.pop(event.response_id, None)
                 return [RealtimeAudio(audio=event, **where)]
             case RealtimeModelAudioDoneEvent():
                 return [RealtimeAudioEnd(**where)]
@@ -271,10 +301,9 @@ class Translation:
             case "lost":
                 return [RealtimeConnectionLost(close_code=event.close_code, info=self._info)]
             case "connected" if event.reattached:
-                # What ended meanwhile will never be reported.
+                # A response that ended meanwhile will never be reported; one that did not shows itself again.
+                # Speech that was playing may well be playing on, and a goodbye must not be cut.
                 self._running.clear()
-                self._audible.clear()
-                self._playing.clear()
                 return [RealtimeConnectionRestored(info=self._info)]
             case "disconnected":
                 self.ended = event
