@@ -205,6 +205,7 @@ class RealtimeModelTranscriptDeltaEvent:
     item_id: ItemId
     delta: str
     response_id: ResponseId
+    content_index: int = 0
     type: Literal["transcript_delta"] = "transcript_delta"
 
 
@@ -215,6 +216,7 @@ class RealtimeModelTranscriptDoneEvent:
     item_id: ItemId
     transcript: str
     response_id: ResponseId
+    content_index: int = 0
     type: Literal["transcript_done"] = "transcript_done"
 
 

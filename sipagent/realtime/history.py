@@ -53,8 +53,8 @@ class History:
         self._hearing: dict[ItemId, str] = {}
         """What the caller says, as it grows."""
         self._early_transcripts: dict[ItemId, str] = {}
-        self._spoken: dict[ItemId, str] = {}
-        """What the agent says, as it grows."""
+        self._spoken: dict[ItemId, dict[int, str]] = {}
+        """What the agent says, as it grows, by part."""
         self._final: set[ItemId] = set()
         self._items_of: dict[ResponseId, list[ItemId]] = {}
         self._told: dict[ItemId, Line] = {}
@@ -113,6 +113,7 @@ class History:
 
     def finish(self) -> list[Line]:
         """Nothing more will come: the lines of what was begun and not completed."""
+        self._final.update(self._early_transcripts)
         for item_id, words in {**self._hearing, **self._early_transcripts}.items():
             item = self._items.get(item_id)
             if item is None:
@@ -153,16 +154,19 @@ class History:
         self._final.add(item_id)
         return self._line(item_id)
 
-    def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId) -> None:
+    def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId, content_index: int = 0) -> None:
         """The agent says more."""
         self._belongs(item_id, response_id)
-        self._spoken[item_id] = self._spoken.get(item_id, "") + delta
+        parts = self._spoken.setdefault(item_id, {})
+        parts[content_index] = parts.get(content_index, "") + delta
         self._show_spoken(item_id)
 
-    def spoken(self, item_id: ItemId, transcript: str, response_id: ResponseId) -> Line | None:
-        """All that the agent says in an item is known now."""
+    def spoken(
+        self, item_id: ItemId, transcript: str, response_id: ResponseId, content_index: int = 0
+    ) -> Line | None:
+        """All that the agent says in one part of an item is known now."""
         self._belongs(item_id, response_id)
-        self._spoken[item_id] = transcript
+        self._spoken.setdefault(item_id, {})[content_index] = transcript
         self._show_spoken(item_id)
         self._final.add(item_id)
         return self._line(item_id)
@@ -247,7 +251,8 @@ class History:
             self.update(item, placed=False)
             item = self._items[item_id]
         if isinstance(item, AssistantMessageItem):
-            content = (AssistantAudio(transcript=self._spoken[item_id]),)
+            parts = self._spoken[item_id]
+            content = tuple(AssistantAudio(transcript=parts[index]) for index in sorted(parts))
             self._items[item_id] = replace(item, content=content)
 
 

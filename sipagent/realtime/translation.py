@@ -130,9 +130,9 @@ class Translation:
                 return self._turn(event, agent)
             case RealtimeModelTranscriptDeltaEvent() | RealtimeModelOutputTextDeltaEvent():
                 return self._agent_delta(event)
-            case RealtimeModelTranscriptDoneEvent(item_id=item_id, transcript=transcript):
-                self._expect_speech(event.response_id)
-                return self._lines(self.history.spoken(item_id, transcript, event.response_id))
+            case RealtimeModelTranscriptDoneEvent(item_id=item_id, transcript=words, response_id=response_id):
+                self._expect_speech(response_id)
+                return self._lines(self.history.spoken(item_id, words, response_id, event.content_index))
             case (
                 RealtimeModelInputAudioTranscriptionDeltaEvent()
                 | RealtimeModelInputAudioTranscriptionCompletedEvent()
@@ -347,7 +347,7 @@ class Translation:
     ) -> Events:
         if isinstance(event, RealtimeModelTranscriptDeltaEvent):
             self._expect_speech(event.response_id)
-            self.history.spoke(event.item_id, event.delta, event.response_id)
+            self.history.spoke(event.item_id, event.delta, event.response_id, event.content_index)
         return [
             RealtimeTranscriptDelta(role="agent", item_id=event.item_id, delta=event.delta, info=self._info)
         ]

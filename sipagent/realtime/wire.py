@@ -267,7 +267,10 @@ def _truncated(message: Message) -> Events:
 def _transcript_delta(message: Message) -> Events:
     return (
         RealtimeModelTranscriptDeltaEvent(
-            item_id=item_id_at(message), delta=text_at(message, "delta"), response_id=response_id_at(message)
+            item_id=item_id_at(message),
+            delta=text_at(message, "delta"),
+            response_id=response_id_at(message),
+            content_index=count_at(message, "content_index"),
         ),
     )
 
@@ -278,6 +281,7 @@ def _transcript_done(message: Message) -> Events:
             item_id=item_id_at(message),
             transcript=text_at(message, "transcript"),
             response_id=response_id_at(message),
+            content_index=count_at(message, "content_index"),
         ),
     )
 
