@@ -172,14 +172,23 @@ def _response_done(message: Message) -> Events:
         usage=usage,
         out_of_band=_out_of_band(response),
     )
-    # Calls come one by one before; here they are once more, for whoever missed one.
-    calls = tuple(
-        call
-        for raw in objects_at(response, "output")
-        if raw.get("type") == "function_call" and raw.get("call_id") and raw.get("name") and raw.get("id")
-        for call in _tool_call(parse_item(raw, None, default=None), ended.response_id)
-    )
-    return (*calls, ended) if usage is None else (*calls, RealtimeModelUsageEvent(usage=usage), ended)
+    output = _output_once_more(response, ended.response_id)
+    return (*output, ended) if usage is None else (*output, RealtimeModelUsageEvent(usage=usage), ended)
+
+
+def _output_once_more(response: Message, response_id: ResponseId) -> Events:
+    """The items of a response that ended. All of them came one by one before; here they are again, for
+    whoever missed one while the connection was away."""
+    events: list[RealtimeModelEvent] = []
+    for raw in objects_at(response, "output"):
+        try:
+            item = parse_item(raw, None, default=None)
+            if item is not None:
+                events.append(RealtimeModelItemUpdatedEvent(item=item, response_id=response_id))
+                events.extend(_tool_call(item, response_id))
+        except MalformedError:
+            continue  # that the response ended matters more
+    return tuple(events)
 
 
 def _response_usage(usage: Message) -> ResponseUsage:
