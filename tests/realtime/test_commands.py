@@ -1,0 +1,115 @@
+"""What is sent to the server, held against the official types."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from openai.types.realtime import RealtimeClientEvent
+from pydantic import TypeAdapter
+
+from sipagent.errors import UserError
+from sipagent.identifiers import ItemId
+from sipagent.realtime import commands
+from sipagent.realtime.playback import Heard
+from sipagent.realtime.settings import session_payload
+
+OFFICIAL: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
+HEARD = Heard(item_id=ItemId("item_1"), content_index=0, heard_ms=1234, response_id=None, fully_played=False)
+EVERY_COMMAND = [
+    commands.response_create("e1", None),
+    commands.response_create("e1", {"instructions": "Greet."}),
+    commands.response_cancel(),
+    commands.session_update(session_payload({"instructions": "x"}, default_format="pcm16", model="m")),
+    commands.audio_append(b"\x00\xff"),
+    commands.audio_commit(),
+    commands.playback_clear(),
+    commands.truncate(HEARD),
+    commands.tool_output("call_1", "found"),
+    commands.system_message("Be brief."),
+    commands.user_message("hello"),
+]
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND, ids=lambda command: command["type"])
+def test_the_official_types_know_every_command(command: commands.Command) -> None:
+    text = commands.CommandWriter().write(command)
+    event = OFFICIAL.validate_python(json.loads(text))
+    assert event.type == command["type"]
+    # Nothing that the types do not know, at any depth: an unknown field makes the API refuse the command.
+    known = event.model_dump(mode="json", exclude_unset=True)
+    assert known == json.loads(text)
+    assert not extras(event)
+
+
+def extras(value: Any) -> list[str]:
+    """Fields of an official value that its class does not declare."""
+    found: list[str] = []
+    if hasattr(value, "model_fields_set"):
+        found += list(value.model_extra or {})
+        for name in type(value).model_fields:
+            found += extras(getattr(value, name))
+    elif isinstance(value, list):
+        for each in value:
+            found += extras(each)
+    return found
+
+
+def test_every_command_has_an_id_of_its_own_and_keeps_one_it_came_with() -> None:
+    writer = commands.CommandWriter()
+    ids = [json.loads(writer.write(commands.response_cancel()))["event_id"] for _ in range(3)]
+    assert len(set(ids)) == 3
+    assert json.loads(writer.write(commands.response_create("mine", None)))["event_id"] == "mine"
+
+
+def test_writing_leaves_the_command_as_it_was() -> None:
+    command = commands.response_cancel()
+    commands.CommandWriter().write(command)
+    assert command == {"type": "response.cancel"}
+
+
+def test_audio_is_base64() -> None:
+    command = commands.audio_append(b"\x00\x01\xff")
+    assert base64.b64decode(command["audio"], validate=True) == b"\x00\x01\xff"
+
+
+def test_a_response_has_parameters_only_where_some_were_given() -> None:
+    assert "response" not in commands.response_create("e1", None)
+    assert commands.response_create("e1", {})["response"] == {}
+
+
+def test_a_truncation_says_how_much_was_heard() -> None:
+    assert commands.truncate(HEARD) == {
+        "type": "conversation.item.truncate",
+        "item_id": "item_1",
+        "content_index": 0,
+        "audio_end_ms": 1234,
+    }
+
+
+def test_a_message_of_parts_keeps_text_and_pictures_only() -> None:
+    content: list[Any] = [
+        {"type": "input_text", "text": "see"},
+        {"type": "input_text", "text": None},
+        {"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "low"},
+        {"type": "input_image", "image_url": "data:image/png;base64,BB", "detail": "enormous"},
+        {"type": "input_image", "image_url": ""},
+        {"type": "input_sound"},
+    ]
+    item = commands.user_message({"type": "message", "role": "user", "content": content})["item"]
+    assert item == {
+        "type": "message",
+        "role": "user",
+        "content": [
+            {"type": "input_text", "text": "see"},
+            {"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "low"},
+            {"type": "input_image", "image_url": "data:image/png;base64,BB"},
+        ],
+    }
+
+
+def test_a_message_of_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="at least one text or image"):
+        commands.user_message({"type": "message", "role": "user", "content": []})
