@@ -13,6 +13,7 @@ the store, which waits for it when closing.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -98,6 +99,8 @@ class SqlCallStore:
     # What runs undisturbed --------------------------------------------------------------------------
 
     async def _open(self) -> None:
+        async with self._translated("open"):
+            await asyncio.to_thread(_touch, self._url.database)
         engine = create_async_engine(self._url)
         sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
         try:
@@ -176,9 +179,27 @@ class SqlCallStore:
         return self._url.render_as_string(hide_password=True)
 
 
+def _touch(path: str | None) -> None:
+    """Open and close the file once; raises `OSError` when it cannot be opened.
+
+    The driver must not be the one to find out: when its connect fails, it leaves a thread behind that
+    answers an event loop which may be gone by then.
+    """
+    try:
+        sqlite3.connect(path or ":memory:").close()
+    except sqlite3.Error as error:
+        raise OSError(str(error)) from error
+
+
 def _prepare_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+    except BaseException:
+        # The pool would let go of it without waiting for the driver's thread, which may then outlive the
+        # event loop that it answers to.
+        connection.close()
+        raise
