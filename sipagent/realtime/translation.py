@@ -250,6 +250,7 @@ class Translation:
             case "started":
                 self._audible[response_id] = None
                 self._playing.add(response_id)
+                self._played.discard(response_id)  # it may have run dry, and go on now
                 # One after the other: whatever was to be heard before this one was, though nobody said so.
                 for earlier in list(self._audible):
                     if earlier == response_id:
