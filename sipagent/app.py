@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from aiohttp import web
 
@@ -28,14 +28,14 @@ from sipagent.calls import (
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
 from sipagent.errors import StoreError
-from sipagent.identifiers import CallId
-from sipagent.realtime.session_events import RealtimeSessionEvent
+from sipagent.identifiers import CallId, ItemId
+from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
 from sipagent.store import CallStore
 from sipagent.telemetry import Metrics, configure_logging
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Service", "ServiceSettings", "configure_logging"]
+__all__ = ["Service", "ServiceSettings", "SpokenWords", "configure_logging"]
 
 WEBHOOK_PATH = "/webhooks/openai"
 
@@ -52,6 +52,16 @@ class ServiceSettings:
     store_timeout_s: float = 2.0
     """How long `/readyz` waits for the database."""
     calls: CallSettings = field(default_factory=CallSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpokenWords:
+    """A few more words of a conversation, as they are spoken; see `Service.observe_words`."""
+
+    call_id: CallId
+    item_id: ItemId
+    role: Literal["caller", "agent"]
+    words: str
 
 
 class Service:
@@ -117,6 +127,20 @@ class Service:
     def observe(self, observer: CallObserver) -> None:
         """Let ``observer`` see every session event of every call; it must return quickly, raise nothing."""
         self._observers.append(observer)
+
+    def observe_words(self, observer: Callable[[SpokenWords], None]) -> None:
+        """Let ``observer`` see the words of every call while they are spoken; it must return quickly.
+
+        The whole lines, in order and with corrections, are in the call's record.
+        """
+
+        def take(call_id: CallId, event: RealtimeSessionEvent) -> None:
+            if isinstance(event, RealtimeTranscriptDelta):
+                observer(
+                    SpokenWords(call_id=call_id, item_id=event.item_id, role=event.role, words=event.delta)
+                )
+
+        self.observe(take)
 
     def stop(self) -> None:
         """Ask `serve_until_stopped` to drain and return. Safe from a signal handler."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sipagent.calls.actions import CallContext
@@ -45,7 +45,7 @@ from sipagent.realtime.session_events import (
     RealtimeSessionEvent,
     RealtimeToolEnd,
 )
-from sipagent.telemetry import CallTimeline, Metrics, Point, bind_call
+from sipagent.telemetry import CallTimeline, Latency, Metrics, Point, bind_call
 
 logger = logging.getLogger(__name__)
 
@@ -275,9 +275,9 @@ class PhoneCall:
                     return Ending(reason=reason, detail=_LIMIT_DETAILS[reason])
 
     def _take(self, event: RealtimeSessionEvent, now: float) -> Ending | None:
-        for latency in self._timeline.observe(event, now):
-            self._journal.latency(latency)
-            self._services.metrics.latency(latency)
+        if not (isinstance(event, RealtimeToolEnd) and event.tool.name in _CALL_TOOLS):
+            # How long a call tool takes is how long the agent's last words are: no measure of a tool.
+            self._measured(self._timeline.observe(event, now))
         self._journal.observe(event)
         self._services.observe(self._incoming.call_id, event)
         match event:
@@ -377,11 +377,15 @@ class PhoneCall:
         )
 
     def _mark(self, point: Point) -> None:
-        for latency in self._timeline.mark(point, asyncio.get_running_loop().time()):
+        self._measured(self._timeline.mark(point, asyncio.get_running_loop().time()))
+
+    def _measured(self, latencies: Iterable[Latency]) -> None:
+        for latency in latencies:
             self._journal.latency(latency)
             self._services.metrics.latency(latency)
 
 
+_CALL_TOOLS = frozenset(tool.value for tool in CallTool)
 _LIMIT_DETAILS: dict[EndReason, str] = {
     EndReason.MODEL_SILENT: "The model owed a response and nothing arrived.",
     EndReason.MAXIMUM_DURATION: "The call reached the longest time we allow.",

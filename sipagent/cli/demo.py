@@ -112,6 +112,7 @@ async def _open_stage(
     )
     simulator = await _open_simulator(stack, options, may_move=arguments.sip is None)
     view = LiveView(out)
+    stack.callback(view.close)
     store = WatchedStore(open_store(f"sqlite:///{folder / 'calls.db'}"), view.show)
     service = await stack.enter_async_context(
         Service(
@@ -123,6 +124,7 @@ async def _open_stage(
             settings=ServiceSettings(port=0, drain_timeout_s=5.0),
         )
     )
+    service.observe_words(view.hear)
     simulator.webhook_url = service.webhook_url
     return _Stage(simulator=simulator, service=service, store=store, view=view)
 

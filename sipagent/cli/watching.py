@@ -1,4 +1,8 @@
-"""Shows calls while they go: what the service remembers, printed the moment it is remembered."""
+"""Shows calls while they go: words as they are spoken, and what the service remembers of them.
+
+On a terminal, lines grow at the bottom while somebody speaks; what is finished stands above them. Elsewhere
+lines appear whole.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import assert_never
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.text import Text
 
+from sipagent.app import SpokenWords
 from sipagent.cli.record import speech, tool_run
+from sipagent.clock import utc_now
 from sipagent.identifiers import CallId, ItemId
 from sipagent.store import CallStore
 from sipagent.store.records import (
@@ -78,10 +85,34 @@ class LiveView:
         self._out = out
         self._began: dict[CallId, datetime] = {}
         self._shown: dict[tuple[CallId, ItemId], tuple[str, bool]] = {}
+        self._growing: dict[tuple[CallId, ItemId], Text] = {}
+        self._live: Live | None = None
+        """The bottom of the terminal, while lines grow there."""
 
     async def first_call_ended(self) -> None:
         """Return when the first call has its terminal record. Cancelling is safe."""
         await self._first_ended.wait()
+
+    def hear(self, spoken: SpokenWords) -> None:
+        """Let a line grow by a few words; does nothing where there is no terminal."""
+        if self._out is None or not self._out.is_terminal:
+            return
+        key = (spoken.call_id, spoken.item_id)
+        if key in self._shown:
+            return
+        if key not in self._growing:
+            self._growing[key] = self._start(spoken.call_id, utc_now())
+            self._growing[key].append_text(speech(spoken.role, "", interrupted=False))
+        self._growing[key].append(spoken.words)
+        if self._live is None:
+            self._live = Live(console=self._out, auto_refresh=False, transient=True)
+            self._live.start()
+        self._refresh()
+
+    def close(self) -> None:
+        """Give the terminal back. Idempotent."""
+        self._growing.clear()
+        self._refresh()
 
     def show(self, fact: Fact) -> None:
         """Take in one fact, and print it if it is news."""
@@ -95,11 +126,7 @@ class LiveView:
             case StateChanged():
                 self._print(fact.call_id, fact.at, Text(fact.state, style="dim"))
             case TranscriptLineSaid():
-                news = (fact.text, fact.interrupted)
-                if fact.text and self._shown.get((fact.call_id, fact.item_id)) != news:
-                    self._shown[fact.call_id, fact.item_id] = news
-                    line = speech(fact.role, fact.text, interrupted=fact.interrupted)
-                    self._print(fact.call_id, fact.at, line)
+                self._show_line(fact)
             case ToolRan():
                 if fact.output is not None:
                     run = tool_run(fact)
@@ -117,16 +144,40 @@ class LiveView:
             case _:
                 assert_never(fact)
 
+    def _show_line(self, fact: TranscriptLineSaid) -> None:
+        key, news = (fact.call_id, fact.item_id), (fact.text, fact.interrupted)
+        if not fact.text or self._shown.get(key) == news:
+            return
+        self._shown[key] = news
+        if self._growing.pop(key, None) is not None:
+            self._refresh()
+        self._print(fact.call_id, fact.at, speech(fact.role, fact.text, interrupted=fact.interrupted))
+
     def _print(self, call_id: CallId, at: datetime, text: Text) -> None:
         if self._out is None:
             return
+        self._out.print(self._start(call_id, at).append_text(text))
+
+    def _start(self, call_id: CallId, at: datetime) -> Text:
+        """How a line begins: the time since the call's first ring, and which call, if there are several."""
         began = self._began.get(call_id, at)
         start = Text(f"{max(0.0, (at - began).total_seconds()):6.1f} s  ", style="dim")
         if len(self._began) > 1:
             start.append(f"{call_id[-6:]}  ")
-        self._out.print(start.append_text(text))
+        return start
+
+    def _refresh(self) -> None:
+        if self._live is None:
+            return
+        if self._growing:
+            self._live.update(Group(*self._growing.values()), refresh=True)
+        else:
+            self._live.stop()
+            self._live = None
 
     def _forget(self, call_id: CallId) -> None:
         self._began.pop(call_id, None)
+        self._growing = {key: line for key, line in self._growing.items() if key[0] != call_id}
+        self._refresh()
         for key in [key for key in self._shown if key[0] == call_id]:
             del self._shown[key]

@@ -3,10 +3,12 @@ from __future__ import annotations
 import asyncio
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from rich.console import Console
 
+from sipagent.app import SpokenWords
 from sipagent.cli.watching import LiveView, WatchedStore
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId, ItemId, ToolCallId
@@ -123,3 +125,47 @@ async def test_only_what_was_kept_is_told() -> None:
     assert record is not None
     assert [summary.call_id for summary in await store.calls(agent="front-desk")] == ["rtc_1"]
     await store.aclose()
+
+
+def spoken(words: str, *, item: str = "item_1", role: Literal["caller", "agent"] = "agent") -> SpokenWords:
+    return SpokenWords(call_id=CallId("rtc_1"), item_id=ItemId(item), role=role, words=words)
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+
+
+def written(out: Console) -> str:
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_a_line_grows_on_a_terminal_until_it_is_whole() -> None:
+    out = terminal()
+    view = LiveView(out)
+    view.show(opened("rtc_1"))
+    view.hear(spoken("Good"))
+    assert "agent   Good" in written(out)
+    view.hear(spoken(" morning."))
+    view.show(StateChanged(call_id=CallId("rtc_1"), sequence=1, state="talking", at=BEGAN))
+    view.show(said("Good morning."))
+    view.hear(spoken(" too late"))
+    view.close()
+    assert "Good morning." in written(out)
+    assert "too late" not in written(out)
+    assert written(out).endswith("agent   Good morning.\n")
+
+
+def test_closing_gives_the_terminal_back_with_a_line_half_grown() -> None:
+    out = terminal()
+    view = LiveView(out)
+    view.hear(spoken("Good"))
+    view.close()
+    assert "\x1b[?25h" in written(out), "the cursor is back"
+
+
+def test_where_there_is_no_terminal_words_do_not_grow() -> None:
+    out = Console(file=io.StringIO(), width=100)
+    view = LiveView(out)
+    view.hear(spoken("Good"))
+    assert written(out) == ""
