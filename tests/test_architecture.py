@@ -117,12 +117,42 @@ def test_the_walk_sees_deferred_and_typing_imports() -> None:
 
 
 PURE = (
-    "audio/formats.py", "audio/g711.py", "audio/pacing.py", "audio/pcm.py", "audio/resample.py",
-    "calls/endings.py", "calls/incoming.py", "calls/lifecycle.py", "calls/routing.py", "calls/watch.py",
-    "realtime/history.py", "realtime/playback.py", "realtime/translation.py", "realtime/turn.py",
-    "realtime/wire.py", "simulator/sip/dialog.py", "simulator/sip/message.py", "simulator/sip/sdp.py",
-    "simulator/sip/transaction.py", "simulator/vad.py", "telemetry/latency.py",
-)  # fmt: skip
+    "audio/formats.py",
+    "audio/g711.py",
+    "audio/pacing.py",
+    "audio/pcm.py",
+    "audio/resample.py",
+    "calls/endings.py",
+    "calls/incoming.py",
+    "calls/lifecycle.py",
+    "calls/routing.py",
+    "calls/watch.py",
+    "realtime/commands.py",
+    "realtime/history.py",
+    "realtime/playback.py",
+    "realtime/translation.py",
+    "realtime/turn.py",
+    "realtime/wire.py",
+    "realtime/wire_fields.py",
+    "realtime/wire_items.py",
+    "simulator/dtmf.py",
+    "simulator/phone/ears.py",
+    "simulator/rtp/packet.py",
+    "simulator/rtp/playout.py",
+    "simulator/rtp/receiver.py",
+    "simulator/sip/address.py",
+    "simulator/sip/admission.py",
+    "simulator/sip/dialog.py",
+    "simulator/sip/framing.py",
+    "simulator/sip/listener.py",
+    "simulator/sip/matching.py",
+    "simulator/sip/message.py",
+    "simulator/sip/sdp.py",
+    "simulator/sip/settings.py",
+    "simulator/sip/transaction.py",
+    "simulator/vad.py",
+    "telemetry/latency.py",
+)
 """Files that decide and do nothing else: no event loop, no clock, no network."""
 
 
