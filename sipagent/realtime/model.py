@@ -27,6 +27,9 @@ class RealtimeModelConfig(TypedDict):
     headers: NotRequired[Mapping[str, str]]
     """Headers of the handshake; when given, none is added for authorization."""
     initial_model_settings: NotRequired[RealtimeSessionModelSettings]
+    first_update: NotRequired[str]
+    """The first message of the session, written once for many calls of one agent by the model's own
+    `build_first_update`; left out, it is written from the settings."""
     playback_tracker: NotRequired[RealtimePlaybackTracker]
     call_id: NotRequired[str]
     """The telephone call to attach to."""

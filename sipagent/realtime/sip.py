@@ -100,6 +100,19 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
             where = ".".join(str(part) for part in first["loc"])
             raise UserError(f"the session's {where} cannot be used: {first['msg']}") from error
 
+    @classmethod
+    async def build_first_update(
+        cls, agent: RealtimeAgent[Any], *, context: Any = None, run_config: RealtimeRunConfig | None = None
+    ) -> str:
+        """The ``session.update`` that `connect` would send for ``agent``, as ``first_update`` of the model
+        configuration: for agents of which nothing depends on the call. Raises as the payload's builder."""
+        settings = await agent_settings(agent, RunContextWrapper(context), run_config=run_config)
+        payload = session_payload(settings, default_format=SIP_FORMAT, model=None)
+        # The name tells it apart from the commands of a connection, which are numbered from 1.
+        return commands.CommandWriter().write(
+            {**commands.session_update(payload), "event_id": "sipagent_first_update"}
+        )
+
     async def connect(self, options: RealtimeModelConfig) -> None:
         """See `RealtimeModel.connect`; raises `UserError` without a ``call_id``."""
         if not options.get("call_id"):

@@ -84,7 +84,9 @@ class RealtimeSocketModel(RealtimeModel):
         if self._reader is not None:
             raise AssertionError("Already connected")
         writer = commands.CommandWriter()
-        update = writer.write(self._session_update(options.get("initial_model_settings", {})))
+        update = options.get("first_update")
+        if update is None:
+            update = writer.write(self._session_update(options.get("initial_model_settings", {})))
         socket = await self._open(await self._address(options))
         try:
             await socket.send(update)

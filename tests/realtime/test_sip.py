@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import ssl
 from collections.abc import AsyncIterator
@@ -30,6 +31,8 @@ from sipagent.realtime import (
     RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
+    RealtimeRunConfig,
+    RealtimeRunner,
     RealtimeSessionModelSettings,
     function_tool,
 )
@@ -234,6 +237,25 @@ async def test_accept_and_attach_say_the_same_but_for_the_model(audio_format: st
         audio_format, "left out"
     )
     assert formats == [wanted, wanted]
+
+
+async def test_the_first_update_may_be_written_once_for_many_calls() -> None:
+    agent = RealtimeAgent[None](name="a", instructions="Be kind.", tools=[next_free_slot])
+    run_config: RealtimeRunConfig = {"model_settings": everything()}
+    text = await OpenAIRealtimeSIPModel.build_first_update(agent, run_config=run_config)
+    updates = []
+    async with realtime_server() as server:
+        for prepared in ({}, {"first_update": text}):
+            model_config: Any = {"api_key": "k", "base_url": server.base_url, "call_id": "rtc_1", **prepared}
+            runner = RealtimeRunner(agent, model=OpenAIRealtimeSIPModel(), config=run_config)
+            async with await runner.run(model_config=model_config) as session:
+                peer = await server.peer()
+                updates.append(await peer.receive("session.update"))
+                await session.say("Hello")
+                command = await peer.receive("response.create")
+                assert command["event_id"] not in (updates[-1]["event_id"], "")
+    assert updates[0]["session"] == updates[1]["session"]
+    assert json.loads(text) == updates[1]
 
 
 async def test_every_later_update_says_the_formats_too_and_never_the_model() -> None:
