@@ -192,5 +192,5 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
 
     async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
         if self._gate.cancel():
-            await self._send(commands.response_cancel())
+            await self._send(commands.response_cancel(self._gate.response_id))
         await self._send(commands.playback_clear())

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import contextlib
 import logging
+from collections import deque
 from typing import ClassVar, assert_never
 
 from sipagent.errors import AttachError, ConnectionLostError
@@ -75,6 +77,8 @@ class RealtimeSocketModel(RealtimeModel):
         self._gate = ResponseGate()
         self._tools = ToolTurns()
         self._session: RealtimeModelSessionEvent | None = None
+        self._unconfirmed: deque[str] = deque()
+        """Updates of the session that the server has not confirmed."""
         self._expired = False
 
     # RealtimeModel ---------------------------------------------------------------------------------
@@ -98,6 +102,7 @@ class RealtimeSocketModel(RealtimeModel):
         self._options, self._socket, self._writer = options, socket, writer
         self._gate, self._tools = ResponseGate(), ToolTurns()
         self._session, self._expired = None, False
+        self._unconfirmed = deque([update])
         self._usable.set()
         self._reader = asyncio.create_task(self._read(), name=f"realtime socket {options.get('call_id', '')}")
 
@@ -151,7 +156,9 @@ class RealtimeSocketModel(RealtimeModel):
             case RealtimeModelSendInterrupt():
                 await self._interrupt(event)
             case RealtimeModelSendSessionUpdate(session_settings=settings):
-                await self._send(self._session_update(settings))
+                update = self._writer.write(self._session_update(settings))
+                self._unconfirmed.append(update)
+                await self._send_text(update)
             case _:
                 assert_never(event)
         await self._ask()
@@ -220,10 +227,20 @@ class RealtimeSocketModel(RealtimeModel):
             self._gate.lost()
             if self._tools.lost():
                 self._gate.request()
+            await self._update_again(outcome)
             self._usable.set()
             await self._tell(RealtimeModelConnectionStatusEvent(status="connected", reattached=True))
             await self._ask()
         return None
+
+    async def _update_again(self, socket: Socket) -> None:
+        """Say once more what the session shall be, where the server may not have heard it."""
+        if self._unconfirmed:
+            latest = self._unconfirmed.pop()
+            self._unconfirmed = deque([latest])
+            # A socket that is gone again is found out by the reader.
+            with contextlib.suppress(ConnectionLostError):
+                await socket.send(latest)
 
     async def _take(self, text: str | bytes) -> None:
         message = parse_text(text)
@@ -260,6 +277,8 @@ class RealtimeSocketModel(RealtimeModel):
         return True
 
     def _note_session(self, session: RealtimeModelSessionEvent) -> None:
+        if not session.created and self._unconfirmed:
+            self._unconfirmed.popleft()
         before, self._session = self._session, session
         formats = (session.input_format, session.output_format)
         changed = before is not None and formats != (before.input_format, before.output_format)
@@ -321,7 +340,9 @@ class RealtimeSocketModel(RealtimeModel):
     async def _send(self, command: commands.Command) -> None:
         """Send; when the connection is lost, wait until it is back. Raises `ConnectionLostError` when it is
         not coming back."""
-        text = self._writer.write(command)
+        await self._send_text(self._writer.write(command))
+
+    async def _send_text(self, text: str) -> None:
         while True:
             if not self._usable.is_set() and asyncio.current_task() is self._reader:
                 raise ConnectionLostError("a listener cannot wait for the connection that it holds up")

@@ -45,6 +45,7 @@ from sipagent.realtime.events import (
     RealtimeModelUsageEvent,
 )
 from sipagent.realtime.history import History, Line
+from sipagent.realtime.items import AssistantAudio, AssistantMessageItem, RealtimeItem
 from sipagent.realtime.session_events import (
     RealtimeAgentEndEvent,
     RealtimeAgentSpeechCleared,
@@ -293,6 +294,8 @@ class Translation:
                 self._audible.pop(event.response_id, None)
                 return [RealtimeAudio(audio=event, **where)]
             case RealtimeModelAudioDoneEvent():
+                if event.response_id is not None:
+                    self._expect_speech(event.response_id)
                 return [RealtimeAudioEnd(**where)]
             case RealtimeModelAudioInterruptedEvent():
                 return [RealtimeAudioInterrupted(**where), *self._lines(self.history.cut(event.item_id))]
@@ -323,6 +326,8 @@ class Translation:
     ) -> Events:
         match event:
             case RealtimeModelItemUpdatedEvent(item=item):
+                if event.response_id is not None and _is_spoken(item):
+                    self._expect_speech(event.response_id)
                 change = self.history.update(item, placed=event.placed, response_id=event.response_id)
                 if change == "same":
                     return []
@@ -389,3 +394,9 @@ class Translation:
             for line in lines
             if line is not None
         ]
+
+
+def _is_spoken(item: RealtimeItem) -> bool:
+    return isinstance(item, AssistantMessageItem) and any(
+        isinstance(part, AssistantAudio) for part in item.content
+    )

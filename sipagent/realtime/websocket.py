@@ -63,13 +63,13 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
         await self._stop_playing()
         if (event.force_response_cancel or not self._server_interrupts) and self._gate.cancel():
-            await self._send(commands.response_cancel())
+            await self._send(commands.response_cancel(self._gate.response_id))
 
     async def _caller_speaks(self) -> None:
         """The caller began to speak: what plays must stop."""
         await self._stop_playing()
         if not self._server_interrupts and self._gate.cancel():
-            await self._try_send(commands.response_cancel())
+            await self._try_send(commands.response_cancel(self._gate.response_id))
 
     @property
     def _server_interrupts(self) -> bool:

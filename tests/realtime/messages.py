@@ -26,6 +26,10 @@ def session_created(**audio_output: Any) -> Json:
     }
 
 
+def session_updated(**audio_output: Any) -> Json:
+    return {**session_created(**audio_output), "type": "session.updated"}
+
+
 def response_created(response_id: str = "resp_1", *, conversation_id: str | None = "conv_1") -> Json:
     return {
         "type": "response.created",

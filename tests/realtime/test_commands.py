@@ -22,6 +22,7 @@ EVERY_COMMAND = [
     commands.response_create("e1", None),
     commands.response_create("e1", {"instructions": "Greet."}),
     commands.response_cancel(),
+    commands.response_cancel("resp_1"),
     commands.session_update(session_payload({"instructions": "x"}, default_format="pcm16", model="m")),
     commands.audio_append(b"\x00\xff"),
     commands.audio_commit(),

@@ -636,6 +636,8 @@ async def test_a_call_survives_its_socket_and_ends_with_it_for_good() -> None:
             assert [each["name"] for each in update["session"]["tools"]] == ["strict_about"]
             first.drop()
             second = await server.peer()
+            # Nobody said that the first update was heard.
+            assert (await second.receive("session.update"))["session"] == update["session"]
             assert (await until(session, RealtimeConnectionLost)).close_code == 1006
             await until(session, RealtimeConnectionRestored)
             await second.send(

@@ -36,6 +36,7 @@ from sipagent.realtime import (
     RealtimeSessionModelSettings,
     function_tool,
 )
+from sipagent.realtime.events import RealtimeModelSessionEvent
 from tests.realtime import messages
 from tests.realtime.peer import Peer, RealtimeServer, Recorder, realtime_server
 
@@ -66,6 +67,8 @@ async def attached(
     try:
         peer = await server.peer()
         await peer.receive("session.update")
+        await peer.send(messages.session_updated())
+        await recorder.first(RealtimeModelSessionEvent)
         yield model, peer, recorder
     finally:
         await model.close()
@@ -274,7 +277,7 @@ async def test_an_interruption_cancels_and_clears_and_never_truncates() -> None:
         await peer.send(messages.response_created(), messages.audio_delta("AAAA"))
         await recorder.first(RealtimeModelTurnStartedEvent)
         await model.send_event(RealtimeModelSendInterrupt())
-        await peer.receive("response.cancel")
+        assert (await peer.receive("response.cancel"))["response_id"] == "resp_1"
         await peer.receive("output_audio_buffer.clear")
         # A second one finds nothing more to cancel; speech of the caller is the server's business.
         await model.send_event(RealtimeModelSendInterrupt())
@@ -341,6 +344,24 @@ async def test_a_broken_socket_is_had_again_and_nothing_is_said_twice() -> None:
         # The gate is open again, although the end of the old response was never told.
         await model.send_event(RealtimeModelRequestResponse())
         await second.receive("response.create")
+
+
+async def test_an_update_that_may_not_have_been_heard_is_said_once_more() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        for instructions in ("Be brief.", "Be loud."):
+            await model.send_event(
+                RealtimeModelSendSessionUpdate(session_settings={"instructions": instructions})
+            )
+            await peer.receive("session.update")
+        await peer.send(messages.session_updated())
+        await recorder.until(lambda: len(recorder.all(RealtimeModelSessionEvent)) == 2)
+        peer.drop()
+        second = await server.peer()
+        assert (await second.receive("session.update"))["session"]["instructions"] == "Be loud."
+        await second.send(messages.session_updated())
+        await recorder.until(lambda: len(recorder.all(RealtimeModelSessionEvent)) == 3)
+        second.drop()
+        await fence(model, await server.peer())
 
 
 async def test_a_request_on_its_way_is_asked_again_but_not_against_a_response_that_runs() -> None:

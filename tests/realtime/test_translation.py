@@ -295,6 +295,24 @@ def test_only_what_was_given_up_before_it_played_will_not_be_heard(status: str, 
     assert speaking(told) == (False, heard)
 
 
+@pytest.mark.parametrize(
+    "sign",
+    [
+        words("Goodbye"),
+        all_words("Goodbye"),
+        RealtimeModelAudioDoneEvent(item_id=ITEM, content_index=0, response_id=R1),
+        RealtimeModelItemUpdatedEvent(item=SPOKEN, response_id=R1),
+    ],
+    ids=lambda event: event.type,
+)
+def test_whatever_shows_that_there_is_speech_is_waited_for(sign: RealtimeModelEvent) -> None:
+    told = Told()
+    told.take(created(), sign, done())
+    assert speaking(told) == (False, True)
+    told.take(playback("started"), playback("stopped"))
+    assert speaking(told) == (False, False)
+
+
 def test_what_plays_is_heard_until_the_server_says_otherwise_even_when_cancelled() -> None:
     told = Told()
     told.take(created(), playback("started"), words("Good"), done(status="cancelled"))
