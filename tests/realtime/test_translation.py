@@ -86,6 +86,8 @@ from sipagent.realtime.items import (
     UserMessageItem,
 )
 from sipagent.realtime.translation import Translation
+from sipagent.realtime.wire import parse_message
+from tests.realtime import messages
 
 AGENT = RealtimeAgent[Any](name="front-desk")
 OTHER_AGENT = RealtimeAgent[Any](name="billing")
@@ -478,3 +480,67 @@ def test_the_answer_of_a_tool_belongs_to_its_call() -> None:
     # The end of the response shows the item again, without its answer.
     assert told.take(RealtimeModelItemUpdatedEvent(item=call, response_id=R1)) == []
     assert told.translation.tool_answered(ToolCallId("call_2"), "x") == []
+
+
+# Any order ------------------------------------------------------------------------------------------
+
+IDS = st.sampled_from(["a", "b", "c"])
+ITEMS = st.one_of(
+    IDS.map(lambda name: messages.user_message(f"u{name}")),
+    IDS.map(lambda name: messages.assistant_message(f"a{name}", "Hello")),
+    IDS.map(lambda name: messages.assistant_message(f"a{name}", None, status="in_progress")),
+    IDS.map(lambda name: messages.function_call("look", f"call_{name}")),
+)
+RESPONSES = IDS.map(lambda name: f"resp_{name}")
+STATUSES = st.sampled_from(["completed", "cancelled", "incomplete", "failed"])
+MESSAGES = st.one_of(
+    st.builds(messages.response_created, RESPONSES),
+    st.builds(
+        lambda name, status, output: messages.response_done(name, status=status, output=output),
+        RESPONSES,
+        STATUSES,
+        st.lists(ITEMS, max_size=2),
+    ),
+    st.builds(messages.output_item_done, ITEMS, RESPONSES),
+    st.builds(messages.item_added, ITEMS, st.none() | st.sampled_from(["ua", "aa", "ub", "ab", "missing"])),
+    st.builds(messages.transcript_delta, st.just("Hi"), IDS.map(lambda name: f"a{name}"), RESPONSES),
+    st.builds(messages.playback, st.sampled_from(["started", "stopped", "cleared"]), RESPONSES),
+    st.builds(
+        lambda name, words: {
+            "type": "conversation.item.input_audio_transcription.completed",
+            "item_id": f"u{name}",
+            "transcript": words,
+        },
+        IDS,
+        st.sampled_from(["", "yes"]),
+    ),
+    st.builds(
+        lambda name, previous: {
+            "type": "input_audio_buffer.committed",
+            "item_id": f"u{name}",
+            "previous_item_id": previous,
+        },
+        IDS,
+        st.none() | st.sampled_from(["ua", "aa"]),
+    ),
+    st.builds(lambda name: {"type": "conversation.item.deleted", "item_id": f"a{name}"}, IDS),
+    st.builds(lambda name: {"type": "conversation.item.truncated", "item_id": f"a{name}"}, IDS),
+)
+
+
+@given(st.lists(MESSAGES, max_size=25))
+def test_whatever_order_the_server_speaks_in_the_history_stays_in_order(said: list[dict[str, Any]]) -> None:
+    told = Told()
+    for message in said:
+        told.take(*parse_message(message))
+        positions = [item.position for item in told.translation.history.items]
+        assert positions == sorted(positions)
+    told.take(RealtimeModelEndOfStreamEvent())
+    # A line that was told keeps its place, and what was told last of an item is what the item says.
+    places: dict[str, set[float]] = {}
+    for event in told.events:
+        if isinstance(event, RealtimeTranscriptLine):
+            assert event.text
+            places.setdefault(event.item_id, set()).add(event.position)
+    deleted = any(message["type"] == "conversation.item.deleted" for message in said)
+    assert deleted or all(len(each) == 1 for each in places.values())
