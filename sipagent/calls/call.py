@@ -19,6 +19,7 @@ from sipagent.calls.journal import CallJournal
 from sipagent.calls.lifecycle import CallState
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.profile import CallTool, TransferTarget
+from sipagent.calls.second_try import SecondTry
 from sipagent.calls.watch import CallLimits, CallWatch
 from sipagent.errors import (
     AttachError,
@@ -196,7 +197,7 @@ class PhoneCall:
             if prepared.profile.greeting is not None:
                 await session.say(prepared.profile.greeting)
                 self._mark("greeting_asked")
-            ending = await self._converse(session)
+            ending = await self._converse(session, prepared.profile.greeting)
             return await self._hung_up(ending)
         finally:
             await session.close()
@@ -247,12 +248,21 @@ class PhoneCall:
             "base_url": self._services.base_url,
             "call_id": self._incoming.call_id,
         }
+        if prepared.first_update is not None:
+            config["first_update"] = prepared.first_update
         return await runner.run(context=self._context, model_config=config)
 
     # Talking ---------------------------------------------------------------------------------------
 
-    async def _converse(self, session: RealtimeSession) -> Ending:
+    async def _converse(self, session: RealtimeSession, greeting: str | None) -> Ending:
         """Follow the session until the call is over or must be ended."""
+        second_try = SecondTry(session, greeting=greeting)
+        try:
+            return await self._follow(session, second_try)
+        finally:
+            await second_try.aclose()
+
+    async def _follow(self, session: RealtimeSession, second_try: SecondTry) -> Ending:
         loop = asyncio.get_running_loop()
         watch = CallWatch(self._services.settings.limits, loop.time())
         while True:
@@ -261,6 +271,7 @@ class PhoneCall:
                     async for event in session:
                         now = loop.time()
                         watch.observe(event, now)
+                        second_try.observe(event)
                         # Only an earlier deadline must be set at once; a later one is seen when this passes.
                         if (deadline := watch.deadline()) < (timer.when() or 0.0):
                             timer.reschedule(deadline)

@@ -23,6 +23,9 @@ class PreparedProfile:
     """The accept body, or None when it depends on the call (instructions made by a function, tools that
     are enabled by one) and must be built for each."""
 
+    first_update: str | None
+    """What the attached socket is told first, ready to be sent; None where `session` is None."""
+
     async def session_for(self, context: CallContext) -> bytes:
         """The accept body for one call. Raises what the operator's own functions raise."""
         if self.session is not None:
@@ -36,7 +39,14 @@ async def prepare(profile: AgentProfile) -> PreparedProfile:
     agent = replace(profile.agent, tools=tools)
     static = not callable(agent.instructions) and not any(callable(tool.is_enabled) for tool in agent.tools)
     session = await _session_json(agent, profile, None) if static else None
-    return PreparedProfile(profile=profile, agent=agent, session=session)
+    first_update = (
+        await OpenAIRealtimeSIPModel.build_first_update(
+            agent, run_config={"model_settings": profile.settings}
+        )
+        if static
+        else None
+    )
+    return PreparedProfile(profile=profile, agent=agent, session=session, first_update=first_update)
 
 
 async def prepare_all(door: FrontDoor) -> dict[str, PreparedProfile]:

@@ -57,8 +57,9 @@ class CallWatch:
         match event:
             case RealtimeResponseRequested() | RealtimeResponseStarted():
                 self._response_owed = True
-            case RealtimeResponseEnded():
-                self._response_owed = False
+            case RealtimeResponseEnded(status=status):
+                # A failed response said nothing: the caller still waits for one.
+                self._response_owed = status == "failed"
             case RealtimeCallerSpeechStarted():
                 self._caller_is_speaking = True
             case RealtimeCallerSpeechStopped():
