@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, NotRequired, TypedDict
 
+from sipagent.realtime.guardrails import InputGuardrail, OutputGuardrail
 from sipagent.realtime.run_context import RunContextWrapper, TContext
 from sipagent.realtime.tools import FunctionTool
 
@@ -37,6 +38,10 @@ class RealtimeAgent(Generic[TContext]):
     tools: list[FunctionTool] = field(default_factory=list)
     instructions: str | Instructions | None = None
     prompt: Prompt | None = None
+    output_guardrails: list[OutputGuardrail[TContext]] = field(default_factory=list)
+    """Look at what this agent says, beside those of the run configuration."""
+    input_guardrails: list[InputGuardrail[TContext]] = field(default_factory=list)
+    """Look at what the caller says while this agent leads, beside those of the run configuration."""
 
     def __post_init__(self) -> None:
         # Checked here because a mistake would otherwise surface in the middle of a phone call.

@@ -39,9 +39,11 @@ def response_create(event_id: str, response: Mapping[str, Any] | None) -> Comman
     return command
 
 
-def response_cancel() -> Command:
-    """End the response that runs."""
-    return {"type": "response.cancel"}
+def response_cancel(response_id: str | None = None) -> Command:
+    """End a response; None ends the one of the conversation that runs."""
+    if response_id is None:
+        return {"type": "response.cancel"}
+    return {"type": "response.cancel", "response_id": response_id}
 
 
 def session_update(session: Mapping[str, Any]) -> Command:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
+from sipagent.identifiers import ResponseId
 from sipagent.realtime.events import RealtimeModelToolCallEvent
 from sipagent.realtime.settings import RealtimeSessionModelSettings
 
@@ -104,6 +105,8 @@ class RealtimeModelSendInterrupt:
 
     force_response_cancel: bool = False
     """Over the socket: cancel even where the server would do so itself when the caller speaks."""
+    response_id: ResponseId | None = None
+    """Cut off this response only, and nothing that came after it; None cuts off whatever there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +19,7 @@ from sipagent.clock import monotonic_s
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
+from sipagent.realtime.approvals import Approvals, Decision
 from sipagent.realtime.events import (
     EndCause,
     RealtimeModelAudioInterruptedEvent,
@@ -26,6 +27,7 @@ from sipagent.realtime.events import (
     RealtimeModelResponseRequestedEvent,
     RealtimeModelToolCallEvent,
 )
+from sipagent.realtime.guarding import Guarding
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
@@ -43,12 +45,14 @@ from sipagent.realtime.session_events import (
     RealtimeError,
     RealtimeEventInfo,
     RealtimeSessionEvent,
+    RealtimeToolApprovalRequired,
     RealtimeToolEnd,
     RealtimeToolStart,
 )
 from sipagent.realtime.settings import RealtimeRunConfig, agent_settings
 from sipagent.realtime.stream import EventStream
-from sipagent.realtime.tools import FunctionTool, ToolContext, run_tool
+from sipagent.realtime.tool_guardrails import check_tool_input, run_guarded_tool
+from sipagent.realtime.tools import FunctionTool, ToolContext, ToolResult
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
 
@@ -97,6 +101,10 @@ class RealtimeSession(RealtimeModelListener):
         self._called: set[ToolCallId] = set()
         self._one_at_a_time = None if self._run_config.get("async_tool_calls", True) else asyncio.Lock()
         self._events: EventStream[RealtimeSessionEvent] = EventStream(QUEUE_EVENTS)
+        self._approvals = Approvals(self._run_config.get("tool_error_formatter"))
+        self._guarding = Guarding(
+            model, self._info, self._run_config, emit=self._events.put_at_once, start=self._start
+        )
         self._quiet = asyncio.Event()
         """Set when something happened that may mean silence."""
         self._entered = False
@@ -187,7 +195,7 @@ class RealtimeSession(RealtimeModelListener):
             if runs:
                 _, stubborn = await asyncio.wait(runs, timeout=TOOL_GRACE_S)
                 for run in stubborn:
-                    logger.warning("A tool does not let itself be cancelled: %s", run.get_name())
+                    logger.warning("A task does not let itself be cancelled: %s", run.get_name())
         finally:
             await self._model.close()
 
@@ -244,6 +252,20 @@ class RealtimeSession(RealtimeModelListener):
         self._tools = settings.get("tools", [])
         await self._model.send_event(RealtimeModelSendSessionUpdate(session_settings=settings))
 
+    async def approve_tool_call(self, call_id: str, always: bool = False) -> None:
+        """Let a call run that `RealtimeToolApprovalRequired` told of; with ``always``, every later call of
+        its tool too. Nothing happens when no such call waits (any more)."""
+        self._approvals.decide(call_id, Decision(approved=True), always=always)
+
+    async def reject_tool_call(
+        self, call_id: str, always: bool = False, rejection_message: str | None = None
+    ) -> None:
+        """Have the model told that a call was not approved, in the words of ``rejection_message``, of the
+        ``tool_error_formatter`` of the run configuration, or in fixed ones; with ``always``, of every later
+        call of its tool too. Nothing happens when no such call waits (any more)."""
+        decision = Decision(approved=False, rejection_message=rejection_message)
+        self._approvals.decide(call_id, decision, always=always)
+
     async def wait_until_agent_silent(self, timeout_s: float) -> bool:
         """True once no response is under way and what was said has been heard; False when ``timeout_s``
         passed first. True as well when the session ends. Cancel-safe."""
@@ -260,6 +282,7 @@ class RealtimeSession(RealtimeModelListener):
 
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
+        self._guarding.take(event, self._agent)
         meaning = self._translation.take(event, self._agent)
         # Before anything waits for room in the queue: whoever makes room may wait for silence.
         self._quiet.set()
@@ -280,21 +303,59 @@ class RealtimeSession(RealtimeModelListener):
         self._called.add(call.call_id)
         tool = next((tool for tool in self._tools if tool.name == call.name), None)
         work = self._unknown_tool(call) if tool is None else self._run_tool(call, tool, self._agent)
-        run = asyncio.create_task(work, name=f"tool {call.name[:100]} {call.call_id[:100]}")
+        self._start(work, f"tool {call.name[:100]} {call.call_id[:100]}")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run ``work`` beside the conversation; closing ends it."""
+        run = asyncio.create_task(work, name=name)
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)
+        return run
 
     async def _run_tool(
         self, call: RealtimeModelToolCallEvent, tool: FunctionTool, agent: RealtimeAgent[Any]
     ) -> None:
+        context = ToolContext(
+            context=self._context.context,
+            usage=self._context.usage,
+            tool_name=tool.name,
+            tool_call_id=call.call_id,
+            tool_arguments=call.arguments,
+        )
+        # Nobody else waits while somebody makes up their mind, so this is outside of the lock.
+        refused = await self._refused(call, tool, agent, context)
         if self._one_at_a_time is not None:
             async with self._one_at_a_time:
-                await self._run_tool_now(call, tool, agent)
+                await self._run_tool_now(call, tool, agent, context, refused)
         else:
-            await self._run_tool_now(call, tool, agent)
+            await self._run_tool_now(call, tool, agent, context, refused)
+
+    async def _refused(
+        self,
+        call: RealtimeModelToolCallEvent,
+        tool: FunctionTool,
+        agent: RealtimeAgent[Any],
+        context: ToolContext[Any],
+    ) -> ToolResult | None:
+        """The answer to give instead of running ``tool``, where it needs an approval that it does not get."""
+        if tool.needs_approval is False:
+            return None
+        if self._run_config.get("tool_execution", {}).get("pre_approval_tool_input_guardrails"):
+            refused = await check_tool_input(tool, context, agent=agent)
+            if refused is not None:
+                return refused
+        event = RealtimeToolApprovalRequired(
+            agent=agent, tool=tool, arguments=call.arguments, call_id=call.call_id, info=self._info
+        )
+        return await self._approvals.refusal(tool, context, lambda: self._events.put(event))
 
     async def _run_tool_now(
-        self, call: RealtimeModelToolCallEvent, tool: FunctionTool, agent: RealtimeAgent[Any]
+        self,
+        call: RealtimeModelToolCallEvent,
+        tool: FunctionTool,
+        agent: RealtimeAgent[Any],
+        context: ToolContext[Any],
+        refused: ToolResult | None,
     ) -> None:
         about: dict[str, Any] = {
             "agent": agent,
@@ -305,15 +366,10 @@ class RealtimeSession(RealtimeModelListener):
         }
         await self._events.put(RealtimeToolStart(**about))
         began = monotonic_s()
-        context = ToolContext(
-            context=self._context.context,
-            usage=self._context.usage,
-            tool_name=tool.name,
-            tool_call_id=call.call_id,
-            tool_arguments=call.arguments,
-        )
-        result = await run_tool(tool, context, call.arguments, agent=agent)
+        result = refused or await run_guarded_tool(tool, context, call.arguments, agent=agent)
         duration_ms = (monotonic_s() - began) * 1000
+        if result.error is not None:
+            await self._events.put(RealtimeError(error=result.error, info=self._info))
         await self._answer(call, result.text, starts_response=tool.starts_response or result.is_error)
         await self._events.put(
             RealtimeToolEnd(

@@ -12,6 +12,8 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from sipagent.errors import UserError
 from sipagent.realtime.agent import Prompt, RealtimeAgent
+from sipagent.realtime.approvals import ToolErrorFormatter
+from sipagent.realtime.guardrails import InputGuardrail, OutputGuardrail
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.tools import FunctionTool
 
@@ -152,12 +154,35 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     include: list[str]
 
 
+class RealtimeGuardrailsSettings(TypedDict, total=False):
+    """When output guardrails look."""
+
+    debounce_text_length: int
+    """Look again each time the text of an item has grown by so many characters; 100. The end of a turn is
+    always looked at."""
+
+
+class RealtimeToolExecutionConfig(TypedDict, total=False):
+    """How tools are run."""
+
+    pre_approval_tool_input_guardrails: bool
+    """True: input guardrails of a tool look before anybody is asked for approval, and again after."""
+
+
 class RealtimeRunConfig(TypedDict, total=False):
     """Settings of every session of a runner."""
 
     model_settings: RealtimeSessionModelSettings
     async_tool_calls: bool
     """False: tools run one after another, in the order of the calls. Never does a tool hold up the socket."""
+    output_guardrails: list[OutputGuardrail[Any]]
+    """For every agent, beside its own."""
+    input_guardrails: list[InputGuardrail[Any]]
+    """For every agent, beside its own."""
+    guardrails_settings: RealtimeGuardrailsSettings
+    tool_execution: RealtimeToolExecutionConfig
+    tool_error_formatter: ToolErrorFormatter
+    """Writes what the model hears of a tool call that was not approved."""
     tracing_disabled: bool
     raw_events: bool
     """Emit `RealtimeRawModelEvent` for everything the model reports. Off unless asked for: it costs."""

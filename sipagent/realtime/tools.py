@@ -11,9 +11,9 @@ import dataclasses
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import pydantic
 
@@ -21,6 +21,9 @@ from sipagent.errors import ModelBehaviorError, ToolTimeoutError, UserError
 from sipagent.realtime.run_context import RunContextWrapper, TContext
 from sipagent.realtime.threads import run_in_thread
 from sipagent.realtime.tool_schema import FunctionSchema, function_schema
+
+if TYPE_CHECKING:  # they look at what is made here
+    from sipagent.realtime.tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,10 @@ ToolErrorFunction = Callable[[RunContextWrapper[Any], Exception], str | Awaitabl
 
 ToolEnabled = bool | Callable[[RunContextWrapper[Any], Any], bool | Awaitable[bool]]
 """Whether a tool is offered; a callable is given the context and the agent."""
+
+ToolApproval = bool | Callable[[RunContextWrapper[Any], dict[str, Any], str], bool | Awaitable[bool]]
+"""Whether a call waits for `RealtimeSession.approve_tool_call`; a callable is given the context, the
+arguments and the call id. It is not asked, and the call waits, when the arguments are no JSON object."""
 
 
 def default_tool_error_function(context: RunContextWrapper[Any], error: Exception) -> str:
@@ -74,6 +81,11 @@ class FunctionTool:
     """None means the fixed sentence of the default, since no failure may end a call."""
     starts_response: bool = True
     """False: nothing is said after this tool; no response is asked for once its output is sent."""
+    needs_approval: ToolApproval = False
+    tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None
+    """Asked in their order before the tool runs."""
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None
+    """Asked in their order before the model hears what the tool gave."""
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -101,6 +113,8 @@ class ToolResult:
     text: str
     """What the model is told."""
     is_error: bool
+    error: Mapping[str, Any] | None = None
+    """What whoever listens is told besides, as the ``error`` of `RealtimeError`."""
 
 
 async def run_tool(
@@ -184,6 +198,9 @@ def function_tool(
     timeout: float | None = None,
     timeout_s: float | None = None,
     starts_response: bool = True,
+    needs_approval: ToolApproval = False,
+    tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None,
 ) -> FunctionTool: ...
 
 
@@ -199,6 +216,9 @@ def function_tool(
     timeout: float | None = None,
     timeout_s: float | None = None,
     starts_response: bool = True,
+    needs_approval: ToolApproval = False,
+    tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], FunctionTool]: ...
 
 
@@ -214,6 +234,9 @@ def function_tool(
     timeout: float | None = None,
     timeout_s: float | None = None,
     starts_response: bool = True,
+    needs_approval: ToolApproval = False,
+    tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None,
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
     """Make a tool of a function, with or without parentheses.
 
@@ -247,6 +270,9 @@ def function_tool(
             timeout_s=deadline_s,
             failure_error_function=failure_error_function,
             starts_response=starts_response,
+            needs_approval=needs_approval,
+            tool_input_guardrails=tool_input_guardrails,
+            tool_output_guardrails=tool_output_guardrails,
         )
 
     return make if func is None else make(func)
