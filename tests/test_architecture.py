@@ -119,9 +119,9 @@ def test_the_walk_sees_deferred_and_typing_imports() -> None:
 PURE = (
     "audio/formats.py", "audio/g711.py", "audio/pacing.py", "audio/pcm.py", "audio/resample.py",
     "calls/endings.py", "calls/incoming.py", "calls/lifecycle.py", "calls/routing.py", "calls/watch.py",
-    "realtime/history.py", "realtime/playback.py", "realtime/translation.py", "realtime/turn.py",
-    "realtime/wire.py", "simulator/sip/dialog.py", "simulator/sip/message.py", "simulator/sip/sdp.py",
-    "simulator/sip/transaction.py", "simulator/vad.py", "telemetry/latency.py",
+    "realtime/history.py", "realtime/leading.py", "realtime/playback.py", "realtime/translation.py",
+    "realtime/turn.py", "realtime/wire.py", "simulator/sip/dialog.py", "simulator/sip/message.py",
+    "simulator/sip/sdp.py", "simulator/sip/transaction.py", "simulator/vad.py", "telemetry/latency.py",
 )  # fmt: skip
 """Files that decide and do nothing else: no event loop, no clock, no network."""
 

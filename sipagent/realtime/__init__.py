@@ -8,6 +8,7 @@ from sipagent.realtime.agent import (
     Instructions,
     Prompt,
     RealtimeAgent,
+    RealtimeAgentHooks,
 )
 from sipagent.realtime.approvals import (
     ToolErrorFormatter,
@@ -59,6 +60,13 @@ from sipagent.realtime.guardrails import (
     input_guardrail,
     output_guardrail,
 )
+from sipagent.realtime.handoffs import (
+    Handoff,
+    realtime_handoff,
+)
+from sipagent.realtime.hooks import (
+    RealtimeRunHooks,
+)
 from sipagent.realtime.inputs import (
     RealtimeModelInputImageContent,
     RealtimeModelInputTextContent,
@@ -67,6 +75,7 @@ from sipagent.realtime.inputs import (
     RealtimeModelSendAudio,
     RealtimeModelSendEvent,
     RealtimeModelSendInterrupt,
+    RealtimeModelSendInterruptible,
     RealtimeModelSendRawMessage,
     RealtimeModelSendSessionUpdate,
     RealtimeModelSendSystemMessage,
@@ -129,6 +138,7 @@ from sipagent.realtime.session_events import (
     RealtimeError,
     RealtimeEventInfo,
     RealtimeGuardrailTripped,
+    RealtimeHandoffEvent,
     RealtimeHistoryAdded,
     RealtimeHistoryUpdated,
     RealtimeInputAudioTimeoutTriggered,
@@ -208,6 +218,7 @@ __all__ = [
     "EndCause",
     "FunctionTool",
     "GuardrailFunctionOutput",
+    "Handoff",
     "InputAudio",
     "InputGuardrail",
     "InputGuardrailResult",
@@ -223,6 +234,7 @@ __all__ = [
     "RateLimit",
     "RealtimeAgent",
     "RealtimeAgentEndEvent",
+    "RealtimeAgentHooks",
     "RealtimeAgentSpeechCleared",
     "RealtimeAgentSpeechStarted",
     "RealtimeAgentSpeechStopped",
@@ -243,6 +255,7 @@ __all__ = [
     "RealtimeEventInfo",
     "RealtimeGuardrailTripped",
     "RealtimeGuardrailsSettings",
+    "RealtimeHandoffEvent",
     "RealtimeHistoryAdded",
     "RealtimeHistoryUpdated",
     "RealtimeInputAudioNoiseReductionConfig",
@@ -286,6 +299,7 @@ __all__ = [
     "RealtimeModelSendAudio",
     "RealtimeModelSendEvent",
     "RealtimeModelSendInterrupt",
+    "RealtimeModelSendInterruptible",
     "RealtimeModelSendRawMessage",
     "RealtimeModelSendSessionUpdate",
     "RealtimeModelSendSystemMessage",
@@ -310,6 +324,7 @@ __all__ = [
     "RealtimeResponseRequested",
     "RealtimeResponseStarted",
     "RealtimeRunConfig",
+    "RealtimeRunHooks",
     "RealtimeRunner",
     "RealtimeSession",
     "RealtimeSessionEvent",
@@ -350,6 +365,7 @@ __all__ = [
     "function_tool",
     "input_guardrail",
     "output_guardrail",
+    "realtime_handoff",
     "tool_input_guardrail",
     "tool_output_guardrail",
 ]

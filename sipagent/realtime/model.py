@@ -95,3 +95,8 @@ class RealtimeModel(abc.ABC):
     def response_pending(self) -> bool:
         """A response was asked for and has not begun, or waits to be asked for."""
         return False
+
+    @property
+    def unplayed_s(self) -> float:
+        """Seconds for which the audio that came over the socket still plays; 0 where the server plays it."""
+        return 0.0

@@ -50,6 +50,17 @@ class RealtimeAgentEndEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeHandoffEvent:
+    """``to_agent`` leads from now on; a server that refuses it is reported as an error of type
+    ``handoff_refused``, and ``from_agent`` leads again."""
+
+    from_agent: RealtimeAgent[Any]
+    to_agent: RealtimeAgent[Any]
+    info: RealtimeEventInfo
+    type: Literal["handoff"] = "handoff"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeToolStart:
     """A tool starts to run. It comes for a refused call too, so that each `RealtimeToolEnd` has one."""
 
@@ -394,6 +405,7 @@ class RealtimeUnknownEvent:
 RealtimeSessionEvent = (
     RealtimeAgentStartEvent
     | RealtimeAgentEndEvent
+    | RealtimeHandoffEvent
     | RealtimeToolStart
     | RealtimeToolEnd
     | RealtimeToolApprovalRequired

@@ -33,6 +33,7 @@ from sipagent.realtime.inputs import (
     RealtimeModelSendAudio,
     RealtimeModelSendEvent,
     RealtimeModelSendInterrupt,
+    RealtimeModelSendInterruptible,
     RealtimeModelSendRawMessage,
     RealtimeModelSendSessionUpdate,
     RealtimeModelSendSystemMessage,
@@ -76,6 +77,8 @@ class RealtimeSocketModel(RealtimeModel):
         self._tools = ToolTurns()
         self._session: RealtimeModelSessionEvent | None = None
         self._expired = False
+        self._uninterruptible = False
+        """What is being said must be heard to its end, whatever the caller says."""
 
     # RealtimeModel ---------------------------------------------------------------------------------
 
@@ -95,7 +98,7 @@ class RealtimeSocketModel(RealtimeModel):
             raise
         self._options, self._socket, self._writer = options, socket, writer
         self._gate, self._tools = ResponseGate(), ToolTurns()
-        self._session, self._expired = None, False
+        self._session, self._expired, self._uninterruptible = None, False, False
         self._usable.set()
         self._reader = asyncio.create_task(self._read(), name=f"realtime socket {options.get('call_id', '')}")
 
@@ -139,7 +142,7 @@ class RealtimeSocketModel(RealtimeModel):
                 await self._send(commands.system_message(text))
             case RealtimeModelRequestResponse(response=response):
                 self._require_connection()
-                self._gate.request(response)
+                self._gate.request(response, event_id=event.event_id)
             case RealtimeModelSendToolOutput(tool_call=call, output=output):
                 await self._send(commands.tool_output(call.call_id, output))
                 if self._tools.answered(call.call_id, wants_response=event.start_response):
@@ -149,7 +152,13 @@ class RealtimeSocketModel(RealtimeModel):
             case RealtimeModelSendInterrupt():
                 await self._interrupt(event)
             case RealtimeModelSendSessionUpdate(session_settings=settings):
-                await self._send(self._session_update(settings))
+                update = self._session_update(settings, keep_voice=event.keep_voice)
+                await self._send(update if event.event_id is None else {**update, "event_id": event.event_id})
+            case RealtimeModelSendInterruptible(turn_detection=turn_detection):
+                self._uninterruptible = not event.interruptible
+                await self._send(
+                    commands.interruptions_update(turn_detection, interruptible=event.interruptible)
+                )
             case _:
                 assert_never(event)
         await self._ask()
@@ -347,10 +356,15 @@ class RealtimeSocketModel(RealtimeModel):
         else:
             await self._send(command)
 
-    def _session_update(self, settings: RealtimeSessionModelSettings) -> commands.Command:
+    def _session_update(
+        self, settings: RealtimeSessionModelSettings, *, keep_voice: bool = False
+    ) -> commands.Command:
         return commands.session_update(
             session_payload(
-                settings, default_format=self.default_format, model=self._model_in_update(settings)
+                settings,
+                default_format=self.default_format,
+                model=self._model_in_update(settings),
+                keep_voice=keep_voice,
             )
         )
 

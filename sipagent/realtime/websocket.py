@@ -51,6 +51,11 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
             if (tracker := self._options.get("playback_tracker")) is not None:
                 tracker.on_interrupted()
 
+    @property
+    def unplayed_s(self) -> float:
+        """See `RealtimeModel.unplayed_s`; by the clock, whatever a playback tracker says."""
+        return max(0.0, self._received.playing_until() - monotonic_s())
+
     async def _address(self, options: RealtimeModelConfig) -> Address:
         settings = options.get("initial_model_settings", {})
         if (call_id := options.get("call_id")) is not None:
@@ -124,7 +129,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
                     byte_count=len(event.data),
                     now=monotonic_s(),
                 )
-            case RealtimeModelCallerSpeechStartedEvent():
+            case RealtimeModelCallerSpeechStartedEvent() if not self._uninterruptible:
                 await self._caller_speaks()
             case _:
                 pass
