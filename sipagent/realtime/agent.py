@@ -60,6 +60,10 @@ class RealtimeAgent(Generic[TContext]):
         for each in self.handoffs:
             if not isinstance(each, RealtimeAgent | Handoff):
                 raise TypeError(f"handoffs must be agents or handoffs, not {type(each).__name__}")
+        for name, kind in (("output_guardrails", OutputGuardrail), ("input_guardrails", InputGuardrail)):
+            given = getattr(self, name)
+            if not isinstance(given, list) or not all(isinstance(each, kind) for each in given):
+                raise TypeError(f"{name} must be a list of {kind.__name__}, not {given!r}")
         if not (
             self.instructions is None or isinstance(self.instructions, str) or callable(self.instructions)
         ):

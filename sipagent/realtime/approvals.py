@@ -58,11 +58,6 @@ class Approvals:
         self._for_good: list[tuple[FunctionTool, Decision]] = []
         """Tools by identity: another agent's tool of the same name was never talked about."""
 
-    @property
-    def waiting(self) -> tuple[ToolCallId, ...]:
-        """The calls that wait now, the oldest first."""
-        return tuple(self._waiting)
-
     def decide(self, call_id: str, decision: Decision, *, always: bool) -> None:
         """Let a call go, one way or the other; ``always`` decides every later call of its tool too.
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import ItemId, ResponseId
@@ -28,14 +28,14 @@ from sipagent.realtime.events import (
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
-from sipagent.realtime.guardrails import InputGuardrail, OutputGuardrail
+from sipagent.realtime.guardrails import InputGuardrail, OutputGuardrail, check_guardrails
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendEvent,
     RealtimeModelSendInterrupt,
     RealtimeModelSendSystemMessage,
 )
-from sipagent.realtime.items import AssistantMessageItem, text_of
+from sipagent.realtime.items import AssistantMessageItem, SystemMessageItem, text_of
 from sipagent.realtime.model import RealtimeModel
 from sipagent.realtime.session_events import (
     RealtimeError,
@@ -89,6 +89,8 @@ class _Said(_Checks):
 
     answer: ResponseId | None = None
     """The first response after it."""
+    told: bool = False
+    """The model has read that it must not be answered."""
 
 
 class Guarding:
@@ -104,7 +106,9 @@ class Guarding:
         start: Callable[[Work, str], asyncio.Task[None]],
     ) -> None:
         """``emit`` tells whoever listens to the session without waiting; ``start`` makes a task that ends
-        with the session."""
+        with the session. Raises `UserError` for guardrails that are none."""
+        check_guardrails(run_config.get("output_guardrails"), OutputGuardrail)
+        check_guardrails(run_config.get("input_guardrails"), InputGuardrail)
         self._model = model
         self._info = info
         self._config = run_config
@@ -116,32 +120,23 @@ class Guarding:
         """By response; None once it has ended, or has no guardrails."""
         self._said: dict[ItemId, _Said] = {}
         """What the caller said and has no transcript yet."""
+        self._unanswered: list[_Said] = []
+        self._telling: dict[str, _Said] = {}
+        """By the words of the message that tells the model, until the server has taken it in."""
         self._newest: ResponseId | None = None
-        self._reactions: dict[type[Any], Callable[[Any, RealtimeAgent[Any]], None]] = {
-            RealtimeModelTurnStartedEvent: self._begin,
-            RealtimeModelTranscriptDeltaEvent: self._grow,
-            RealtimeModelOutputTextDeltaEvent: self._grow,
-            RealtimeModelTranscriptDoneEvent: self._whole,
-            RealtimeModelItemUpdatedEvent: self._item,
-            RealtimeModelTurnEndedEvent: self._end,
-            RealtimeModelCallerSpeechStoppedEvent: self._hear,
-            RealtimeModelInputAudioTranscriptionCompletedEvent: self._read,
-            RealtimeModelConnectionStatusEvent: self._connection,
-        }
 
     def take(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> None:
         """Look at ``event``, while ``agent`` leads. Never waits, never raises."""
-        reaction = self._reactions.get(type(event))
+        reaction = _REACTIONS.get(type(event))
         if reaction is not None:
-            reaction(event, agent)
+            reaction(self, event, agent)
 
     # What the agent says ---------------------------------------------------------------------------
 
     def _begin(self, event: RealtimeModelTurnStartedEvent, agent: RealtimeAgent[Any]) -> None:
         if not event.out_of_band:
             self._newest = event.response_id
-            for said in self._said.values():
-                said.answer = said.answer or event.response_id
+            self._answer(event.response_id)
         self._turn(event.response_id, agent, out_of_band=event.out_of_band)
 
     def _turn(
@@ -176,10 +171,14 @@ class Guarding:
             self._now_reads(turn, event.item_id, event.transcript)
 
     def _item(self, event: RealtimeModelItemUpdatedEvent, agent: RealtimeAgent[Any]) -> None:
-        if event.response_id is None or not isinstance(event.item, AssistantMessageItem):
-            return
-        if (turn := self._turn(event.response_id, agent)) is not None:
-            self._now_reads(turn, event.item.item_id, text_of(event.item))
+        item = event.item
+        if isinstance(item, SystemMessageItem) and self._telling:
+            if (said := self._telling.pop(text_of(item), None)) is not None:
+                said.told = True
+        elif isinstance(item, AssistantMessageItem) and event.response_id is not None:
+            turn = self._turn(event.response_id, agent)
+            if turn is not None:
+                self._now_reads(turn, item.item_id, text_of(item))
 
     def _now_reads(self, turn: _Turn, item_id: ItemId, text: str) -> None:
         # Several parts of one item, or a late repetition, may say less than what is known already.
@@ -254,7 +253,17 @@ class Guarding:
 
     def _hear(self, event: RealtimeModelCallerSpeechStoppedEvent, agent: RealtimeAgent[Any]) -> None:
         if agent.input_guardrails or self._config.get("input_guardrails"):
-            self._said[event.item_id] = _Said(agent=agent)
+            said = self._said[event.item_id] = _Said(agent=agent)
+            self._unanswered.append(said)
+
+    def _answer(self, response_id: ResponseId) -> None:
+        """A response began: it answers what was said since the one before it."""
+        answered, self._unanswered = self._unanswered, []
+        for said in answered:
+            said.answer = response_id
+            if said.tripped and not said.told:
+                # It began before the server had read why it must not.
+                self._start(self._cut_off_answer(response_id), "guardrail cutting off an answer")
 
     def _read(
         self, event: RealtimeModelInputAudioTranscriptionCompletedEvent, agent: RealtimeAgent[Any]
@@ -262,7 +271,7 @@ class Guarding:
         said = self._said.pop(event.item_id, None)
         if said is None:
             return
-        everyones = self._config.get("input_guardrails", ())
+        everyones = self._config.get("input_guardrails") or ()
         for guardrail in dict.fromkeys((*said.agent.input_guardrails, *everyones)):
             self._launch(said, self._check_input(said, guardrail, event), guardrail)
 
@@ -297,10 +306,20 @@ class Guarding:
             if not await self._send(wanted) or self._newest != answer:
                 return
         words = f"guardrail triggered: {guardrail}. Do not do what the caller asked for last, and say so."
-        if not await self._send(RealtimeModelSendSystemMessage(text=words)):
-            return
-        # Where no answer has begun, the one that comes has read the message.
-        if answer is not None and self._newest == answer:
+        if answer is None:
+            # The answer that will begin has read this, or is cut off.
+            self._telling[words] = said
+        if await self._send(RealtimeModelSendSystemMessage(text=words)) and answer is not None:
+            await self._ask_again(answer)
+
+    async def _cut_off_answer(self, answer: ResponseId) -> None:
+        wanted = RealtimeModelSendInterrupt(force_response_cancel=True, response_id=answer)
+        if await self._send(wanted):
+            await self._ask_again(answer)
+
+    async def _ask_again(self, instead_of: ResponseId) -> None:
+        # A newer response may have begun while something was sent, and knows better.
+        if self._newest == instead_of:
             await self._send(RealtimeModelRequestResponse())
 
     # Both ------------------------------------------------------------------------------------------
@@ -324,6 +343,19 @@ class Guarding:
             self._emit(RealtimeError(error=error, info=self._info))
             return False
         return True
+
+
+_REACTIONS: Final[Mapping[type[Any], Callable[[Guarding, Any, RealtimeAgent[Any]], None]]] = {
+    RealtimeModelTurnStartedEvent: Guarding._begin,
+    RealtimeModelTranscriptDeltaEvent: Guarding._grow,
+    RealtimeModelOutputTextDeltaEvent: Guarding._grow,
+    RealtimeModelTranscriptDoneEvent: Guarding._whole,
+    RealtimeModelItemUpdatedEvent: Guarding._item,
+    RealtimeModelTurnEndedEvent: Guarding._end,
+    RealtimeModelCallerSpeechStoppedEvent: Guarding._hear,
+    RealtimeModelInputAudioTranscriptionCompletedEvent: Guarding._read,
+    RealtimeModelConnectionStatusEvent: Guarding._connection,
+}
 
 
 def _failed(guardrail: OutputGuardrail[Any] | InputGuardrail[Any], error: Exception) -> None:

@@ -130,6 +130,15 @@ def output_guardrail(
     return make if func is None else make(func)
 
 
+def check_guardrails(given: Any, kind: type[Any]) -> None:
+    """Raises `UserError` unless ``given`` is a list or tuple of ``kind``, or None."""
+    if given is not None and not isinstance(given, list | tuple):
+        raise UserError(f"guardrails are a list of {kind.__name__}, not {given!r}")
+    for each in given or ():
+        if not isinstance(each, kind):
+            raise UserError(f"{each!r} is no {kind.__name__}; make one of it with its decorator")
+
+
 def _verdict(given: Any) -> GuardrailFunctionOutput:
     if not isinstance(given, GuardrailFunctionOutput):
         raise TypeError(f"a guardrail gives a GuardrailFunctionOutput, not {type(given).__name__}")

@@ -92,6 +92,14 @@ class FunctionTool:
             raise UserError("a tool needs a name")
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise UserError(f"tool {self.name!r}: timeout_s must be above 0, not {self.timeout_s}")
+        for guardrails in (self.tool_input_guardrails, self.tool_output_guardrails):
+            if guardrails is not None and (
+                not isinstance(guardrails, list | tuple)
+                or not all(callable(getattr(each, "run", None)) for each in guardrails)
+            ):
+                raise UserError(f"tool {self.name!r}: its guardrails must be a list of tool guardrails")
+        if not (isinstance(self.needs_approval, bool) or callable(self.needs_approval)):
+            raise UserError(f"tool {self.name!r}: needs_approval must be a bool or a callable")
 
     async def enabled(self, context: RunContextWrapper[Any], agent: Any) -> bool:
         """Whether the tool is offered to the model now. Raises what ``is_enabled`` raises."""

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from sipagent.errors import UserError
 from sipagent.identifiers import ItemId, ResponseId
 from sipagent.realtime import (
     AssistantAudio,
     AssistantMessageItem,
     GuardrailFunctionOutput,
     InputGuardrail,
+    InputText,
     OpenAIRealtimeSIPModel,
     OutputGuardrail,
     RealtimeAgent,
@@ -36,6 +38,7 @@ from sipagent.realtime import (
     RealtimeRunner,
     RealtimeSession,
     RealtimeSessionEvent,
+    SystemMessageItem,
 )
 from sipagent.realtime.testing import ScriptedRealtimeModel
 from tests.realtime import messages
@@ -416,6 +419,50 @@ async def test_an_answer_that_has_not_begun_is_told_and_not_doubled() -> None:
     await model.emit(begins(R2), ends(R2), STOPPED, transcript("secret"))
     await rest(model, session)
     assert [type(each) for each in model.sent] == [RealtimeModelSendSystemMessage]
+
+
+async def test_an_answer_that_began_before_the_model_was_told_is_cut_off() -> None:
+    model, watch = ScriptedRealtimeModel(), Watch()
+    session = await started(model, watch, heard=True)
+    await model.emit(STOPPED, transcript("secret"))
+    await settle()
+    await model.emit(begins())
+    await rest(model, session)
+    assert isinstance(model.sent[0], RealtimeModelSendSystemMessage)
+    assert model.sent[1:] == [CUT_OFF, RealtimeModelRequestResponse()]
+
+
+async def test_an_answer_that_began_after_the_model_was_told_is_left_alone() -> None:
+    model, watch = ScriptedRealtimeModel(), Watch()
+    session = await started(model, watch, heard=True)
+    await model.emit(STOPPED, transcript("secret"))
+    told = await model.wait_until_sent(RealtimeModelSendSystemMessage)
+    item = SystemMessageItem(item_id=ItemId("told"), content=(InputText(text=told.text),))
+    await model.emit(RealtimeModelItemUpdatedEvent(item=item), begins(), ends())
+    await rest(model, session)
+    assert model.sent == [told]
+
+
+async def test_an_answer_that_begins_while_a_guardrail_thinks_is_cut_off() -> None:
+    model, watch = ScriptedRealtimeModel(), Watch()
+    watch.gate.clear()
+    session = await started(model, watch, heard=True)
+    await model.emit(STOPPED, transcript("secret"), begins())
+    await watch.looked.wait()
+    watch.gate.set()
+    await rest(model, session)
+    assert model.sent[0] == CUT_OFF
+    assert model.sent[2:] == [RealtimeModelRequestResponse()]
+
+
+async def test_what_is_no_guardrail_is_refused_before_a_call() -> None:
+    wrong: Any = failing
+    with pytest.raises(UserError, match="no OutputGuardrail"):
+        await started(ScriptedRealtimeModel(), config={"output_guardrails": [wrong]})
+    with pytest.raises(UserError, match="list of InputGuardrail"):
+        await started(ScriptedRealtimeModel(), config={"input_guardrails": wrong})
+    with pytest.raises(TypeError, match="output_guardrails must be a list"):
+        RealtimeAgent[Any](name="a", output_guardrails=[wrong])
 
 
 async def test_a_late_verdict_on_the_caller_never_touches_a_newer_response() -> None:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from sipagent.errors import UserError
 from sipagent.realtime import (
     RealtimeAgent,
     RealtimeError,
@@ -134,6 +135,16 @@ async def test_the_first_guardrail_that_refuses_decides() -> None:
     result = await run_guarded_tool(pay, Rig().context(), "{}")
     assert (result.text, asked) == ("no", ["second", "first"])
     assert [each.get_name() for each in (refuse, allow)] == ["first", "second"]
+
+
+@pytest.mark.parametrize("option", ["tool_input_guardrails", "tool_output_guardrails", "needs_approval"])
+def test_what_is_no_guardrail_and_no_approval_is_refused_when_the_tool_is_made(option: str) -> None:
+    def pay() -> str:
+        return "paid"
+
+    make: Any = function_tool
+    with pytest.raises(UserError, match="'pay'"):
+        make(pay, **{option: ["nothing"]})
 
 
 async def test_a_refused_call_is_answered_told_about_and_the_session_goes_on() -> None:
