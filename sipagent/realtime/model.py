@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from sipagent.realtime.events import RealtimeModelEvent
 from sipagent.realtime.inputs import RealtimeModelSendEvent
@@ -36,6 +36,10 @@ class RealtimeModelConfig(TypedDict):
 
 class TransportConfig(TypedDict, total=False):
     """The WebSocket itself; what is left out has the default stated here."""
+
+    library: Literal["websockets", "picows"]
+    """The package that carries it: ``websockets``; or ``picows`` (``sipagent[picows]``), which needs a third
+    of its processor time, for hundreds of calls in one process."""
 
     ping_interval: float | None
     """Seconds between keepalive pings; 20."""

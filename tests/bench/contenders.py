@@ -161,10 +161,12 @@ CONTENDERS: dict[str, Contender] = {
     "floor": floor,
     "our model": our_model,
     "our session": our_session,
+    "our model, picows": lambda url, tally: our_model(url, tally, library="picows"),
+    "our session, picows": lambda url, tally: our_session(url, tally, library="picows"),
     "SDK model": sdk_model,
     "SDK session": sdk_session,
 }
-NEEDS = {"SDK": "agents"}
+NEEDS = {"picows": "picows", "SDK": "agents"}
 """Part of a name → the package without which it cannot run."""
 
 

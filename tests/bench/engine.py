@@ -2,7 +2,7 @@
 
 The same recorded call is replayed to every contender (`tests.bench.contenders`), by turns, each time in a
 fresh process; one that did not report every word, sound and response of it fails the bench. The floor is
-`websockets` with `orjson`. The SDK takes part where `openai-agents` is installed.
+`websockets` with `orjson`. The SDK takes part where `openai-agents` is installed, `picows` likewise.
 
     python -m tests.bench.engine [--rounds 3] [--per-second 0] [--json]
 """
