@@ -1,7 +1,7 @@
 # make demo    a telephone call, answered here and now, without an account
 # make test    everything that is checked
 # make lint    ruff and mypy
-# make bench   how fast calls are answered, beside the fastest answer possible
+# make bench   how fast calls are answered and events are read, beside the fastest possible
 #
 # Each creates what it needs: a virtual environment in .venv, once, and again when pyproject.toml changes.
 
@@ -14,6 +14,7 @@ endif
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCHED := $(VENV)/.benched
 
 .PHONY: demo test lint bench clean
 .DEFAULT_GOAL := demo
@@ -28,7 +29,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) $(BENCHED)
 	$(BIN)/python -m tests.bench
 
 clean:
@@ -43,4 +44,8 @@ $(INSTALLED): pyproject.toml
 	  rm -rf $(VENV); exit 1; }
 	@echo "Installing into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(BENCHED): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@

@@ -129,6 +129,7 @@ PURE = (
     "calls/watch.py",
     "realtime/commands.py",
     "realtime/history.py",
+    "realtime/leading.py",
     "realtime/playback.py",
     "realtime/translation.py",
     "realtime/turn.py",

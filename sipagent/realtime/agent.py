@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, NotRequired, TypedDict
 
+from sipagent.realtime.guardrails import InputGuardrail, OutputGuardrail
+from sipagent.realtime.handoffs import Handoff, realtime_handoff
 from sipagent.realtime.run_context import RunContextWrapper, TContext
 from sipagent.realtime.tools import FunctionTool
 
@@ -28,7 +30,8 @@ Instructions = Callable[[RunContextWrapper[Any], "RealtimeAgent[Any]"], str | Aw
 class RealtimeAgent(Generic[TContext]):
     """Who speaks, as plain data. Model, voice and audio settings belong to the session, not to the agent.
 
-    Raises `TypeError` when ``name``, ``tools`` or ``instructions`` have another type than stated.
+    Raises `TypeError` when ``name``, ``tools``, ``instructions`` or ``handoffs`` have another type than
+    stated.
     """
 
     name: str
@@ -37,6 +40,14 @@ class RealtimeAgent(Generic[TContext]):
     tools: list[FunctionTool] = field(default_factory=list)
     instructions: str | Instructions | None = None
     prompt: Prompt | None = None
+    handoffs: list[RealtimeAgent[Any] | Handoff[Any, Any]] = field(default_factory=list)
+    """Agents that this one may hand the conversation to, as they are or made with `realtime_handoff`."""
+    output_guardrails: list[OutputGuardrail[TContext]] = field(default_factory=list)
+    """Look at what this agent says, beside those of the run configuration."""
+    input_guardrails: list[InputGuardrail[TContext]] = field(default_factory=list)
+    """Look at what the caller says while this agent leads, beside those of the run configuration."""
+    hooks: RealtimeAgentHooks[TContext] | None = None
+    """Called for what happens while this agent leads."""
 
     def __post_init__(self) -> None:
         # Checked here because a mistake would otherwise surface in the middle of a phone call.
@@ -44,6 +55,15 @@ class RealtimeAgent(Generic[TContext]):
             raise TypeError(f"name must be a str, not {type(self.name).__name__}")
         if not isinstance(self.tools, list):
             raise TypeError(f"tools must be a list, not {type(self.tools).__name__}")
+        if not isinstance(self.handoffs, list):
+            raise TypeError(f"handoffs must be a list, not {type(self.handoffs).__name__}")
+        for each in self.handoffs:
+            if not isinstance(each, RealtimeAgent | Handoff):
+                raise TypeError(f"handoffs must be agents or handoffs, not {type(each).__name__}")
+        for name, kind in (("output_guardrails", OutputGuardrail), ("input_guardrails", InputGuardrail)):
+            given = getattr(self, name)
+            if not isinstance(given, list) or not all(isinstance(each, kind) for each in given):
+                raise TypeError(f"{name} must be a list of {kind.__name__}, not {given!r}")
         if not (
             self.instructions is None or isinstance(self.instructions, str) or callable(self.instructions)
         ):
@@ -70,3 +90,39 @@ class RealtimeAgent(Generic[TContext]):
     async def get_all_tools(self, context: RunContextWrapper[TContext]) -> list[FunctionTool]:
         """The tools that are enabled now, in their order."""
         return [tool for tool in self.tools if await tool.enabled(context, self)]
+
+    async def get_all_handoffs(self, context: RunContextWrapper[TContext]) -> list[Handoff[Any, Any]]:
+        """The handoffs that are enabled now, in their order. Raises what ``is_enabled`` raises."""
+        ways = [each if isinstance(each, Handoff) else realtime_handoff(each) for each in self.handoffs]
+        return [each for each in ways if await each.enabled(context, self)]
+
+
+class RealtimeAgentHooks(Generic[TContext]):
+    """What one agent's user wants to be told; override what is of interest.
+
+    Hooks are called in order and one at a time, beside the conversation: nothing waits for them. One that
+    raises is logged.
+    """
+
+    async def on_start(self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any]) -> None:
+        """``agent`` began a turn."""
+
+    async def on_end(
+        self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], output: Any
+    ) -> None:
+        """``agent`` ended the turn that it began; ``output`` is the text of what it said, as far as known."""
+
+    async def on_handoff(
+        self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], source: RealtimeAgent[Any]
+    ) -> None:
+        """``agent``, which these hooks belong to, took over from ``source``."""
+
+    async def on_tool_start(
+        self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: FunctionTool
+    ) -> None:
+        """A tool of ``agent`` starts to run; ``context`` is its `ToolContext`."""
+
+    async def on_tool_end(
+        self, context: RunContextWrapper[TContext], agent: RealtimeAgent[Any], tool: FunctionTool, result: Any
+    ) -> None:
+        """A tool of ``agent`` has run; ``result`` is what it returned, or the sentence for its failure."""

@@ -51,6 +51,13 @@ def session_update(session: Mapping[str, Any]) -> Command:
     return {"type": "session.update", "session": session}
 
 
+def interruptions_update(turn_detection: Mapping[str, Any], *, interruptible: bool) -> Command:
+    """Let the caller's speech cut a response off, as far as ``turn_detection`` wants it to, or not at all."""
+    interrupts = interruptible and turn_detection.get("interrupt_response", True)
+    wanted = {**turn_detection, "interrupt_response": interrupts}
+    return session_update({"type": "realtime", "audio": {"input": {"turn_detection": wanted}}})
+
+
 def audio_append(audio: bytes) -> Command:
     """Add audio of the caller."""
     return {"type": "input_audio_buffer.append", "audio": base64.b64encode(audio).decode("ascii")}

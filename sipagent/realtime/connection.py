@@ -1,11 +1,13 @@
 """One WebSocket, behind the few things a model needs of it.
 
-The only file that knows the `websockets` package: its exceptions end here. It is called through the module,
-so that a test may replace ``websockets.connect``.
+Carried by the `websockets` package, or by another where the configuration names it. The only file that knows
+`websockets`: its exceptions end here. It is called through the module, so that a test may replace
+``websockets.connect``.
 """
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import inspect
 import ssl
@@ -26,6 +28,8 @@ DEFAULT_BASE_URL = "https://api.openai.com/v1"
 MAXIMUM_MESSAGE_BYTES = 8 * 1024 * 1024
 ABNORMAL_CLOSE = 1006
 """RFC 6455 section 7.1.5: the connection ended without a close frame."""
+NO_CODE = 1005
+"""The same section: the close frame had no code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,22 +48,53 @@ class Address:
     headers: Mapping[str, str]
 
 
-class Socket:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportLimits:
+    """A transport's configuration with its defaults put in. Times in seconds; None switches off."""
+
+    max_size: int | None
+    handshake_timeout: float
+    ping_interval: float | None
+    ping_timeout: float | None
+    close_timeout: float
+
+
+class Socket(abc.ABC):
     """An open WebSocket that carries text."""
 
-    def __init__(self, connection: Any) -> None:
-        """``connection`` is what ``websockets.connect`` gave."""
-        self._connection = connection
-
+    @abc.abstractmethod
     async def send(self, text: str) -> None:
         """Send one message; raises `ConnectionLostError` when the socket is closed."""
+
+    @abc.abstractmethod
+    async def receive(self) -> str | bytes | Closed:
+        """The next message, or how the socket ended, again and again. One receiver at a time. Cancel-safe."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Close in order, within the transport's close timeout. Idempotent.
+
+        Cancel-safe: a peer that is still awaited then is cut off.
+        """
+
+
+class WebsocketsSocket(Socket):
+    """By the `websockets` package."""
+
+    def __init__(self, connection: Any, close_timeout: float) -> None:
+        """``connection`` is what ``websockets.connect`` gave."""
+        self._connection = connection
+        self._close_timeout = close_timeout
+
+    async def send(self, text: str) -> None:
+        """See `Socket.send`."""
         try:
             await self._connection.send(text)
         except (websockets.exceptions.ConnectionClosed, OSError) as error:
             raise ConnectionLostError("the socket is closed") from error
 
     async def receive(self) -> str | bytes | Closed:
-        """The next message, or how the socket ended. Cancel-safe."""
+        """See `Socket.receive`."""
         try:
             message: str | bytes = await self._connection.recv()
         except websockets.exceptions.ConnectionClosed as error:
@@ -72,44 +107,80 @@ class Socket:
         return message
 
     async def close(self) -> None:
-        """Close in order, within the transport's close timeout. Idempotent.
-
-        Cancel-safe: a peer that is still awaited then is cut off.
-        """
+        """See `Socket.close`."""
         try:
-            await self._connection.close()
+            # The package bounds its wait for the peer's answer, but not the one for room to write to a peer
+            # that does not read.
+            async with asyncio.timeout(self._close_timeout):
+                await self._connection.close()
+        except TimeoutError:
+            self._connection.transport.abort()
         except asyncio.CancelledError:
             self._connection.transport.abort()
             raise
 
 
 async def open_socket(address: Address, transport: TransportConfig) -> Socket:
-    """Connect and shake hands.
+    """Connect and shake hands, by the package that ``transport`` names.
 
-    Raises `AttachNotFoundError` for 404, `AttachError` for anything else. Cancel-safe: nothing stays open.
+    Raises `AttachNotFoundError` for 404, `AttachError` for anything else, `UserError` for a package that is
+    not installed. Cancel-safe: nothing stays open.
     """
+    limits = TransportLimits(
+        max_size=transport.get("max_size", MAXIMUM_MESSAGE_BYTES),
+        handshake_timeout=transport.get("handshake_timeout", 10.0),
+        ping_interval=transport.get("ping_interval", 20.0),
+        ping_timeout=transport.get("ping_timeout", 20.0),
+        close_timeout=transport.get("close_timeout", 2.0),
+    )
+    context: ssl.SSLContext | None = None
+    if address.url.startswith("wss:"):
+        context = transport.get("ssl_context") or _system_trust()
+    match transport.get("library", "websockets"):
+        case "websockets":
+            return await _open_websockets(address, limits, context)
+        case "picows":
+            try:
+                from sipagent.realtime.picows_connection import open_picows_socket
+            except ImportError as error:
+                raise UserError(
+                    f"the transport library picows cannot be used ({error}); install sipagent[picows]"
+                ) from error
+            return await open_picows_socket(address, limits, context)
+        case other:
+            raise UserError(f"there is no transport library {other!r}; use websockets or picows")
+
+
+async def _open_websockets(
+    address: Address, limits: TransportLimits, context: ssl.SSLContext | None
+) -> WebsocketsSocket:
     options: dict[str, Any] = {
         "additional_headers": dict(address.headers),
         "user_agent_header": f"sipagent/{__version__}",
         # Compression costs a window of memory for each call and time for each message; both are small.
         "compression": None,
         "proxy": None,
-        "max_size": transport.get("max_size", MAXIMUM_MESSAGE_BYTES),
-        "open_timeout": transport.get("handshake_timeout", 10.0),
-        "ping_interval": transport.get("ping_interval", 20.0),
-        "ping_timeout": transport.get("ping_timeout", 20.0),
-        "close_timeout": transport.get("close_timeout", 2.0),
+        "max_size": limits.max_size,
+        "open_timeout": limits.handshake_timeout,
+        "ping_interval": limits.ping_interval,
+        "ping_timeout": limits.ping_timeout,
+        "close_timeout": limits.close_timeout,
     }
-    if address.url.startswith("wss:"):
-        options["ssl"] = transport.get("ssl_context") or _system_trust()
+    if context is not None:
+        options["ssl"] = context
     try:
-        return Socket(await websockets.connect(address.url, **options))
+        connection = await websockets.connect(address.url, **options)
     except websockets.exceptions.InvalidStatus as error:
-        status = error.response.status_code
-        kind = AttachNotFoundError if status == 404 else AttachError
-        raise kind(f"the handshake was answered {status}{_hint(status)}", status=status) from error
+        raise refused(error.response.status_code) from error
     except (websockets.exceptions.WebSocketException, OSError, TimeoutError) as error:
         raise AttachError(f"the socket could not be opened: {type(error).__name__}: {error}") from error
+    return WebsocketsSocket(connection, limits.close_timeout)
+
+
+def refused(status: int) -> AttachError:
+    """What a handshake that was answered ``status`` means."""
+    kind = AttachNotFoundError if status == 404 else AttachError
+    return kind(f"the handshake was answered {status}{_hint(status)}", status=status)
 
 
 async def address_of(options: RealtimeModelConfig, *, query: Mapping[str, str]) -> Address:

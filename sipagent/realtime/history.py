@@ -64,6 +64,21 @@ class History:
         """All items in conversation order."""
         return tuple(self._items[item_id] for item_id in self._order)
 
+    @property
+    def holds_speech_of_agent(self) -> bool:
+        """Whether the agent has spoken."""
+        return any(
+            isinstance(part, AssistantAudio)
+            for item in self._items.values()
+            if isinstance(item, AssistantMessageItem)
+            for part in item.content
+        )
+
+    def said(self, response_id: ResponseId) -> str:
+        """The words of one response, as far as they are known."""
+        items = [self._items.get(item_id) for item_id in self._items_of.get(response_id, ())]
+        return " ".join(text_of(item) for item in items if isinstance(item, AssistantMessageItem))
+
     def get(self, item_id: ItemId) -> RealtimeItem | None:
         """One item."""
         return self._items.get(item_id)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
+from sipagent.identifiers import ResponseId
 from sipagent.realtime.events import RealtimeModelToolCallEvent
 from sipagent.realtime.settings import RealtimeSessionModelSettings
 
@@ -77,6 +78,8 @@ class RealtimeModelRequestResponse:
     """
 
     response: Mapping[str, Any] | None = None
+    event_id: str | None = None
+    """Names the request in what the server and `RealtimeModelResponseRequestedEvent` say of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +107,8 @@ class RealtimeModelSendInterrupt:
 
     force_response_cancel: bool = False
     """Over the socket: cancel even where the server would do so itself when the caller speaks."""
+    response_id: ResponseId | None = None
+    """Cut off this response only, and nothing that came after it; None cuts off whatever there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,19 @@ class RealtimeModelSendSessionUpdate:
     """Change the session: instructions, tools, settings."""
 
     session_settings: RealtimeSessionModelSettings
+    event_id: str | None = None
+    """Names the update in the error of a server that refuses it."""
+    keep_voice: bool = False
+    """Leave the voice out: once the model has spoken, an update that names another is refused whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendInterruptible:
+    """Whether the caller's speech cuts the agent off, until said otherwise."""
+
+    interruptible: bool
+    turn_detection: Mapping[str, Any]
+    """The turn detection in force, as the API writes it."""
 
 
 RealtimeModelSendEvent = (
@@ -122,5 +140,6 @@ RealtimeModelSendEvent = (
     | RealtimeModelSendToolOutput
     | RealtimeModelSendInterrupt
     | RealtimeModelSendSessionUpdate
+    | RealtimeModelSendInterruptible
 )
 """Everything a session asks of a model."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from sipagent.realtime.events import RealtimeModelEvent
 from sipagent.realtime.inputs import RealtimeModelSendEvent
@@ -39,6 +39,10 @@ class RealtimeModelConfig(TypedDict):
 
 class TransportConfig(TypedDict, total=False):
     """The WebSocket itself; what is left out has the default stated here."""
+
+    library: Literal["websockets", "picows"]
+    """The package that carries it: ``websockets``; or ``picows`` (``sipagent[picows]``), which needs a third
+    of its processor time, for hundreds of calls in one process."""
 
     ping_interval: float | None
     """Seconds between keepalive pings; 20."""
@@ -98,3 +102,8 @@ class RealtimeModel(abc.ABC):
     def response_pending(self) -> bool:
         """A response was asked for and has not begun, or waits to be asked for."""
         return False
+
+    @property
+    def unplayed_s(self) -> float:
+        """Seconds for which the audio that came over the socket still plays; 0 where the server plays it."""
+        return 0.0

@@ -114,6 +114,11 @@ class ReceivedAudio:
         else:
             part.received_ms += duration_ms
 
+    @property
+    def latest_response(self) -> ResponseId | None:
+        """Whose audio came last, and is not cut off; None when nothing came."""
+        return next(reversed(self._parts.values())).response_id if self._parts else None
+
     def playing_until(self) -> float:
         """When all that came will have been played, on the clock of ``now``; 0 when nothing came."""
         return max((part.first_at + part.received_ms / 1000 for part in self._parts.values()), default=0.0)

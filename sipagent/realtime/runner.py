@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sipagent.realtime.agent import RealtimeAgent
+from sipagent.realtime.hooks import RealtimeRunHooks
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import RealtimeRunConfig
@@ -21,7 +22,11 @@ class RealtimeRunner:
         *,
         model: RealtimeModel | None = None,
         config: RealtimeRunConfig | None = None,
+        hooks: RealtimeRunHooks[Any] | None = None,
     ) -> None:
+        """``hooks`` win over those of ``config``."""
+        if hooks is not None:
+            config = {**(config or {}), "hooks": hooks}
         self._agent = starting_agent
         self._model = model
         self._config = config

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -19,36 +19,44 @@ from sipagent.clock import monotonic_s
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
+from sipagent.realtime.approvals import Approvals, Decision
 from sipagent.realtime.events import (
     EndCause,
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelEvent,
     RealtimeModelResponseRequestedEvent,
     RealtimeModelToolCallEvent,
+    RealtimeModelTurnEndedEvent,
+    RealtimeModelTurnStartedEvent,
 )
+from sipagent.realtime.guarding import Guarding
+from sipagent.realtime.handoffs import Handoff
+from sipagent.realtime.handover import NOTEWORTHY, Handover
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
     RealtimeModelSendInterrupt,
-    RealtimeModelSendSessionUpdate,
     RealtimeModelSendSystemMessage,
     RealtimeModelSendToolOutput,
     RealtimeModelSendUserInput,
     RealtimeModelUserInput,
 )
 from sipagent.realtime.items import RealtimeItem
+from sipagent.realtime.leading import Offer
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.session_events import (
     RealtimeError,
     RealtimeEventInfo,
     RealtimeSessionEvent,
+    RealtimeToolApprovalRequired,
     RealtimeToolEnd,
     RealtimeToolStart,
 )
-from sipagent.realtime.settings import RealtimeRunConfig, agent_settings
+from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSettings, agent_settings
 from sipagent.realtime.stream import EventStream
-from sipagent.realtime.tools import FunctionTool, ToolContext, run_tool
+from sipagent.realtime.tool_guardrails import check_tool_input, run_guarded_tool
+from sipagent.realtime.tools import FunctionTool, ToolContext, ToolResult
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
 
@@ -86,17 +94,30 @@ class RealtimeSession(RealtimeModelListener):
         run_config: RealtimeRunConfig | None = None,
     ) -> None:
         self._model = model
-        self._agent = agent
         self._model_config: RealtimeModelConfig = model_config or {}
         self._run_config: RealtimeRunConfig = run_config or {}
-        self._context = context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
-        self._info = RealtimeEventInfo(context=self._context)
+        self._info = RealtimeEventInfo(
+            context=context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
+        )
         self._translation = Translation(self._info, raw=bool(self._run_config.get("raw_events")))
-        self._tools: list[FunctionTool] = []
         self._runs: set[asyncio.Task[None]] = set()
         self._called: set[ToolCallId] = set()
         self._one_at_a_time = None if self._run_config.get("async_tool_calls", True) else asyncio.Lock()
         self._events: EventStream[RealtimeSessionEvent] = EventStream(QUEUE_EVENTS)
+        self._handover = Handover(
+            agent,
+            model=model,
+            history=self._translation.history,
+            info=self._info,
+            hooks=self._run_config.get("hooks"),
+            tell=self._events.put_at_once,
+            start=self._start,
+            resolve=self._settings_of,
+        )
+        self._approvals = Approvals(self._run_config.get("tool_error_formatter"))
+        self._guarding = Guarding(
+            model, self._info, self._run_config, emit=self._events.put_at_once, start=self._start
+        )
         self._quiet = asyncio.Event()
         """Set when something happened that may mean silence."""
         self._entered = False
@@ -112,7 +133,7 @@ class RealtimeSession(RealtimeModelListener):
     @property
     def agent(self) -> RealtimeAgent[Any]:
         """Who leads the conversation now."""
-        return self._agent
+        return self._handover.lead.current.agent
 
     @property
     def history(self) -> tuple[RealtimeItem, ...]:
@@ -122,7 +143,7 @@ class RealtimeSession(RealtimeModelListener):
     @property
     def usage(self) -> Usage:
         """What all responses so far consumed; a lower bound."""
-        return self._context.usage
+        return self._info.context.usage
 
     @property
     def call_id(self) -> str | None:
@@ -155,11 +176,8 @@ class RealtimeSession(RealtimeModelListener):
         if self._entered:
             raise AssertionError("A session is entered once; make another one")
         self._entered = True
-        initial = self._model_config.get("initial_model_settings")
-        settings = await agent_settings(
-            self._agent, self._context, run_config=self._run_config, initial=initial
-        )
-        self._tools = settings.get("tools", [])
+        settings = await self._settings_of(self.agent, first=True)
+        self._handover.lead.start(Offer(agent=self.agent, settings=settings))
         config: RealtimeModelConfig = {**self._model_config, "initial_model_settings": settings}
         config["raw_events"] = bool(self._run_config.get("raw_events"))
         self._model.add_listener(self)
@@ -187,9 +205,12 @@ class RealtimeSession(RealtimeModelListener):
             if runs:
                 _, stubborn = await asyncio.wait(runs, timeout=TOOL_GRACE_S)
                 for run in stubborn:
-                    logger.warning("A tool does not let itself be cancelled: %s", run.get_name())
+                    logger.warning("A task does not let itself be cancelled: %s", run.get_name())
         finally:
-            await self._model.close()
+            try:
+                await self._model.close()
+            finally:
+                await self._handover.hooks.close(TOOL_GRACE_S)
 
     async def __aenter__(self) -> Self:
         return await self.enter()
@@ -208,10 +229,17 @@ class RealtimeSession(RealtimeModelListener):
 
     # What may be asked of it ------------------------------------------------------------------------
 
-    async def say(self, text: str) -> None:
-        """Have the agent speak exactly ``text``, as soon as a response may be asked for."""
-        words = json.dumps(text, ensure_ascii=False)
-        await self.request_response(f"Say exactly these words and nothing else: {words}")
+    async def say(self, text: str, *, interruptible: bool = True) -> None:
+        """Have the agent speak exactly ``text``, as soon as a response may be asked for.
+
+        Not ``interruptible``: the caller cannot cut it off, though `interrupt` can; turn detection lets the
+        caller interrupt again once it was heard, or failed. Cancel-safe.
+        """
+        instructions = f"Say exactly these words and nothing else: {json.dumps(text, ensure_ascii=False)}"
+        if interruptible:
+            await self.request_response(instructions)
+        else:
+            await self._handover.speech.say(instructions)
 
     async def request_response(self, instructions: str | None = None) -> None:
         """Have the agent speak; ``instructions`` hold for this response only."""
@@ -235,14 +263,26 @@ class RealtimeSession(RealtimeModelListener):
         await self._model.send_event(RealtimeModelSendInterrupt())
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
-        """Let ``agent`` lead from now on; tool calls under way keep the agent they began with."""
-        initial = self._model_config.get("initial_model_settings")
-        settings = await agent_settings(
-            agent, self._context, run_config=self._run_config, initial=initial, initial_wins=False
-        )
-        self._agent = agent
-        self._tools = settings.get("tools", [])
-        await self._model.send_event(RealtimeModelSendSessionUpdate(session_settings=settings))
+        """Let ``agent`` lead from now on; tool calls under way keep the agent they began with.
+
+        Raises what the agent's callables and the model raise; then, and when cancelled, nothing changes. A
+        server that refuses is reported as an error of type ``handoff_refused``.
+        """
+        await self._handover.update_agent(agent)
+
+    async def approve_tool_call(self, call_id: str, always: bool = False) -> None:
+        """Let a call run that `RealtimeToolApprovalRequired` told of; with ``always``, every later call of
+        its tool too. Nothing happens when no such call waits (any more)."""
+        self._approvals.decide(call_id, Decision(approved=True), always=always)
+
+    async def reject_tool_call(
+        self, call_id: str, always: bool = False, rejection_message: str | None = None
+    ) -> None:
+        """Have the model told that a call was not approved, in the words of ``rejection_message``, of the
+        ``tool_error_formatter`` of the run configuration, or in fixed ones; with ``always``, of every later
+        call of its tool too. Nothing happens when no such call waits (any more)."""
+        decision = Decision(approved=False, rejection_message=rejection_message)
+        self._approvals.decide(call_id, decision, always=always)
 
     async def wait_until_agent_silent(self, timeout_s: float) -> bool:
         """True once no response is under way and what was said has been heard; False when ``timeout_s``
@@ -260,7 +300,15 @@ class RealtimeSession(RealtimeModelListener):
 
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
-        meaning = self._translation.take(event, self._agent)
+        handover = self._handover
+        if noteworthy := type(event) in NOTEWORTHY:
+            handover.notice(event)
+        self._guarding.take(event, handover.lead.speaker)
+        meaning = self._translation.take(event, handover.lead.speaker)
+        if handover.speech.active:
+            handover.speech.notice(event, self._translation)
+        if noteworthy:
+            self._tell_hooks(event, meaning)
         # Before anything waits for room in the queue: whoever makes room may wait for silence.
         self._quiet.set()
         for happened in meaning:
@@ -278,23 +326,84 @@ class RealtimeSession(RealtimeModelListener):
         if call.call_id in self._called or self._closed:
             return  # a repeated event must not run a tool twice
         self._called.add(call.call_id)
-        tool = next((tool for tool in self._tools if tool.name == call.name), None)
-        work = self._unknown_tool(call) if tool is None else self._run_tool(call, tool, self._agent)
-        run = asyncio.create_task(work, name=f"tool {call.name[:100]} {call.call_id[:100]}")
+        offer, found = self._handover.lead.find(call)
+        match found:
+            case FunctionTool():
+                work = self._run_tool(call, found, offer.agent)
+            case Handoff():
+                work = self._hand_off(call, found, offer)
+            case None:
+                work = self._unknown_tool(call)
+        self._start(work, f"tool {call.name[:100]} {call.call_id[:100]}")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run ``work`` beside the conversation; closing ends it."""
+        run = asyncio.create_task(work, name=name)
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)
+        return run
+
+    def _tell_hooks(self, event: RealtimeModelEvent, meaning: list[RealtimeSessionEvent]) -> None:
+        if isinstance(event, RealtimeModelTurnStartedEvent | RealtimeModelTurnEndedEvent):
+            said = self._translation.history.said(event.response_id)
+            self._handover.hooks.turn_changed(meaning, said)
+
+    async def _settings_of(
+        self, agent: RealtimeAgent[Any], *, first: bool = False
+    ) -> RealtimeSessionModelSettings:
+        initial = self._model_config.get("initial_model_settings")
+        return await agent_settings(
+            agent, self._info.context, run_config=self._run_config, initial=initial, initial_wins=first
+        )
+
+    async def _hand_off(self, call: RealtimeModelToolCallEvent, way: Handoff[Any, Any], offer: Offer) -> None:
+        text = await self._handover.hand_off(call, way, offer)
+        await self._answer(call, text, starts_response=True)
 
     async def _run_tool(
         self, call: RealtimeModelToolCallEvent, tool: FunctionTool, agent: RealtimeAgent[Any]
     ) -> None:
+        context = ToolContext(
+            context=self._info.context.context,
+            usage=self._info.context.usage,
+            tool_name=tool.name,
+            tool_call_id=call.call_id,
+            tool_arguments=call.arguments,
+        )
+        # Nobody else waits while somebody makes up their mind, so this is outside of the lock.
+        refused = await self._refused(call, tool, agent, context)
         if self._one_at_a_time is not None:
             async with self._one_at_a_time:
-                await self._run_tool_now(call, tool, agent)
+                await self._run_tool_now(call, tool, agent, context, refused)
         else:
-            await self._run_tool_now(call, tool, agent)
+            await self._run_tool_now(call, tool, agent, context, refused)
+
+    async def _refused(
+        self,
+        call: RealtimeModelToolCallEvent,
+        tool: FunctionTool,
+        agent: RealtimeAgent[Any],
+        context: ToolContext[Any],
+    ) -> ToolResult | None:
+        """The answer to give instead of running ``tool``, where it needs an approval that it does not get."""
+        if tool.needs_approval is False:
+            return None
+        if self._run_config.get("tool_execution", {}).get("pre_approval_tool_input_guardrails"):
+            refused = await check_tool_input(tool, context, agent=agent)
+            if refused is not None:
+                return refused
+        event = RealtimeToolApprovalRequired(
+            agent=agent, tool=tool, arguments=call.arguments, call_id=call.call_id, info=self._info
+        )
+        return await self._approvals.refusal(tool, context, lambda: self._events.put(event))
 
     async def _run_tool_now(
-        self, call: RealtimeModelToolCallEvent, tool: FunctionTool, agent: RealtimeAgent[Any]
+        self,
+        call: RealtimeModelToolCallEvent,
+        tool: FunctionTool,
+        agent: RealtimeAgent[Any],
+        context: ToolContext[Any],
+        refused: ToolResult | None,
     ) -> None:
         about: dict[str, Any] = {
             "agent": agent,
@@ -304,16 +413,13 @@ class RealtimeSession(RealtimeModelListener):
             "info": self._info,
         }
         await self._events.put(RealtimeToolStart(**about))
+        self._handover.hooks.tool_started(context, agent, tool)
         began = monotonic_s()
-        context = ToolContext(
-            context=self._context.context,
-            usage=self._context.usage,
-            tool_name=tool.name,
-            tool_call_id=call.call_id,
-            tool_arguments=call.arguments,
-        )
-        result = await run_tool(tool, context, call.arguments, agent=agent)
+        result = refused or await run_guarded_tool(tool, context, call.arguments, agent=agent)
         duration_ms = (monotonic_s() - began) * 1000
+        self._handover.hooks.tool_ended(context, agent, tool, result.output)
+        if result.error is not None:
+            await self._events.put(RealtimeError(error=result.error, info=self._info))
         await self._answer(call, result.text, starts_response=tool.starts_response or result.is_error)
         await self._events.put(
             RealtimeToolEnd(

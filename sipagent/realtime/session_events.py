@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.events import RateLimit, RealtimeModelAudioEvent, RealtimeModelEvent
+from sipagent.realtime.guardrails import InputGuardrailResult, OutputGuardrailResult
 from sipagent.realtime.items import RealtimeItem
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.tools import FunctionTool
@@ -49,8 +50,19 @@ class RealtimeAgentEndEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeHandoffEvent:
+    """``to_agent`` leads from now on; a server that refuses it is reported as an error of type
+    ``handoff_refused``, and ``from_agent`` leads again."""
+
+    from_agent: RealtimeAgent[Any]
+    to_agent: RealtimeAgent[Any]
+    info: RealtimeEventInfo
+    type: Literal["handoff"] = "handoff"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeToolStart:
-    """A tool starts to run."""
+    """A tool starts to run. It comes for a refused call too, so that each `RealtimeToolEnd` has one."""
 
     agent: RealtimeAgent[Any]
     tool: FunctionTool
@@ -77,6 +89,44 @@ class RealtimeToolEnd:
     tool_call_id: ToolCallId
     info: RealtimeEventInfo
     type: Literal["tool_end"] = "tool_end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeToolApprovalRequired:
+    """A tool call waits for `RealtimeSession.approve_tool_call` or ``reject_tool_call``."""
+
+    agent: RealtimeAgent[Any]
+    tool: FunctionTool
+    arguments: str
+    """JSON, as the model wrote it."""
+    call_id: ToolCallId
+    info: RealtimeEventInfo
+    type: Literal["tool_approval_required"] = "tool_approval_required"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeGuardrailTripped:
+    """What the agent says must not go on: the response is being cut off. Once for each response."""
+
+    guardrail_results: tuple[OutputGuardrailResult, ...]
+    message: str
+    """The words that were looked at; the caller may have heard more of them, or less."""
+    response_id: ResponseId
+    item_id: ItemId
+    info: RealtimeEventInfo
+    type: Literal["guardrail_tripped"] = "guardrail_tripped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeInputGuardrailTripped:
+    """What the caller said must not be answered: the response to it is being cut off. Once for each item."""
+
+    guardrail_results: tuple[InputGuardrailResult, ...]
+    message: str
+    """The transcript that was looked at."""
+    item_id: ItemId
+    info: RealtimeEventInfo
+    type: Literal["input_guardrail_tripped"] = "input_guardrail_tripped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,8 +405,12 @@ class RealtimeUnknownEvent:
 RealtimeSessionEvent = (
     RealtimeAgentStartEvent
     | RealtimeAgentEndEvent
+    | RealtimeHandoffEvent
     | RealtimeToolStart
     | RealtimeToolEnd
+    | RealtimeToolApprovalRequired
+    | RealtimeGuardrailTripped
+    | RealtimeInputGuardrailTripped
     | RealtimeHistoryAdded
     | RealtimeHistoryUpdated
     | RealtimeAudio

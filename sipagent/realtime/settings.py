@@ -12,6 +12,10 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from sipagent.errors import UserError
 from sipagent.realtime.agent import Prompt, RealtimeAgent
+from sipagent.realtime.approvals import ToolErrorFormatter
+from sipagent.realtime.guardrails import InputGuardrail, OutputGuardrail
+from sipagent.realtime.handoffs import Handoff
+from sipagent.realtime.hooks import RealtimeRunHooks
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.tools import FunctionTool
 
@@ -147,9 +151,25 @@ class RealtimeSessionModelSettings(TypedDict, total=False):
     parallel_tool_calls: bool
     reasoning: RealtimeReasoningConfig
     tools: list[FunctionTool]
+    handoffs: list[Handoff[Any, Any]]
     tracing: Literal["auto"] | RealtimeModelTracingConfig | None
     truncation: Literal["auto", "disabled"] | RealtimeTruncationConfig
     include: list[str]
+
+
+class RealtimeGuardrailsSettings(TypedDict, total=False):
+    """When output guardrails look."""
+
+    debounce_text_length: int
+    """Look again each time the text of an item has grown by so many characters; 100. The end of a turn is
+    always looked at."""
+
+
+class RealtimeToolExecutionConfig(TypedDict, total=False):
+    """How tools are run."""
+
+    pre_approval_tool_input_guardrails: bool
+    """True: input guardrails of a tool look before anybody is asked for approval, and again after."""
 
 
 class RealtimeRunConfig(TypedDict, total=False):
@@ -158,7 +178,17 @@ class RealtimeRunConfig(TypedDict, total=False):
     model_settings: RealtimeSessionModelSettings
     async_tool_calls: bool
     """False: tools run one after another, in the order of the calls. Never does a tool hold up the socket."""
+    output_guardrails: list[OutputGuardrail[Any]]
+    """For every agent, beside its own."""
+    input_guardrails: list[InputGuardrail[Any]]
+    """For every agent, beside its own."""
+    guardrails_settings: RealtimeGuardrailsSettings
+    tool_execution: RealtimeToolExecutionConfig
+    tool_error_formatter: ToolErrorFormatter
+    """Writes what the model hears of a tool call that was not approved."""
     tracing_disabled: bool
+    hooks: RealtimeRunHooks[Any]
+    """Called for what happens in every session."""
     raw_events: bool
     """Emit `RealtimeRawModelEvent` for everything the model reports. Off unless asked for: it costs."""
 
@@ -174,7 +204,7 @@ async def agent_settings(
     """The settings in force for ``agent``, from weak to strong: run configuration, initial settings, the
     agent's prompt, instructions and tools, and, with ``initial_wins``, the initial settings again.
 
-    Raises `UserError` for two tools of one name, and what the agent's own callables raise.
+    Raises `UserError` for two tools or handoffs of one name, and what the agent's own callables raise.
     """
     settings: RealtimeSessionModelSettings = {}
     if run_config is not None:
@@ -185,16 +215,17 @@ async def agent_settings(
         settings["prompt"] = agent.prompt
     settings["instructions"] = await agent.get_system_prompt(context) or ""
     settings["tools"] = await agent.get_all_tools(context)
+    settings["handoffs"] = await agent.get_all_handoffs(context)
     if initial is not None and initial_wins:
         settings.update(initial)
     if run_config is not None and run_config.get("tracing_disabled"):
         settings["tracing"] = None
-    check_tool_names(settings["tools"])
+    check_tool_names(settings["tools"], settings["handoffs"])
     return settings
 
 
-def check_tool_names(tools: Sequence[FunctionTool]) -> None:
-    """Raises `UserError` when something is no tool, or when two tools have one name."""
+def check_tool_names(tools: Sequence[FunctionTool], handoffs: Sequence[Handoff[Any, Any]] = ()) -> None:
+    """Raises `UserError` when something is no tool or handoff, or when two of them have one name."""
     seen: set[str] = set()
     for tool in tools:
         if not isinstance(tool, FunctionTool):
@@ -202,6 +233,15 @@ def check_tool_names(tools: Sequence[FunctionTool]) -> None:
         if tool.name in seen:
             raise UserError(f"two tools are named {tool.name!r}; give one of them another name")
         seen.add(tool.name)
+    for handoff in handoffs:
+        if not isinstance(handoff, Handoff):
+            raise UserError(f"{handoff!r} is no handoff; make one of it with realtime_handoff")
+        if handoff.tool_name in seen:
+            raise UserError(
+                f"two tools or handoffs are named {handoff.tool_name!r}; "
+                "give one of them another name (tool_name_override)"
+            )
+        seen.add(handoff.tool_name)
 
 
 # The session object ---------------------------------------------------------------------------------
@@ -234,12 +274,17 @@ _AS_GIVEN = ("max_output_tokens", "tool_choice", "parallel_tool_calls", "reasoni
 
 
 def session_payload(
-    settings: RealtimeSessionModelSettings, *, default_format: str, model: str | None
+    settings: RealtimeSessionModelSettings,
+    *,
+    default_format: str,
+    model: str | None,
+    keep_voice: bool = False,
 ) -> dict[str, Any]:
     """The API's session object, as JSON-able values.
 
     ``default_format`` is a spelling of a format, used in both directions where the settings name none;
-    ``model`` None leaves the model out. No value is null, except where null means *off* to the API.
+    ``model`` None leaves the model out, ``keep_voice`` the voice. No value is null, except where null means
+    *off* to the API.
 
     Raises `UserError` for a format, a truncation or tools that cannot be used.
     """
@@ -255,7 +300,9 @@ def session_payload(
         "input": _audio_input(settings, default_format),
         "output": _audio_output(settings, default_format),
     }
-    payload["tools"] = tool_payloads(settings.get("tools", []))
+    if keep_voice:
+        del payload["audio"]["output"]["voice"]
+    payload["tools"] = tool_payloads(settings.get("tools", []), settings.get("handoffs", []))
     for key in _AS_GIVEN:
         if (value := settings.get(key)) is not None:
             payload[key] = value
@@ -268,19 +315,33 @@ def session_payload(
     return payload
 
 
-def tool_payloads(tools: Sequence[FunctionTool]) -> list[dict[str, Any]]:
-    """Function tools as the API writes them; raises `UserError` as `check_tool_names` does."""
-    check_tool_names(tools)
-    return [
-        {
-            "type": "function",
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.params_json_schema,
-        }
+def tool_payloads(
+    tools: Sequence[FunctionTool], handoffs: Sequence[Handoff[Any, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Function tools, and handoffs behind them, as the API writes them; raises `UserError` as
+    `check_tool_names` does."""
+    check_tool_names(tools, handoffs)
+    offered = [
+        (tool.name, tool.description, tool.params_json_schema)
         for tool in tools
         if tool.is_enabled is not False
     ]
+    offered += [
+        (each.tool_name, each.tool_description, each.input_json_schema)
+        for each in handoffs
+        if each.is_enabled is not False
+    ]
+    return [
+        {"type": "function", "name": name, "description": description, "parameters": schema}
+        for name, description, schema in offered
+    ]
+
+
+def turn_detection_payload(settings: RealtimeSessionModelSettings) -> dict[str, Any] | None:
+    """The turn detection of ``settings`` as the API writes it; None when it is switched off."""
+    nested: Mapping[str, Any] = (settings.get("audio") or {}).get("input") or {}
+    wanted = _first(nested, "turn_detection", settings, "turn_detection", _DEFAULT_TURN_DETECTION)
+    return None if wanted is None else _turn_detection(wanted)
 
 
 def audio_format_payload(spelling: RealtimeAudioFormat | None) -> dict[str, Any] | None:
@@ -310,8 +371,7 @@ def _audio_input(settings: RealtimeSessionModelSettings, default_format: str) ->
     result["transcription"] = _first(
         nested, "transcription", flat, "input_audio_transcription", _DEFAULT_TRANSCRIPTION
     )
-    turn_detection = _first(nested, "turn_detection", flat, "turn_detection", _DEFAULT_TURN_DETECTION)
-    result["turn_detection"] = None if turn_detection is None else _turn_detection(turn_detection)
+    result["turn_detection"] = turn_detection_payload(settings)
     return result
 
 

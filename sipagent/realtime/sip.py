@@ -16,10 +16,16 @@ import pydantic
 from openai.types.realtime import RealtimeSessionCreateRequest
 
 from sipagent.errors import AttachError, AttachNotFoundError, UserError
+from sipagent.identifiers import ResponseId
 from sipagent.realtime import commands
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.connection import Address, Closed, Socket, address_of, open_socket
-from sipagent.realtime.events import RealtimeModelConnectionStatusEvent
+from sipagent.realtime.events import (
+    RealtimeModelConnectionStatusEvent,
+    RealtimeModelEvent,
+    RealtimeModelPlaybackEvent,
+    RealtimeModelTranscriptDeltaEvent,
+)
 from sipagent.realtime.inputs import RealtimeModelSendAudio, RealtimeModelSendInterrupt
 from sipagent.realtime.model import RealtimeModelConfig, TransportConfig
 from sipagent.realtime.run_context import RunContextWrapper
@@ -68,6 +74,8 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         self._attached_at = -math.inf
         """When the socket was last attached again, on the loop's clock."""
         self._attempts_left = self._policy.reattach_attempts
+        self._spoke_last: ResponseId | None = None
+        """The latest response with words, unless it was heard to its end or cut off."""
 
     @staticmethod
     async def build_initial_session_payload(
@@ -118,7 +126,9 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         if not options.get("call_id"):
             raise UserError("OpenAIRealtimeSIPModel attaches to a call: give its call_id in the model config")
         await super().connect(options)
+        # Nothing was read yet: the reader runs when this task waits next.
         self._attached_at = -math.inf
+        self._spoke_last = None
 
     async def _address(self, options: RealtimeModelConfig) -> Address:
         return await address_of(options, query={"call_id": options["call_id"]})
@@ -191,6 +201,21 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         raise UserError("the audio of a telephone call does not go over its socket")
 
     async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
-        if self._gate.cancel():
-            await self._send(commands.response_cancel(self._gate.response_id))
-        await self._send(commands.playback_clear())
+        wanted = event.response_id
+        # Asked before anything is sent. All that plays is in one buffer: emptying it for an older response
+        # would cut a newer one that has begun to speak.
+        clear = wanted is None or wanted in (self._gate.response_id, self._spoke_last)
+        running = self._gate.response_id
+        if self._gate.cancel(wanted):
+            await self._send(commands.response_cancel(wanted or running))
+        if clear:
+            await self._send(commands.playback_clear())
+
+    async def _note_sound(self, event: RealtimeModelEvent) -> None:
+        if isinstance(event, RealtimeModelTranscriptDeltaEvent):
+            self._spoke_last = event.response_id
+        elif isinstance(event, RealtimeModelPlaybackEvent):
+            if event.change == "started":
+                self._spoke_last = event.response_id
+            elif event.response_id == self._spoke_last:
+                self._spoke_last = None

@@ -35,6 +35,7 @@ from sipagent.realtime.inputs import (
     RealtimeModelSendAudio,
     RealtimeModelSendEvent,
     RealtimeModelSendInterrupt,
+    RealtimeModelSendInterruptible,
     RealtimeModelSendRawMessage,
     RealtimeModelSendSessionUpdate,
     RealtimeModelSendSystemMessage,
@@ -80,6 +81,8 @@ class RealtimeSocketModel(RealtimeModel):
         self._unconfirmed: deque[str] = deque()
         """Updates of the session that the server has not confirmed."""
         self._expired = False
+        self._uninterruptible = False
+        """What is being said must be heard to its end, whatever the caller says."""
 
     # RealtimeModel ---------------------------------------------------------------------------------
 
@@ -101,7 +104,7 @@ class RealtimeSocketModel(RealtimeModel):
             raise
         self._options, self._socket, self._writer = options, socket, writer
         self._gate, self._tools = ResponseGate(), ToolTurns()
-        self._session, self._expired = None, False
+        self._session, self._expired, self._uninterruptible = None, False, False
         self._unconfirmed = deque([update])
         self._usable.set()
         self._reader = asyncio.create_task(self._read(), name=f"realtime socket {options.get('call_id', '')}")
@@ -146,7 +149,7 @@ class RealtimeSocketModel(RealtimeModel):
                 await self._send(commands.system_message(text))
             case RealtimeModelRequestResponse(response=response):
                 self._require_connection()
-                self._gate.request(response)
+                self._gate.request(response, event_id=event.event_id)
             case RealtimeModelSendToolOutput(tool_call=call, output=output):
                 await self._send(commands.tool_output(call.call_id, output))
                 if self._tools.answered(call.call_id, wants_response=event.start_response):
@@ -156,9 +159,15 @@ class RealtimeSocketModel(RealtimeModel):
             case RealtimeModelSendInterrupt():
                 await self._interrupt(event)
             case RealtimeModelSendSessionUpdate(session_settings=settings):
-                update = self._writer.write(self._session_update(settings))
-                self._unconfirmed.append(update)
-                await self._send_text(update)
+                update = self._session_update(settings, keep_voice=event.keep_voice)
+                await self._send_update(
+                    update if event.event_id is None else {**update, "event_id": event.event_id}
+                )
+            case RealtimeModelSendInterruptible(turn_detection=turn_detection):
+                self._uninterruptible = not event.interruptible
+                await self._send_update(
+                    commands.interruptions_update(turn_detection, interruptible=event.interruptible)
+                )
             case _:
                 assert_never(event)
         await self._ask()
@@ -235,12 +244,10 @@ class RealtimeSocketModel(RealtimeModel):
 
     async def _update_again(self, socket: Socket) -> None:
         """Say once more what the session shall be, where the server may not have heard it."""
-        if self._unconfirmed:
-            latest = self._unconfirmed.pop()
-            self._unconfirmed = deque([latest])
-            # A socket that is gone again is found out by the reader.
-            with contextlib.suppress(ConnectionLostError):
-                await socket.send(latest)
+        # A socket that is gone again is found out by the reader.
+        with contextlib.suppress(ConnectionLostError):
+            for update in tuple(self._unconfirmed):
+                await socket.send(update)
 
     async def _take(self, text: str | bytes) -> None:
         message = parse_text(text)
@@ -266,6 +273,7 @@ class RealtimeSocketModel(RealtimeModel):
             case RealtimeModelErrorEvent(error=error):
                 code = error.get("code")
                 self._expired = self._expired or code == SESSION_EXPIRED
+                self._forget_refused(error.get("event_id"))
                 if self._gate.refused(event_id=error.get("event_id"), code=code):
                     logger.debug("A request crossed with the server's own doing (%s)", code)
                     return False
@@ -342,6 +350,16 @@ class RealtimeSocketModel(RealtimeModel):
         not coming back."""
         await self._send_text(self._writer.write(command))
 
+    async def _send_update(self, command: commands.Command) -> None:
+        """Send a ``session.update``, and remember it until the server has confirmed or refused it."""
+        update = self._writer.write(command)
+        self._unconfirmed.append(update)
+        await self._send_text(update)
+
+    def _forget_refused(self, event_id: object) -> None:
+        refused = f'"event_id":"{event_id}"'
+        self._unconfirmed = deque(update for update in self._unconfirmed if refused not in update)
+
     async def _send_text(self, text: str) -> None:
         while True:
             if not self._usable.is_set() and asyncio.current_task() is self._reader:
@@ -370,10 +388,15 @@ class RealtimeSocketModel(RealtimeModel):
         else:
             await self._send(command)
 
-    def _session_update(self, settings: RealtimeSessionModelSettings) -> commands.Command:
+    def _session_update(
+        self, settings: RealtimeSessionModelSettings, *, keep_voice: bool = False
+    ) -> commands.Command:
         return commands.session_update(
             session_payload(
-                settings, default_format=self.default_format, model=self._model_in_update(settings)
+                settings,
+                default_format=self.default_format,
+                model=self._model_in_update(settings),
+                keep_voice=keep_voice,
             )
         )
 

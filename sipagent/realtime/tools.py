@@ -11,9 +11,9 @@ import dataclasses
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import pydantic
 
@@ -21,6 +21,9 @@ from sipagent.errors import ModelBehaviorError, ToolTimeoutError, UserError
 from sipagent.realtime.run_context import RunContextWrapper, TContext
 from sipagent.realtime.threads import run_in_thread
 from sipagent.realtime.tool_schema import FunctionSchema, function_schema
+
+if TYPE_CHECKING:  # they look at what is made here
+    from sipagent.realtime.tool_guardrails import ToolInputGuardrail, ToolOutputGuardrail
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,10 @@ ToolErrorFunction = Callable[[RunContextWrapper[Any], Exception], str | Awaitabl
 
 ToolEnabled = bool | Callable[[RunContextWrapper[Any], Any], bool | Awaitable[bool]]
 """Whether a tool is offered; a callable is given the context and the agent."""
+
+ToolApproval = bool | Callable[[RunContextWrapper[Any], dict[str, Any], str], bool | Awaitable[bool]]
+"""Whether a call waits for `RealtimeSession.approve_tool_call`; a callable is given the context, the
+arguments and the call id. It is not asked, and the call waits, when the arguments are no JSON object."""
 
 
 def default_tool_error_function(context: RunContextWrapper[Any], error: Exception) -> str:
@@ -74,12 +81,25 @@ class FunctionTool:
     """None means the fixed sentence of the default, since no failure may end a call."""
     starts_response: bool = True
     """False: nothing is said after this tool; no response is asked for once its output is sent."""
+    needs_approval: ToolApproval = False
+    tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None
+    """Asked in their order before the tool runs."""
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None
+    """Asked in their order before the model hears what the tool gave."""
 
     def __post_init__(self) -> None:
         if not self.name:
             raise UserError("a tool needs a name")
         if self.timeout_s is not None and self.timeout_s <= 0:
             raise UserError(f"tool {self.name!r}: timeout_s must be above 0, not {self.timeout_s}")
+        for guardrails in (self.tool_input_guardrails, self.tool_output_guardrails):
+            if guardrails is not None and (
+                not isinstance(guardrails, list | tuple)
+                or not all(callable(getattr(each, "run", None)) for each in guardrails)
+            ):
+                raise UserError(f"tool {self.name!r}: its guardrails must be a list of tool guardrails")
+        if not (isinstance(self.needs_approval, bool) or callable(self.needs_approval)):
+            raise UserError(f"tool {self.name!r}: needs_approval must be a bool or a callable")
 
     async def enabled(self, context: RunContextWrapper[Any], agent: Any) -> bool:
         """Whether the tool is offered to the model now. Raises what ``is_enabled`` raises."""
@@ -101,6 +121,8 @@ class ToolResult:
     text: str
     """What the model is told."""
     is_error: bool
+    error: Mapping[str, Any] | None = None
+    """What whoever listens is told besides, as the ``error`` of `RealtimeError`."""
 
 
 async def run_tool(
@@ -184,6 +206,9 @@ def function_tool(
     timeout: float | None = None,
     timeout_s: float | None = None,
     starts_response: bool = True,
+    needs_approval: ToolApproval = False,
+    tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None,
 ) -> FunctionTool: ...
 
 
@@ -199,6 +224,9 @@ def function_tool(
     timeout: float | None = None,
     timeout_s: float | None = None,
     starts_response: bool = True,
+    needs_approval: ToolApproval = False,
+    tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], FunctionTool]: ...
 
 
@@ -214,6 +242,9 @@ def function_tool(
     timeout: float | None = None,
     timeout_s: float | None = None,
     starts_response: bool = True,
+    needs_approval: ToolApproval = False,
+    tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
+    tool_output_guardrails: Sequence[ToolOutputGuardrail[Any]] | None = None,
 ) -> FunctionTool | Callable[[Callable[..., Any]], FunctionTool]:
     """Make a tool of a function, with or without parentheses.
 
@@ -247,6 +278,9 @@ def function_tool(
             timeout_s=deadline_s,
             failure_error_function=failure_error_function,
             starts_response=starts_response,
+            needs_approval=needs_approval,
+            tool_input_guardrails=tool_input_guardrails,
+            tool_output_guardrails=tool_output_guardrails,
         )
 
     return make if func is None else make(func)

@@ -114,6 +114,10 @@ class Translation:
         """Whether the agent is heard, or has begun what will be heard."""
         return bool(self._audible)
 
+    def was_heard(self, response_id: ResponseId) -> bool:
+        """Whether a response that began has ended, and nothing of it is still to be heard."""
+        return response_id not in self._running and response_id not in self._audible
+
     def take(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> Events:
         """What ``event`` means, while ``agent`` leads."""
         self._notice_response(event, agent)

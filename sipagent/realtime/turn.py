@@ -192,9 +192,14 @@ class ResponseGate:
             self._doubtful = False
         self._signal(TurnSignal.DONE)
 
-    def cancel(self) -> bool:
-        """Whether ``response.cancel`` should be sent now; if so, it counts as sent."""
-        if self.state is not TurnState.ACTIVE:
+    def cancel(self, response_id: ResponseId | None = None) -> bool:
+        """Whether ``response.cancel`` should be sent now; if so, it counts as sent.
+
+        With a ``response_id`` only if that very response runs, be it outside the conversation.
+        """
+        if response_id in self._outside:
+            return True
+        if self.state is not TurnState.ACTIVE or response_id not in (None, self.response_id):
             return False
         self._signal(TurnSignal.CANCELLED)
         return True

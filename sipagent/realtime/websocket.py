@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sipagent.clock import monotonic_s
+from sipagent.identifiers import ResponseId
 from sipagent.realtime import commands
 from sipagent.realtime.connection import Address, address_of
 from sipagent.realtime.events import (
@@ -11,6 +12,7 @@ from sipagent.realtime.events import (
     RealtimeModelCallerSpeechStartedEvent,
     RealtimeModelEvent,
     RealtimeModelSessionEvent,
+    RealtimeModelTurnEndedEvent,
 )
 from sipagent.realtime.inputs import RealtimeModelSendAudio, RealtimeModelSendInterrupt
 from sipagent.realtime.model import RealtimeModelConfig, TransportConfig
@@ -31,12 +33,15 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:
         super().__init__(transport_config=transport_config)
         self._received = ReceivedAudio()
+        self._silenced: set[ResponseId] = set()
+        """Responses of which nothing more is to be heard."""
 
     async def connect(self, options: RealtimeModelConfig) -> None:
         """See `RealtimeModel.connect`."""
         await super().connect(options)
         # Nothing was read yet: the reader runs when this task waits next.
         self._received = ReceivedAudio()
+        self._silenced.clear()
 
     async def close(self) -> None:
         """See `RealtimeModel.close`. Emits nothing: whoever closes knows."""
@@ -45,6 +50,11 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         finally:
             if (tracker := self._options.get("playback_tracker")) is not None:
                 tracker.on_interrupted()
+
+    @property
+    def unplayed_s(self) -> float:
+        """See `RealtimeModel.unplayed_s`; by the clock, whatever a playback tracker says."""
+        return max(0.0, self._received.playing_until() - monotonic_s())
 
     async def _address(self, options: RealtimeModelConfig) -> Address:
         settings = options.get("initial_model_settings", {})
@@ -61,9 +71,20 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
             await self._send(commands.audio_commit())
 
     async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
-        await self._stop_playing()
-        if (event.force_response_cancel or not self._server_interrupts) and self._gate.cancel():
-            await self._send(commands.response_cancel(self._gate.response_id))
+        wanted = event.response_id
+        if wanted is not None:
+            self._silenced.add(wanted)
+        await self._stop_playing(wanted)
+        running = self._gate.response_id
+        if (event.force_response_cancel or not self._server_interrupts) and self._gate.cancel(wanted):
+            await self._send(commands.response_cancel(wanted or running))
+
+    async def _note(self, event: RealtimeModelEvent) -> bool:
+        if isinstance(event, RealtimeModelAudioEvent) and event.response_id in self._silenced:
+            return False  # made before the server heard that it is not wanted
+        if isinstance(event, RealtimeModelTurnEndedEvent):
+            self._silenced.discard(event.response_id)
+        return await super()._note(event)
 
     async def _caller_speaks(self) -> None:
         """The caller began to speak: what plays must stop."""
@@ -75,10 +96,15 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     def _server_interrupts(self) -> bool:
         return self._session is not None and self._session.interrupt_response is True
 
-    async def _stop_playing(self) -> None:
-        """Cut what plays to what was heard, here and at the server."""
+    async def _stop_playing(self, response_id: ResponseId | None = None) -> None:
+        """Cut what plays to what was heard, here and at the server; nothing if another response plays than
+        the one that is named, or waits behind it to be played."""
         tracker = self._options.get("playback_tracker")
         heard = self._received.heard(None if tracker is None else tracker.get_state(), monotonic_s())
+        if response_id is not None and (
+            heard is None or not heard.response_id == response_id == self._received.latest_response
+        ):
+            return
         self._received.interrupted()
         if tracker is not None:
             tracker.on_interrupted()
@@ -104,7 +130,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
                     byte_count=len(event.data),
                     now=monotonic_s(),
                 )
-            case RealtimeModelCallerSpeechStartedEvent():
+            case RealtimeModelCallerSpeechStartedEvent() if not self._uninterruptible:
                 await self._caller_speaks()
             case _:
                 pass

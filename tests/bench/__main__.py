@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.bench import answer_path
+from tests.bench import answer_path, engine
 
 if __name__ == "__main__":
     answer_path.main()
+    engine.main([])

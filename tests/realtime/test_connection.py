@@ -15,7 +15,7 @@ import sipagent.realtime
 from sipagent import __version__
 from sipagent.errors import AttachError, AttachNotFoundError, ConnectionLostError, UserError
 from sipagent.realtime import RealtimeModelConfig, TransportConfig
-from sipagent.realtime.connection import Address, Closed, Socket, address_of, open_socket
+from sipagent.realtime.connection import Address, Closed, WebsocketsSocket, address_of, open_socket
 from tests.realtime.peer import PATIENCE_S, RealtimeServer, realtime_server
 
 KEY: RealtimeModelConfig = {"api_key": "sk-test"}
@@ -250,7 +250,7 @@ class Stubborn:
 
 async def test_cancelling_a_close_cuts_the_peer_off() -> None:
     connection = Stubborn()
-    closing = asyncio.create_task(Socket(connection).close())
+    closing = asyncio.create_task(WebsocketsSocket(connection, 20.0).close())
     await asyncio.sleep(0)
     closing.cancel()
     await asyncio.wait([closing])

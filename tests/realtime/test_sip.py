@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from sipagent.errors import AttachError, AttachNotFoundError, ConnectionLostError, UserError
+from sipagent.identifiers import ResponseId
 from sipagent.realtime import (
     AttachPolicy,
     OpenAIRealtimeSIPModel,
@@ -286,6 +287,38 @@ async def test_an_interruption_cancels_and_clears_and_never_truncates() -> None:
         await recorder.first(RealtimeModelTurnEndedEvent)
         await model.send_event(RealtimeModelSendInterrupt())
         await peer.receive("output_audio_buffer.clear")
+        await fence(model, peer)
+
+
+async def test_one_response_is_cut_off_while_it_runs_or_is_heard_and_no_newer_one() -> None:
+    one = RealtimeModelSendInterrupt(response_id=ResponseId("resp_1"))
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        # It runs: both.
+        await peer.send(messages.response_created(), messages.transcript_delta("Yes"))
+        await recorder.first(RealtimeModelTranscriptDeltaEvent)
+        await model.send_event(one)
+        assert (await peer.receive("response.cancel"))["response_id"] == "resp_1"
+        await peer.receive("output_audio_buffer.clear")
+        # It has ended and is still to be heard, while another has begun that has said nothing yet.
+        await peer.send(
+            messages.response_done(), messages.playback("started"), messages.response_created("resp_2")
+        )
+        await recorder.until(lambda: len(recorder.all(RealtimeModelTurnStartedEvent)) == 2)
+        await model.send_event(one)
+        await peer.receive("output_audio_buffer.clear")
+        # The other one speaks.
+        await peer.send(messages.transcript_delta("No", "item_2", "resp_2"))
+        await recorder.until(lambda: len(recorder.all(RealtimeModelTranscriptDeltaEvent)) == 2)
+        await model.send_event(one)
+        await fence(model, peer)
+        # It has been heard to its end, and another waits.
+        await peer.send(
+            messages.response_done("resp_2"),
+            messages.playback("stopped", "resp_2"),
+            messages.response_created("resp_3"),
+        )
+        await recorder.until(lambda: len(recorder.all(RealtimeModelTurnStartedEvent)) == 3)
+        await model.send_event(RealtimeModelSendInterrupt(response_id=ResponseId("resp_2")))
         await fence(model, peer)
 
 

@@ -57,6 +57,32 @@ def test_requests_wait_for_the_response_that_runs() -> None:
     assert gate.take() is None
 
 
+def test_a_named_response_is_cancelled_only_while_it_is_the_one_that_runs() -> None:
+    gate = ResponseGate()
+    assert not gate.cancel(R1)
+    gate.created(R1)
+    assert not gate.cancel(R2)
+    assert gate.state is TurnState.ACTIVE
+    assert gate.cancel(R1)
+    assert state_of(gate) is TurnState.CANCELLING
+    assert not gate.cancel(R1)
+    gate.done(R1)
+    gate.created(R2)
+    assert not gate.cancel(R1)
+
+
+def test_a_response_outside_the_conversation_can_be_cancelled_by_its_name() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    gate.request({"conversation": "none"})
+    taken(gate)
+    gate.created(R2, out_of_band=True)
+    assert gate.cancel(R2)
+    assert gate.state is TurnState.ACTIVE
+    gate.done(R2)
+    assert not gate.cancel(R2)
+
+
 def test_automatic_requests_are_merged_and_manual_ones_keep_their_place() -> None:
     gate = ResponseGate()
     gate.created(R1)

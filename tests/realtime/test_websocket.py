@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sipagent.identifiers import ResponseId
 from sipagent.realtime import (
     OpenAIRealtimeWebSocketModel,
     RealtimeModelAudioEvent,
@@ -128,6 +129,41 @@ async def test_an_interruption_of_ones_own_can_force_the_cancellation() -> None:
         await peer.receive("response.cancel")
         await model.send_event(RealtimeModelSendInterrupt(force_response_cancel=True))
         await fence(model, peer)
+
+
+async def test_one_response_is_cut_off_and_nothing_more_of_it_is_heard() -> None:
+    audio = base64.b64encode(bytes(9600)).decode()
+    one = RealtimeModelSendInterrupt(force_response_cancel=True, response_id=ResponseId("resp_1"))
+    async with realtime_server() as server, connected(server) as (model, peer, recorder):
+        await peer.send(messages.session_created(), messages.response_created(), messages.audio_delta(audio))
+        await recorder.first(RealtimeModelAudioEvent)
+        await model.send_event(one)
+        assert (await peer.receive("conversation.item.truncate"))["item_id"] == "item_1"
+        assert (await peer.receive("response.cancel"))["response_id"] == "resp_1"
+        await peer.send(messages.audio_delta(audio), messages.response_done(status="cancelled"))
+        await recorder.first(RealtimeModelTurnEndedEvent)
+        assert len(recorder.all(RealtimeModelAudioEvent)) == 1
+        assert len(recorder.all(RealtimeModelAudioInterruptedEvent)) == 1
+
+
+async def test_a_newer_response_plays_on_when_an_older_one_is_cut_off() -> None:
+    audio = base64.b64encode(bytes(9600)).decode()
+    one = RealtimeModelSendInterrupt(force_response_cancel=True, response_id=ResponseId("resp_1"))
+    async with realtime_server() as server, connected(server) as (model, peer, recorder):
+        await peer.send(
+            messages.session_created(),
+            messages.response_created(),
+            messages.audio_delta(audio),
+            messages.response_done(),
+            messages.response_created("resp_2"),
+            messages.audio_delta(audio, "item_2", "resp_2"),
+        )
+        await recorder.until(lambda: len(recorder.all(RealtimeModelAudioEvent)) == 2)
+        await model.send_event(one)
+        await fence(model, peer)
+        assert recorder.all(RealtimeModelAudioInterruptedEvent) == []
+        await peer.send(messages.audio_delta(audio, "item_2", "resp_2"))
+        await recorder.until(lambda: len(recorder.all(RealtimeModelAudioEvent)) == 3)
 
 
 async def test_the_format_of_the_session_measures_what_is_played() -> None:

@@ -1,0 +1,220 @@
+"""The engine beside its floor: processor time an event, what importing costs, how long collections pause.
+
+The same recorded call is replayed to every contender (`tests.bench.contenders`), by turns, each time in a
+fresh process; one that did not report every word, sound and response of it fails the bench. The floor is
+`websockets` with `orjson`. The SDK takes part where `openai-agents` is installed, `picows` likewise.
+
+    python -m tests.bench.engine [--rounds 3] [--per-second 0] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench.contenders import CONTENDERS, NEEDS, Cost
+from tests.bench.player import Player, frame
+from tests.bench.recorded import Recording, recording
+
+RECORDINGS = (
+    recording("a call, 25 turns", turns=25),
+    recording("a call, 150 turns", turns=150),
+    recording("80 % audio, 25 turns", turns=25, audio_deltas_per_word=6),
+)
+ALL_PROCESSORS = tuple(sorted(os.sched_getaffinity(0)))
+IMPORTS = {
+    "aiohttp, websockets, openai": "import aiohttp, websockets, websockets.asyncio.client, openai",
+    "sipagent.realtime": "import sipagent.realtime",
+    "agents.realtime": "import agents.realtime",
+}
+MEASURE_IMPORT = """
+import sys, time
+began = time.process_time()
+{statement}
+took = time.process_time() - began
+import resource
+pages = int(open('/proc/self/statm').read().split()[1])
+print(took, pages * resource.getpagesize() / 1e6)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One contender and one recording: medians of the rounds, but the longest of all collections."""
+
+    recording: str
+    name: str
+    cpu_us: float
+    """For one message of the server."""
+    ratio: float
+    """Beside the floor: the median over the rounds of each round's ratio."""
+    messages: int
+    reported: int
+    collection_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportCost:
+    """A process that imports something and does nothing else."""
+
+    what: str
+    cpu_s: float
+    megabytes: float
+
+
+async def in_process(*arguments: str) -> str:
+    """What a fresh Python prints; on the last processor, where there are two."""
+    pin = ["taskset", "-c", str(ALL_PROCESSORS[-1])] if len(ALL_PROCESSORS) > 1 else []
+    process = await asyncio.create_subprocess_exec(
+        *pin, sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, error = await process.communicate()
+    if process.returncode != 0:
+        what = " ".join(arguments[-4:])
+        raise SystemExit(f"{what} ended with {process.returncode}: {error.decode()[-800:]}")
+    return out.decode()
+
+
+def able() -> list[str]:
+    """The contenders whose packages are here."""
+    missing = [part for part, package in NEEDS.items() if importlib.util.find_spec(package) is None]
+    return [name for name in CONTENDERS if not any(part in name for part in missing)]
+
+
+async def play(player: Player, name: str, what: Recording) -> Cost:
+    """One contender, one recording, once. Fails unless everything was delivered."""
+    player.frames = [frame(text) for text in what.messages]
+    responses = str(what.counts["response.done"])
+    line = await in_process("-m", "tests.bench.contenders", name, str(player.port), responses)
+    cost = Cost(**json.loads(line))
+    missing = {kind: (many, cost.counts.get(kind, 0)) for kind, many in what.counts.items()}
+    if any(sent != heard for sent, heard in missing.values()):
+        raise SystemExit(f"{name} did not report what it was sent (sent, reported): {missing}")
+    return cost
+
+
+async def measure(rounds: int, per_second: int) -> list[Result]:
+    """Every recording: all contenders by turns, ``rounds`` times."""
+    names = able()
+    player = Player()
+    player.per_second = per_second
+    await player.start()
+    results = []
+    for what in RECORDINGS:
+        costs: dict[str, list[Cost]] = defaultdict(list)
+        for _ in range(rounds):
+            for name in names:
+                costs[name].append(await play(player, name, what))
+        lowest = [cost.cpu_s for cost in costs["floor"]]
+        for name in names:
+            mine = [cost.cpu_s for cost in costs[name]]
+            results.append(
+                Result(
+                    recording=what.name,
+                    name=name,
+                    cpu_us=statistics.median(mine) / len(what.messages) * 1e6,
+                    ratio=statistics.median(one / low for one, low in zip(mine, lowest, strict=True)),
+                    messages=len(what.messages),
+                    reported=costs[name][0].events,
+                    collection_ms=max(cost.collection_ms for cost in costs[name]),
+                )
+            )
+    await player.stop()
+    return results
+
+
+async def measure_imports(rounds: int) -> list[ImportCost]:
+    """What importing costs, by turns."""
+    costs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    wanted = [what for what in IMPORTS if importlib.util.find_spec(what.split(".")[0].split(",")[0])]
+    for _ in range(rounds):
+        for what in wanted:
+            printed = await in_process("-c", MEASURE_IMPORT.format(statement=IMPORTS[what]))
+            cpu_s, megabytes = map(float, printed.split())
+            costs[what].append((cpu_s, megabytes))
+    return [
+        ImportCost(
+            what=what,
+            cpu_s=statistics.median(cpu_s for cpu_s, _ in costs[what]),
+            megabytes=statistics.median(megabytes for _, megabytes in costs[what]),
+        )
+        for what in wanted
+    ]
+
+
+def machine() -> str:
+    """What this was measured on."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{model}, {len(ALL_PROCESSORS)} processors, Python {platform.python_version()}"
+
+
+def show(results: Sequence[Result], imports: Sequence[ImportCost]) -> None:
+    console = Console(width=130)
+    table = Table(title=f"Processor time for each message of the server\n{machine()}")
+    for column in ("recording", "", "µs a message", "× floor", "messages", "reported", "longest full GC, ms"):
+        table.add_column(column, justify="right")
+    for one in results:
+        table.add_row(
+            one.recording if one.name == "floor" else "",
+            one.name,
+            f"{one.cpu_us:.1f}",
+            f"{one.ratio:.2f}",
+            str(one.messages),
+            str(one.reported),
+            f"{one.collection_ms:.1f}",
+        )
+    console.print(table)
+    table = Table(title="Importing")
+    for column in ("", "CPU s", "×", "MB", "×"):
+        table.add_column(column, justify="right")
+    for each in imports:
+        cells = [f"{each.cpu_s:.2f}", f"{each.cpu_s / imports[0].cpu_s:.2f}"]
+        cells += [f"{each.megabytes:.0f}", f"{each.megabytes / imports[0].megabytes:.2f}"]
+        table.add_row(each.what, *cells)
+    console.print(table)
+
+
+async def run(rounds: int, per_second: int) -> tuple[list[Result], list[ImportCost]]:
+    """Everything that is measured here."""
+    if len(ALL_PROCESSORS) > 1:
+        os.sched_setaffinity(0, {ALL_PROCESSORS[0]})
+    try:
+        return await measure(rounds, per_second), await measure_imports(rounds)
+    finally:
+        os.sched_setaffinity(0, set(ALL_PROCESSORS))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--per-second", type=int, default=0, help="messages; 0 sends as fast as possible")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    chosen = parser.parse_args(arguments)
+    results, imports = asyncio.run(run(chosen.rounds, chosen.per_second))
+    if chosen.json:
+        sys.stdout.write(json.dumps([*map(asdict, results), *map(asdict, imports)], indent=1) + "\n")
+    else:
+        show(results, imports)
+
+
+if __name__ == "__main__":
+    main()
