@@ -102,8 +102,8 @@ class Handover:
                 pass
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
-        """Let ``agent`` lead. Raises what its callables, `agent_settings` and the model raise; then, and
-        when cancelled, whoever led still leads."""
+        """Let ``agent`` lead. Raises what its callables, `agent_settings` and the model raise; then whoever
+        led still leads. Cancel-safe: once the server is being told, that goes on."""
         await self._switch(Offer(agent=agent, settings=await self._resolve(agent)), handoff=False)
 
     async def hand_off(self, call: RealtimeModelToolCallEvent, way: Handoff[Any, Any], offer: Offer) -> str:
@@ -164,7 +164,9 @@ class Handover:
                 raise UserError(f"handoff {way.tool_name!r} gave {type(agent).__name__}, not a RealtimeAgent")
             settings = await self._resolve(agent)
             self._require_lead(offer)  # the application may have changed it meanwhile
-            await self._switch(Offer(agent=agent, settings=settings), handoff=True)
+            new = Offer(agent=agent, settings=settings)
+            await self._switch(new, handoff=True)
+            self._require_lead(new)  # the server may have refused already
             self._tell(RealtimeHandoffEvent(from_agent=offer.agent, to_agent=agent, info=self._info))
             self.hooks.handed_off(offer.agent, agent)
             return way.get_transfer_message(agent)
@@ -181,22 +183,38 @@ class Handover:
     def _require_lead(self, offer: Offer) -> None:
         if self.lead.current is not offer:
             leads = self.lead.current.agent.name
-            raise ModelBehaviorError(
-                f"Not done: the conversation was already handed to {leads}, which leads now."
-            )
+            raise ModelBehaviorError(f"The handoff did not take place: {leads} leads the conversation now.")
 
     async def _switch(self, offer: Offer, *, handoff: bool) -> None:
         # Before it is sent: the server's answer may come before sending returns.
         change = self.lead.change(offer, handoff=handoff)
+        # Whoever cancels us cannot take back what may be on the wire by now, so it goes on by itself.
+        outcome: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self._start(self._send(change, outcome), f"send {change.event_id}")
+        failure = await asyncio.shield(outcome)
+        if failure is not None:
+            raise failure
+
+    async def _send(self, change: Change, outcome: asyncio.Future[Exception | None]) -> None:
+        failure: Exception | None = ConnectionLostError("The session was closed.")
         try:
             await self._model.send_event(self._update(change))
-        except BaseException:
-            self.lead.undo(change.event_id)
-            raise
+            failure = None
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            failure = error
+        finally:
+            if failure is not None:
+                self.lead.undo(change.event_id)
+            if not outcome.done():
+                outcome.set_result(failure)
 
     def _update(self, change: Change) -> RealtimeModelSendSessionUpdate:
+        settings = self.speech.adjust(change.after.settings)
+        if change.before.settings.get("prompt") and "prompt" not in settings:
+            # What an update leaves out stays: the prompt of the agent of before would go on leading.
+            settings = {**settings, "prompt": None}
         return RealtimeModelSendSessionUpdate(
-            session_settings=self.speech.adjust(change.after.settings),
+            session_settings=settings,
             event_id=change.event_id,
             # Once the agent has spoken, an update that names another voice is refused as a whole.
             keep_voice=self._history.holds_speech_of_agent,

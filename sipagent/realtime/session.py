@@ -265,8 +265,8 @@ class RealtimeSession(RealtimeModelListener):
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:
         """Let ``agent`` lead from now on; tool calls under way keep the agent they began with.
 
-        Raises what the agent's callables and the model raise; then, and when cancelled, nothing changes. A
-        server that refuses is reported as an error of type ``handoff_refused``.
+        Raises what the agent's callables and the model raise; then nothing changes. A server that refuses is
+        reported as an error of type ``handoff_refused``. Cancel-safe: what was begun goes on.
         """
         await self._handover.update_agent(agent)
 

@@ -130,12 +130,13 @@ class RealtimeModelTracingConfig(TypedDict, total=False):
 class RealtimeSessionModelSettings(TypedDict, total=False):
     """Settings of a session. What is left out has the default of `session_payload`.
 
-    An explicit None for ``transcription``, ``turn_detection`` or ``noise_reduction`` switches it off.
+    An explicit None for ``transcription``, ``turn_detection``, ``noise_reduction`` or ``prompt`` switches it
+    off.
     """
 
     model_name: str
     instructions: str
-    prompt: Prompt
+    prompt: Prompt | None
     modalities: list[Literal["text", "audio"]]
     output_modalities: list[Literal["text", "audio"]]
     audio: RealtimeAudioConfig
@@ -308,6 +309,8 @@ def session_payload(
             payload[key] = value
     if prompt := settings.get("prompt"):
         payload["prompt"] = {key: value for key, value in prompt.items() if value is not None}
+    elif "prompt" in settings:
+        payload["prompt"] = None
     if tracing := settings.get("tracing"):
         payload["tracing"] = tracing
     if (truncation := settings.get("truncation")) is not None:

@@ -52,8 +52,8 @@ class ProtectedSpeech:
         self._lead = lead
         self._start = start
         self._speeches: list[_Speech] = []
-        self._interruptible = True
-        """What the server was told last."""
+        self._told: bool | None = True
+        """Whether the server lets the caller interrupt, as far as it was told; None when that is unknown."""
         self._telling = asyncio.Lock()
         self._count = 0
 
@@ -65,7 +65,7 @@ class ProtectedSpeech:
     def adjust(self, settings: RealtimeSessionModelSettings) -> RealtimeSessionModelSettings:
         """``settings`` as they may be sent now."""
         turn_detection = turn_detection_payload(settings)
-        if self._interruptible or turn_detection is None:
+        if not self.active or turn_detection is None:
             return settings
         held: RealtimeSessionModelSettings = {**settings}
         audio = held.get("audio") or {}
@@ -142,18 +142,14 @@ class ProtectedSpeech:
         async with self._telling:
             interruptible = not self._speeches
             turn_detection = turn_detection_payload(self._lead.current.settings)
-            if interruptible == self._interruptible or turn_detection is None:
+            if interruptible == self._told or turn_detection is None:
                 return
-            # Before it is sent: an update of the agent in between must say the same.
-            self._interruptible = interruptible
-            try:
-                await self._model.send_event(
-                    RealtimeModelSendInterruptible(interruptible=interruptible, turn_detection=turn_detection)
-                )
-            except BaseException:
-                # Perhaps it was heard all the same; the opposite is sent once more then.
-                self._interruptible = not interruptible
-                raise
+            # When this is cancelled, it may be on the wire all the same.
+            self._told = None
+            await self._model.send_event(
+                RealtimeModelSendInterruptible(interruptible=interruptible, turn_detection=turn_detection)
+            )
+            self._told = interruptible
 
 
 def _was_heard(speech: _Speech, translation: Translation) -> bool:

@@ -18,11 +18,14 @@ from sipagent.realtime import (
     FunctionTool,
     OpenAIRealtimeSIPModel,
     RealtimeAgent,
+    RealtimeModelSendEvent,
+    RealtimeModelSendInterruptible,
     RealtimeRunner,
     RealtimeSession,
     RealtimeToolStart,
     function_tool,
 )
+from sipagent.realtime.testing import ScriptedRealtimeModel
 from tests.realtime import messages
 from tests.realtime.peer import PATIENCE_S, Peer, RealtimeServer, realtime_server
 
@@ -216,5 +219,74 @@ async def test_closing_at_any_point_of_a_tool_run_leaves_no_task() -> None:
                 assert [task.get_name() for task in asyncio.all_tasks() if "tool" in task.get_name()] == []
                 await peer.gone()
             return ended != ["done"]
+
+        await at_every_turn(attempt)
+
+
+async def test_cancelling_a_change_of_agents_leaves_server_and_session_of_one_mind() -> None:
+    async with realtime_server() as server, entered(server) as (session, peer):
+        agents = {name: RealtimeAgent[None](name=name, instructions=name) for name in ("front-desk", "other")}
+
+        async def attempt(turns: int) -> bool:
+            wanted = agents["other" if session.agent.name == "front-desk" else "front-desk"]
+            was_cancelled = await cancelled_after(turns, session.update_agent(wanted))
+            if session.agent is wanted:
+                update = await peer.receive("session.update")
+                assert update["session"]["instructions"] == wanted.name
+            await session.add_system_message("mark")
+            await peer.receive("conversation.item.create")  # and nothing in between
+            return was_cancelled
+
+        await at_every_turn(attempt)
+
+
+class SlowModel(ScriptedRealtimeModel):
+    """Waits before and after it sends, as a socket may whose peer does not read."""
+
+    async def send_event(self, event: RealtimeModelSendEvent) -> None:
+        await asyncio.sleep(0)
+        await super().send_event(event)
+        await asyncio.sleep(0)
+
+
+async def test_cancelling_an_uninterruptible_speech_lets_the_caller_interrupt_again() -> None:
+    async def attempt(turns: int) -> bool:
+        model = SlowModel()
+        async with await RealtimeRunner(RealtimeAgent[None](name="a"), model=model).run() as session:
+            if not await cancelled_after(turns, session.say("Recorded.", interruptible=False)):
+                return False
+            if session._runs:
+                async with asyncio.timeout(PATIENCE_S):
+                    await asyncio.wait(session._runs)
+            told = [each for each in model.sent if isinstance(each, RealtimeModelSendInterruptible)]
+            assert not told or told[-1].interruptible
+            return True
+
+    await at_every_turn(attempt)
+
+
+async def test_closing_at_every_step_of_a_handoff_leaves_nothing_open() -> None:
+    async with realtime_server() as server:
+        second = RealtimeAgent[None](name="second")
+
+        async def attempt(turns: int) -> bool:
+            agent = RealtimeAgent[None](name="first", handoffs=[second])
+            runner = RealtimeRunner(agent, model=OpenAIRealtimeSIPModel(attach_policy=QUICK))
+            session = await runner.run(
+                model_config={"api_key": "sk-test", "base_url": server.base_url, "call_id": "rtc_1"}
+            )
+            async with session:
+                peer = await server.peer()
+                await peer.receive("session.update")
+                await peer.send(
+                    messages.response_created(),
+                    messages.output_item_done(messages.function_call("transfer_to_second", "call_1")),
+                    messages.response_done(),
+                )
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                through = session.agent is second and not session._runs
+            await peer.gone()
+            return not through
 
         await at_every_turn(attempt)

@@ -202,6 +202,16 @@ async def test_the_agent_that_began_a_turn_is_the_one_that_is_looked_at() -> Non
     assert (second.saw, second.agents) == (["Billing here."], ["billing"])
 
 
+async def test_an_agent_that_takes_over_in_a_turn_does_not_answer_for_it() -> None:
+    model, watch = ScriptedRealtimeModel(), Watch()
+    session = await started(model)
+    await model.emit(begins(), says("Let me hand you over, "))
+    await session.update_agent(RealtimeAgent[Any](name="billing", output_guardrails=[watch.output]))
+    await model.emit(says("secret"), ends())
+    await rest(model, session)
+    assert watch.saw == []
+
+
 async def test_a_turn_whose_beginning_or_end_was_missed_is_looked_at() -> None:
     model, watch = ScriptedRealtimeModel(), Watch()
     session = await started(model, watch)
@@ -339,14 +349,14 @@ async def test_a_guardrail_that_fails_is_logged_and_the_talk_goes_on(
         },
     )
     failures = Failures(2)
-    logging.getLogger("sipagent.realtime.guarding").addHandler(failures)
+    logging.getLogger("sipagent.realtime.checks").addHandler(failures)
     try:
         with caplog.at_level(logging.WARNING, "sipagent.realtime"):
             await model.emit(*model.agent_says("Hello"), *model.caller_says("Hello"))
             async with asyncio.timeout(PATIENCE_S):
                 await failures.enough.wait()
     finally:
-        logging.getLogger("sipagent.realtime.guarding").removeHandler(failures)
+        logging.getLogger("sipagent.realtime.checks").removeHandler(failures)
     assert function.__name__ in caplog.text
     assert "what the caller said" not in caplog.text
     assert session.end is None

@@ -20,6 +20,8 @@ from sipagent.realtime import (
     RealtimeError,
     RealtimeHandoffEvent,
     RealtimeModelErrorEvent,
+    RealtimeModelEvent,
+    RealtimeModelSendEvent,
     RealtimeModelSendSessionUpdate,
     RealtimeModelSendSystemMessage,
     RealtimeModelSendToolOutput,
@@ -76,10 +78,6 @@ async def on_the_telephone(
             peer = await server.peer()
             await peer.receive("session.update")
             yield session, peer
-
-
-async def said(name: str) -> str:
-    return name
 
 
 def named(name: str, answer: str) -> FunctionTool:
@@ -206,7 +204,7 @@ async def test_of_two_handoffs_in_one_response_the_first_wins() -> None:
         if isinstance(each, RealtimeModelSendToolOutput)
     }
     assert json.loads(outputs["call_1"]) == {"assistant": "billing"}
-    assert "already handed to billing" in outputs["call_2"]
+    assert "billing leads the conversation" in outputs["call_2"]
     assert session.agent is BILLING
     assert len([each for each in model.sent if isinstance(each, RealtimeModelSendSessionUpdate)]) == 1
     await session.close()
@@ -312,7 +310,7 @@ async def test_the_application_has_the_last_word_while_a_handoff_is_under_way() 
     await asked.wait()
     await session.update_agent(SALES)
     answered.set()
-    assert "already handed to sales" in (await model.wait_until_sent(RealtimeModelSendToolOutput)).output
+    assert "sales leads the conversation" in (await model.wait_until_sent(RealtimeModelSendToolOutput)).output
     assert session.agent is SALES
     await session.close()
 
@@ -395,3 +393,28 @@ async def test_closing_ends_a_handoff_under_way() -> None:
 def test_events_of_a_session_know_the_handoff() -> None:
     kinds: Any = RealtimeSessionEvent
     assert RealtimeHandoffEvent in kinds.__args__
+
+
+async def test_a_refusal_that_comes_before_sending_returns_is_the_answer_of_the_handoff() -> None:
+    def refuse(sent: RealtimeModelSendEvent) -> list[RealtimeModelEvent]:
+        if not isinstance(sent, RealtimeModelSendSessionUpdate):
+            return []
+        return [RealtimeModelErrorEvent(error={"message": "No.", "event_id": sent.event_id})]
+
+    model = ScriptedRealtimeModel(answer=refuse)
+    session = await entered(model, FRONT)
+    await model.emit(*model.agent_calls("transfer_to_billing"))
+    sent = await model.wait_until_sent(RealtimeModelSendToolOutput)
+    assert sent.output == "The handoff did not take place: front-desk leads the conversation now."
+    await model.end()
+    assert not [event async for event in session if isinstance(event, RealtimeHandoffEvent)]
+    await session.close()
+
+
+async def test_the_prompt_of_the_agent_of_before_is_switched_off() -> None:
+    first = FRONT.clone(prompt={"id": "pmpt_1"})
+    async with on_the_telephone(first) as (session, peer):
+        await session.update_agent(BILLING)
+        assert (await peer.receive("session.update"))["session"]["prompt"] is None
+        await session.update_agent(SALES)
+        assert "prompt" not in (await peer.receive("session.update"))["session"]
