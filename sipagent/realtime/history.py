@@ -55,6 +55,8 @@ class History:
         self._early_transcripts: dict[ItemId, str] = {}
         self._spoken: dict[ItemId, dict[int, str]] = {}
         """What the agent says, as it grows, by part."""
+        self._unshown: set[ItemId] = set()
+        """Items that lack the newest words. Words come far more often than anybody looks."""
         self._final: set[ItemId] = set()
         self._items_of: dict[ResponseId, list[ItemId]] = {}
         self._told: dict[ItemId, Line] = {}
@@ -62,11 +64,13 @@ class History:
     @property
     def items(self) -> tuple[RealtimeItem, ...]:
         """All items in conversation order."""
+        self._show()
         return tuple(self._items[item_id] for item_id in self._order)
 
     @property
     def holds_speech_of_agent(self) -> bool:
         """Whether the agent has spoken."""
+        self._show()
         return any(
             isinstance(part, AssistantAudio)
             for item in self._items.values()
@@ -76,11 +80,13 @@ class History:
 
     def said(self, response_id: ResponseId) -> str:
         """The words of one response, as far as they are known."""
+        self._show()
         items = [self._items.get(item_id) for item_id in self._items_of.get(response_id, ())]
         return " ".join(text_of(item) for item in items if isinstance(item, AssistantMessageItem))
 
     def get(self, item_id: ItemId) -> RealtimeItem | None:
         """One item."""
+        self._show()
         return self._items.get(item_id)
 
     # Items -----------------------------------------------------------------------------------------
@@ -93,6 +99,7 @@ class History:
     def update(self, item: RealtimeItem, *, placed: bool, response_id: ResponseId | None = None) -> Change:
         """An item is new, or may be known better. ``placed`` says that ``previous_item_id`` is known; None
         is then the predecessor of the first item."""
+        self._show()
         if response_id is not None and isinstance(item, AssistantMessageItem):
             self._belongs(item.item_id, response_id)
         old = self._items.get(item.item_id)
@@ -121,6 +128,7 @@ class History:
 
     def delete(self, item_id: ItemId) -> bool:
         """Take an item out; False when there is none."""
+        self._show()
         if self._items.pop(item_id, None) is None:
             return False
         self._order.remove(item_id)
@@ -128,6 +136,7 @@ class History:
 
     def finish(self) -> list[Line]:
         """Nothing more will come: the lines of what was begun and not completed."""
+        self._show()
         self._final.update(self._early_transcripts)
         for item_id, words in {**self._hearing, **self._early_transcripts}.items():
             item = self._items.get(item_id)
@@ -154,6 +163,7 @@ class History:
 
     def heard(self, item_id: ItemId, transcript: str) -> Line | None:
         """What the caller said in an item is known now."""
+        self._show()
         self._hearing.pop(item_id, None)
         item = self._items.get(item_id)
         if item is None:
@@ -174,7 +184,10 @@ class History:
         self._belongs(item_id, response_id)
         parts = self._spoken.setdefault(item_id, {})
         parts[content_index] = parts.get(content_index, "") + delta
-        self._show_spoken(item_id)
+        if item_id in self._items:
+            self._unshown.add(item_id)
+        else:
+            self._show_spoken(item_id)
 
     def spoken(
         self, item_id: ItemId, transcript: str, response_id: ResponseId, content_index: int = 0
@@ -182,6 +195,7 @@ class History:
         """All that the agent says in one part of an item is known now."""
         self._belongs(item_id, response_id)
         self._spoken.setdefault(item_id, {})[content_index] = transcript
+        self._unshown.discard(item_id)
         self._show_spoken(item_id)
         self._final.add(item_id)
         return self._line(item_id)
@@ -192,6 +206,7 @@ class History:
 
     def cut(self, item_id: ItemId) -> Line | None:
         """One item of the agent was not heard to its end."""
+        self._show()
         item = self._items.get(item_id)
         if not isinstance(item, AssistantMessageItem) or item.interrupted:
             return None
@@ -200,6 +215,7 @@ class History:
 
     def line_of(self, item_id: ItemId) -> Line | None:
         """The line of a message whose text came with it, if it says something new."""
+        self._show()
         item = self._items.get(item_id)
         if isinstance(item, UserMessageItem) and text_of(item):
             self._final.add(item_id)
@@ -258,6 +274,10 @@ class History:
         if before is None:
             return after - 1.0
         return (before + after) / 2
+
+    def _show(self) -> None:
+        while self._unshown:
+            self._show_spoken(self._unshown.pop())
 
     def _show_spoken(self, item_id: ItemId) -> None:
         item = self._items.get(item_id)

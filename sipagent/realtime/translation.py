@@ -131,10 +131,17 @@ class Translation:
     def _meaning(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> Events:
         info = self._info
         match event:
-            case RealtimeModelTurnStartedEvent() | RealtimeModelTurnEndedEvent():
-                return self._turn(event, agent)
+            # In the order of how often they come.
             case RealtimeModelTranscriptDeltaEvent() | RealtimeModelOutputTextDeltaEvent():
                 return self._agent_delta(event)
+            case (
+                RealtimeModelAudioEvent()
+                | RealtimeModelAudioDoneEvent()
+                | RealtimeModelAudioInterruptedEvent()
+            ):
+                return self._audio(event)
+            case RealtimeModelTurnStartedEvent() | RealtimeModelTurnEndedEvent():
+                return self._turn(event, agent)
             case RealtimeModelTranscriptDoneEvent(item_id=item_id, transcript=words, response_id=response_id):
                 self._expect_speech(response_id)
                 return self._lines(self.history.spoken(item_id, words, response_id, event.content_index))
@@ -180,12 +187,6 @@ class Translation:
                         info=info,
                     )
                 ]
-            case (
-                RealtimeModelAudioEvent()
-                | RealtimeModelAudioDoneEvent()
-                | RealtimeModelAudioInterruptedEvent()
-            ):
-                return self._audio(event)
             case RealtimeModelUsageEvent(usage=usage):
                 info.context.usage.add(usage)
             case RealtimeModelEndOfStreamEvent():

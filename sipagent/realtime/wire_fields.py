@@ -9,6 +9,7 @@ from typing import Any
 from sipagent.identifiers import ItemId, ResponseId
 
 Message = Mapping[str, Any]
+_SURELY_FINITE = 1 << 63
 
 
 class MalformedError(Exception):
@@ -52,6 +53,8 @@ def optional_text(message: Message, key: str) -> str | None:
 def optional_int(message: Message, key: str) -> int | None:
     """A whole number, or None for anything else."""
     value = message.get(key)
+    if type(value) is int and -_SURELY_FINITE < value < _SURELY_FINITE:
+        return value  # nearly always
     number = optional_float(message, key)
     # Whole numbers stay exact; JSON knows no difference between 3 and 3.0.
     return None if number is None else value if isinstance(value, int) else int(number)

@@ -36,11 +36,35 @@ class Cost:
     """The longest full garbage collection: under load, or the one asked for at the end."""
 
 
+class Collections:
+    """Times full garbage collections, from the first event on."""
+
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+        self._began_s = 0.0
+
+    def start(self) -> None:
+        """From now on."""
+        gc.callbacks.append(self._collection)
+
+    def stop(self) -> None:
+        """No longer."""
+        gc.callbacks.remove(self._collection)
+
+    def _collection(self, phase: str, information: dict[str, int]) -> None:
+        if information["generation"] == 2:
+            if phase == "start":
+                self._began_s = time.perf_counter()
+            else:
+                self.longest_s = max(self.longest_s, time.perf_counter() - self._began_s)
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts what a contender reports, and stops the clock at the last response."""
 
     responses: int
+    collections: Collections
     counts: Counter[str] = field(default_factory=Counter)
     events: int = 0
     began_s: float = 0.0
@@ -50,6 +74,7 @@ class Tally:
     def note(self, kind: str | None) -> None:
         """One more event; ``kind`` where it is of a counted one."""
         if self.events == 0:
+            self.collections.start()
             self.began_s = time.process_time()
         self.events += 1
         if kind is not None:
@@ -57,22 +82,6 @@ class Tally:
             if kind is END and self.counts[END] == self.responses:
                 self.ended_s = time.process_time()
                 self.over.set()
-
-
-class Collections:
-    """Times full garbage collections."""
-
-    def __init__(self) -> None:
-        self.longest_s = 0.0
-        self._began_s = 0.0
-        gc.callbacks.append(self._collection)
-
-    def _collection(self, phase: str, information: dict[str, int]) -> None:
-        if information["generation"] == 2:
-            if phase == "start":
-                self._began_s = time.perf_counter()
-            else:
-                self.longest_s = max(self.longest_s, time.perf_counter() - self._began_s)
 
 
 async def floor(url: str, tally: Tally) -> None:
@@ -89,9 +98,18 @@ async def floor(url: str, tally: Tally) -> None:
                 return
 
 
+def our_library() -> Any:
+    """Import it, and leave what was imported out of every later collection, as ``sipagent serve`` does at its
+    start; only whoever owns the process can decide that."""
+    library = importlib.import_module("sipagent.realtime")
+    gc.collect()
+    gc.freeze()
+    return library
+
+
 async def our_model(url: str, tally: Tally, **transport: Any) -> None:
     """`sipagent.realtime`: the model with one listener."""
-    realtime = importlib.import_module("sipagent.realtime")
+    realtime = our_library()
     kinds = {
         realtime.RealtimeModelTranscriptDeltaEvent: DELTA,
         realtime.RealtimeModelAudioEvent: AUDIO_DELTA,
@@ -111,7 +129,7 @@ async def our_model(url: str, tally: Tally, **transport: Any) -> None:
 
 async def our_session(url: str, tally: Tally, **transport: Any) -> None:
     """`sipagent.realtime`: a session, and somebody who reads its events."""
-    realtime = importlib.import_module("sipagent.realtime")
+    realtime = our_library()
     kinds = {realtime.RealtimeAudio: AUDIO_DELTA, realtime.RealtimeResponseEnded: END}
     agent = realtime.RealtimeAgent(name="practice", instructions=INSTRUCTIONS)
     config = {"url": url, "api_key": "bench", "call_id": "rtc_bench"}
@@ -172,11 +190,12 @@ NEEDS = {"picows": "picows", "SDK": "agents"}
 
 async def run(name: str, port: int, responses: int) -> Cost:
     """Let one contender read one call."""
-    tally = Tally(responses)
     collections = Collections()
+    tally = Tally(responses, collections)
     async with asyncio.timeout(60):
         await CONTENDERS[name](f"ws://127.0.0.1:{port}/v1/realtime?call_id=rtc_bench", tally)
     gc.collect()
+    collections.stop()
     return Cost(
         cpu_s=tally.ended_s - tally.began_s,
         counts=cast(dict[str, int], dict(tally.counts)),

@@ -312,3 +312,28 @@ def test_at_the_end_what_is_known_is_not_told_again() -> None:
     history.hears(ONE, "Good")
     history.heard(ONE, "Good morning")
     assert history.finish() == []
+
+
+def test_words_that_nobody_looked_at_are_there_for_whoever_looks() -> None:
+    def spoken() -> History:
+        history = History()
+        for word in ("Good", " day", "."):
+            history.spoke(ONE, word, RESPONSE)
+        return history
+
+    item = spoken().get(ONE)
+    assert isinstance(item, AssistantMessageItem)
+    assert text_of(item) == "Good day."
+    assert spoken().items == (item,)
+    assert spoken().said(RESPONSE) == "Good day."
+    for line in (spoken().cut(ONE), *spoken().interrupt(RESPONSE), *spoken().finish()):
+        assert line is not None
+        assert (line.text, line.interrupted) == ("Good day.", True)
+    history = spoken()
+    history.update(AssistantMessageItem(item_id=ONE, status="incomplete"), placed=False)
+    assert history.line_of(ONE) == Line(
+        role="agent", item_id=ONE, position=1.0, text="Good day.", interrupted=False, final=False
+    )
+    history = spoken()
+    assert history.delete(ONE)
+    assert history.items == ()

@@ -11,15 +11,19 @@ import pytest
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import ResponseId
 from sipagent.realtime import (
+    AttachPolicy,
+    OpenAIRealtimeSIPModel,
     OpenAIRealtimeWebSocketModel,
     RealtimeAgent,
     RealtimeConnectionLost,
+    RealtimeDtmfReceived,
     RealtimeModelErrorEvent,
     RealtimeModelRequestResponse,
     RealtimeModelSendInterruptible,
     RealtimeModelSendSessionUpdate,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
+    RealtimeResponseStarted,
     RealtimeRunConfig,
     RealtimeRunner,
     RealtimeSession,
@@ -68,9 +72,7 @@ async def test_interruptions_are_off_until_the_speech_was_heard() -> None:
             messages.response_done(),
             {"type": "input_audio_buffer.dtmf_event_received", "event": "5"},
         )
-        async for event in session:
-            if event.type == "dtmf_received":
-                break
+        await until(session, RealtimeDtmfReceived)
         await session.add_system_message("still playing")
         await peer.receive("conversation.item.create")  # and nothing before it
         await peer.send(messages.playback("stopped"))
@@ -89,7 +91,14 @@ async def test_the_response_of_the_server_that_comes_first_is_not_taken_for_the_
         )
         again = await peer.receive("response.create")  # not the session.update that would end it
         assert again["event_id"] == asked["event_id"]
-        await peer.send(messages.response_created("resp_ours"), messages.response_done("resp_ours"))
+        await peer.send(messages.response_created("resp_ours"))
+        for _ in range(2):
+            await until(session, RealtimeResponseStarted)
+        await peer.send({"type": "input_audio_buffer.dtmf_event_received", "event": "5"})
+        await until(session, RealtimeDtmfReceived)
+        await session.add_system_message("still speaking")
+        await peer.receive("conversation.item.create")  # and nothing before it
+        await peer.send(messages.response_done("resp_ours"))
         assert interrupts(await peer.receive("session.update")) == (True, True)
 
 
@@ -125,8 +134,6 @@ async def test_a_speech_that_the_server_refuses_lets_the_caller_interrupt_again(
 
 async def test_an_end_that_was_missed_while_the_socket_was_away_is_noticed() -> None:
     async with realtime_server() as server:
-        from sipagent.realtime import AttachPolicy, OpenAIRealtimeSIPModel
-
         model = OpenAIRealtimeSIPModel(attach_policy=AttachPolicy(first_retry_s=0.01))
         runner = RealtimeRunner(AGENT, model=model, config=TURNS)
         config: Any = {"api_key": "k", "base_url": server.base_url, "call_id": "rtc_1"}

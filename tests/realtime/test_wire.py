@@ -470,3 +470,13 @@ def test_nothing_raises_whatever_the_fields_hold(event_type: str, fields: dict[s
 @given(st.text() | st.binary() | JSON.map(json.dumps))
 def test_nothing_raises_whatever_the_frame_holds(text: str | bytes) -> None:
     assert isinstance(parse_message(parse_text(text)), tuple)
+
+
+@pytest.mark.parametrize("text", ['{"type":"x"}', ' {"type":"x"}\n', b'{"type":"x"}', b' {"type":"x"} '])
+def test_space_around_a_message_means_nothing(text: str | bytes) -> None:
+    assert parse_text(text) == {"type": "x"}
+
+
+@pytest.mark.parametrize("text", ['{"type":"x"} {"type":"y"}', "", b"", "{", '"x"', "[]"])
+def test_a_frame_that_is_no_single_object_is_shown_as_it_is(text: str | bytes) -> None:
+    assert parse_text(text) == (text.decode() if isinstance(text, bytes) else text)
