@@ -95,7 +95,22 @@ class _Connection(asyncio.Protocol):
             task = asyncio.get_running_loop().create_task(self._player.play(self._transport))
             self._player.playing.add(task)
             task.add_done_callback(self._player.playing.discard)
-        elif self._buffer[-8] == 0x88:
-            # A close frame with a code: mask and code follow these two bytes.
-            self._transport.write(b"\x88\x02\x03\xe8")
-            self._transport.close()
+        while (opcode := self._next_opcode()) is not None:
+            if opcode == 8:
+                self._transport.write(b"\x88\x02\x03\xe8")
+                self._transport.close()
+
+    def _next_opcode(self) -> int | None:
+        """Take one whole frame out of the buffer (RFC 6455 section 5.2); None when there is none yet."""
+        if len(self._buffer) < 6:
+            return None
+        length, start = self._buffer[1] & 0x7F, 6
+        if length == 126:
+            (length,), start = struct.unpack_from("!H", self._buffer, 2), 8
+        elif length == 127 and len(self._buffer) >= 10:
+            (length,), start = struct.unpack_from("!Q", self._buffer, 2), 14
+        if len(self._buffer) < start + length:
+            return None
+        opcode = self._buffer[0] & 0x0F
+        self._buffer = self._buffer[start + length :]
+        return opcode
