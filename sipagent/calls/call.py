@@ -66,7 +66,6 @@ class CallSettings:
     """A transferred call leaves us within this time, or the transfer counts as failed."""
     hang_up_timeout_s: float = 6.0
     """How long the hang-up itself may take, with its retries."""
-    reject_status: int = 603
     drain_reject_status: int = 503
     """503 tells the carrier to try its next route."""
     no_route_reject_status: int = 404

@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from rich.table import Table
 
 from sipagent.clock import unix_s
 from tests.bench.wire import SECRET, FakeApi, Moments, webhook_request
+from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
 BURSTS = (1, 20, 100, 300)
@@ -62,13 +62,6 @@ def cpu_ms(pid: int) -> float:
     for task in Path(f"/proc/{pid}/task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])
     return total / 1e6
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @contextmanager

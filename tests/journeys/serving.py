@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 import aiohttp
 
 from sipagent.simulator.server import Simulator
+from tests.support.ports import free_port
 from tests.support.practice import API_KEY
 
 CONFIGURATION = """
@@ -62,13 +62,6 @@ class Serving:
                 except aiohttp.ClientError:
                     assert self.process.returncode is None, "the service ended before it answered"
                 await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
