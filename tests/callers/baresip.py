@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.callers.programs import program, running
-from tests.journeys.serving import free_port
+from tests.support.ports import free_port
 
+PORT_TRIES = 3
 MODULES = "/usr/lib/baresip/modules"
 
 CONFIG = """
@@ -113,35 +114,43 @@ async def baresip(
     path = program("baresip", "baresip-core")
     (folder / "recorded").mkdir(parents=True)
     write_wav(folder / "say.wav", pcm)
-    sip_port, control_port = free_port(), free_port()
-    (folder / "accounts").write_text(account.format(sip_port=sip_port) + "\n")
-    (folder / "config").write_text(
-        CONFIG.format(
-            folder=folder,
-            modules=MODULES,
-            sip_port=sip_port,
-            control_port=control_port,
-            srtp="module                  srtp.so" if certificate else "",
-            authority=f"sip_cafile              {certificate}" if certificate else "",
+    for _ in range(PORT_TRIES):
+        sip_port, control_port = free_port(), free_port()
+        (folder / "accounts").write_text(account.format(sip_port=sip_port) + "\n")
+        (folder / "config").write_text(
+            CONFIG.format(
+                folder=folder,
+                modules=MODULES,
+                sip_port=sip_port,
+                control_port=control_port,
+                srtp="module                  srtp.so" if certificate else "",
+                authority=f"sip_cafile              {certificate}" if certificate else "",
+            )
         )
-    )
-    async with running(path, "-4", "-f", str(folder), folder=folder) as process:
-        reader, writer = await _control(control_port, process, folder)
-        try:
-            yield Baresip(folder=folder, sip_port=sip_port, reader=reader, writer=writer)
-            writer.write(b'31:{"command":"quit","token":"q"},')
-        finally:
-            writer.close()
+        async with running(path, "-4", "-f", str(folder), folder=folder) as process:
+            control = await _control(control_port, process)
+            if control is None:
+                continue
+            reader, writer = control
+            try:
+                yield Baresip(folder=folder, sip_port=sip_port, reader=reader, writer=writer)
+                writer.write(b'31:{"command":"quit","token":"q"},')
+            finally:
+                writer.close()
+            return
+    log = (folder / "program.log").read_text(errors="replace")
+    raise AssertionError(f"baresip ended {PORT_TRIES} times before it was asked anything:\n{log[-3000:]}")
 
 
 async def _control(
-    port: int, process: asyncio.subprocess.Process, folder: Path
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    port: int, process: asyncio.subprocess.Process
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+    """Its control socket; None when it has ended, as it does when somebody else was given its port first."""
     for _ in range(200):
         try:
             return await asyncio.open_connection("127.0.0.1", port)
         except OSError:
-            log = (folder / "program.log").read_text(errors="replace")
-            assert process.returncode is None, f"baresip ended before it was asked anything:\n{log[-3000:]}"
+            if process.returncode is not None:
+                return None
             await asyncio.sleep(0.05)
     raise AssertionError("baresip's control socket never opened")
