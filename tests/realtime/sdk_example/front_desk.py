@@ -232,32 +232,33 @@ class Conversation:
 
     async def react(self, event: RealtimeSessionEvent) -> None:
         """Do what one event asks for."""
-        if event.type == "agent_start":
-            self.note(f"{event.agent.name} begins")
-        elif event.type == "agent_end":
-            self.note(f"{event.agent.name} ends")
-        elif event.type == "handoff":
-            self.note(f"{event.from_agent.name} hands over to {event.to_agent.name}")
-        elif event.type == "tool_start":
-            self.note(f"{event.tool.name} starts with {event.arguments}")
-        elif event.type == "tool_end":
-            self.note(f"{event.tool.name} gave {event.output}")
-        elif event.type == "tool_approval_required":
-            self.note(f"{event.tool.name} asks for leave")
-            await self.session.approve_tool_call(event.call_id)
-        elif event.type == "guardrail_tripped":
-            names = [result.guardrail.get_name() for result in event.guardrail_results]
-            self.note(f"{names} tripped over {event.message}")
-        elif event.type == "audio":
-            await self.play(event.item_id, event.audio.data)
-        elif event.type == "audio_interrupted":
-            self.note(f"{event.item_id} was cut off at part {event.content_index}")
-        elif event.type == "audio_end":
-            self.note(f"{event.item_id} is all there")
-        elif event.type == "history_updated":
-            self.heard.conversation = [words(item) for item in event.history]
-        elif event.type == "error":
-            self.note(f"error: {event.error}")
+        match event.type:
+            case "agent_start":
+                self.note(f"{event.agent.name} begins")
+            case "agent_end":
+                self.note(f"{event.agent.name} ends")
+            case "handoff":
+                self.note(f"{event.from_agent.name} hands over to {event.to_agent.name}")
+            case "tool_start":
+                self.note(f"{event.tool.name} starts with {event.arguments}")
+            case "tool_end":
+                self.note(f"{event.tool.name} gave {event.output}")
+            case "tool_approval_required":
+                self.note(f"{event.tool.name} asks for leave")
+                await self.session.approve_tool_call(event.call_id)
+            case "guardrail_tripped":
+                names = [result.guardrail.get_name() for result in event.guardrail_results]
+                self.note(f"{names} tripped over {event.message}")
+            case "audio":
+                await self.play(event.item_id, event.audio.data)
+            case "audio_interrupted":
+                self.note(f"{event.item_id} was cut off at part {event.content_index}")
+            case "audio_end":
+                self.note(f"{event.item_id} is all there")
+            case "history_updated":
+                self.heard.conversation = [words(item) for item in event.history]
+            case "error":
+                self.note(f"error: {event.error}")
 
     async def play(self, item_id: str, audio: bytes) -> None:
         """Where a loudspeaker would be: count, and lose patience."""
