@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Self
 
 from sipagent.calls.actions import CallContext, call_tools
 from sipagent.calls.chat_view import (
@@ -25,6 +25,7 @@ from sipagent.calls.chat_view import (
     sentence,
 )
 from sipagent.calls.profile import AgentProfile, CallTool, TransferTarget
+from sipagent.calls.writing import in_writing
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import CallId
 from sipagent.realtime import (
@@ -34,7 +35,6 @@ from sipagent.realtime import (
     RealtimeModelConfig,
     RealtimeRunner,
     RealtimeSession,
-    RealtimeSessionModelSettings,
     RealtimeToolCallItem,
     Usage,
 )
@@ -54,32 +54,12 @@ from sipagent.realtime.session_events import (
     RealtimeTranscriptLine,
 )
 
+SILENCE_TIMEOUT_S = 90.0
+"""Longer than a model thinks that reasons hard."""
+GUARDRAIL_LOOK_S = 0.25
+"""How long guardrails may look at an answer that is over before the turn is."""
 GUARDRAIL_PATIENCE_S = 3.0
 """How long an answer that a guardrail cut off may take to be followed by another one."""
-_ABOUT_SOUND: Final[
-    tuple[
-        Literal[
-            "audio",
-            "include",
-            "input_audio_format",
-            "input_audio_noise_reduction",
-            "modalities",
-            "output_audio_format",
-            "speed",
-            "voice",
-        ],
-        ...,
-    ]
-] = (
-    "audio",
-    "include",
-    "input_audio_format",
-    "input_audio_noise_reduction",
-    "modalities",
-    "output_audio_format",
-    "speed",
-    "voice",
-)
 
 
 class Chat:
@@ -88,8 +68,17 @@ class Chat:
     Leaving closes the connection, the tools that run and the questions that are open.
     """
 
-    def __init__(self, profile: AgentProfile, *, api_key: str, base_url: str, view: ChatView) -> None:
-        """``base_url`` is the REST base of the Realtime API, as for calls."""
+    def __init__(
+        self,
+        profile: AgentProfile,
+        *,
+        api_key: str,
+        base_url: str,
+        view: ChatView,
+        silence_timeout_s: float = SILENCE_TIMEOUT_S,
+    ) -> None:
+        """``base_url`` is the REST base of the Realtime API, as for calls. A model that owes an answer and
+        says nothing for ``silence_timeout_s`` has left."""
         self._profile = profile
         self._view = view
         self._settings = in_writing(profile.settings)
@@ -97,8 +86,12 @@ class Chat:
         self._stack = AsyncExitStack()
         self._session: RealtimeSession | None = None
         self._lines = AgentLines(view)
-        self._settled = asyncio.Event()
-        """Set while nothing is under way: no answer, no tool."""
+        self._silence_timeout_s = silence_timeout_s
+        self._settled = False
+        """Nothing is under way: no answer, no tool."""
+        self._stirred = asyncio.Event()
+        """Something happened."""
+        self._end: ChatEnd | None = None
         self._over = asyncio.Event()
         self._hung_up = False
         self._answers_again = False
@@ -171,14 +164,7 @@ class Chat:
     @property
     def end(self) -> ChatEnd | None:
         """Why the chat is over; None while it goes on."""
-        if not self._over.is_set():
-            return None
-        if self._hung_up:
-            return ChatEnd(cause="hung_up", detail="The agent ended the conversation.")
-        ended = self._running.end
-        assert ended is not None, "a chat is over when somebody hung up or the connection ended"
-        detail = ended.detail or f"The server closed the connection (code {ended.close_code})."
-        return ChatEnd(cause="disconnected", detail=detail)
+        return self._end
 
     async def wait_over(self) -> None:
         """Return once `end` says why. Cancel-safe."""
@@ -197,8 +183,8 @@ class Chat:
 
         Raises `ConnectionLostError` when the chat is over. Cancelling leaves the answer to go on.
         """
-        if self._over.is_set():
-            raise ConnectionLostError("The conversation is over.")
+        if self._end is not None:
+            raise ConnectionLostError(f"The conversation is over: {self._end.detail}")
         await self._running.send_message(text)
         await self._answered()
 
@@ -207,11 +193,31 @@ class Chat:
         await self._running.interrupt()
 
     async def _answered(self) -> None:
-        # Not before the request is made: until then everything is settled, and says so.
-        self._settled.clear()
+        # Only now that the request is made: until then everything was settled.
         self._consider()
-        while not self._settled.is_set():
-            await self._settled.wait()
+        await self._wait_settled()
+        while self._running.agent.output_guardrails and await self._guardrail_trips():
+            await self._wait_settled()
+
+    async def _wait_settled(self) -> None:
+        while not self._settled:
+            self._stirred.clear()
+            patience_s = self._silence_timeout_s if self._running.response_active else None
+            try:
+                async with asyncio.timeout(patience_s):
+                    await self._stirred.wait()
+            except TimeoutError:
+                self._conclude(f"The model owed an answer, and nothing came for {patience_s:g} s.")
+
+    async def _guardrail_trips(self) -> bool:
+        """Whether one that looks at the whole answer trips right away. A session does not say when all have
+        looked; one that takes longer is shown when it trips, in the turn after."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GUARDRAIL_LOOK_S):
+                while self._settled:
+                    self._stirred.clear()
+                    await self._stirred.wait()
+        return not self._settled
 
     # What tools may do (`CallControls`) ------------------------------------------------------------
 
@@ -247,8 +253,7 @@ class Chat:
                 self._consider()
         finally:
             self._lines.finish(interrupted=True)
-            self._over.set()
-            self._settled.set()
+            self._conclude(_why_closed(session))
             questions = tuple(self._asking)
             for question in questions:
                 question.cancel()
@@ -308,20 +313,22 @@ class Chat:
             isinstance(item, RealtimeToolCallItem) and item.status == "completed" and item.output is None
             for item in session.history
         )
-        if unanswered or session.response_active or self._answers_again:
-            self._settled.clear()
-            return
-        self._settled.set()
-        if self._hung_up:
+        self._settled = not (unanswered or session.response_active or self._answers_again)
+        self._stirred.set()
+        if self._settled and self._hung_up:
+            self._conclude("The agent ended the conversation.")
+
+    def _conclude(self, detail: str) -> None:
+        """It is over, unless it was before."""
+        self._settled = True
+        self._stirred.set()
+        if self._end is None:
+            self._end = ChatEnd(cause="hung_up" if self._hung_up else "disconnected", detail=detail)
             self._over.set()
 
 
-def in_writing(settings: RealtimeSessionModelSettings) -> RealtimeSessionModelSettings:
-    """``settings`` of an agent on the telephone, for a talk in text: what is about sound is out, or off."""
-    written = settings.copy()
-    for name in _ABOUT_SOUND:
-        written.pop(name, None)
-    written["output_modalities"] = ["text"]
-    written["turn_detection"] = None
-    written["input_audio_transcription"] = None
-    return written
+def _why_closed(session: RealtimeSession) -> str:
+    end = session.end
+    if end is None or end.cause == "closed_by_us":
+        return "The conversation was ended here."
+    return end.detail or f"The server ended the connection ({end.cause}, code {end.close_code})."
