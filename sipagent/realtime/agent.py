@@ -77,6 +77,7 @@ class RealtimeAgent(Generic[TContext]):
         """The instructions; a callable is called once, and awaited where needed.
 
         Raises `TypeError` when the callable gives anything but a str, and whatever it raises itself.
+        Cancel-safe: cancelling cancels the callable.
         """
         if self.instructions is None or isinstance(self.instructions, str):
             return self.instructions
@@ -88,11 +89,11 @@ class RealtimeAgent(Generic[TContext]):
         return written
 
     async def get_all_tools(self, context: RunContextWrapper[TContext]) -> list[FunctionTool]:
-        """The tools that are enabled now, in their order."""
+        """The tools that are enabled now, in order. Raises what ``is_enabled`` raises. Cancel-safe."""
         return [tool for tool in self.tools if await tool.enabled(context, self)]
 
     async def get_all_handoffs(self, context: RunContextWrapper[TContext]) -> list[Handoff[Any, Any]]:
-        """The handoffs that are enabled now, in their order. Raises what ``is_enabled`` raises."""
+        """The handoffs that are enabled now, in order. Raises what ``is_enabled`` raises. Cancel-safe."""
         ways = [each if isinstance(each, Handoff) else realtime_handoff(each) for each in self.handoffs]
         return [each for each in ways if await each.enabled(context, self)]
 

@@ -52,7 +52,7 @@ class OutputGuardrailResult:
 
 @dataclass(slots=True, eq=False)
 class InputGuardrail(Generic[TContext]):
-    """Looks at what the caller said."""
+    """Looks at what the caller said. Raises `UserError` unless it is given a function."""
 
     guardrail_function: GuardrailFunction
     name: str | None = None
@@ -72,7 +72,7 @@ class InputGuardrail(Generic[TContext]):
 
 @dataclass(slots=True, eq=False)
 class OutputGuardrail(Generic[TContext]):
-    """Looks at what the agent says."""
+    """Looks at what the agent says. Raises `UserError` unless it is given a function."""
 
     guardrail_function: GuardrailFunction
     name: str | None = None
@@ -103,7 +103,10 @@ def input_guardrail(*, name: str | None = None) -> Callable[[GuardrailFunction],
 def input_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None
 ) -> InputGuardrail[Any] | Callable[[GuardrailFunction], InputGuardrail[Any]]:
-    """Make an input guardrail of a function, with or without parentheses."""
+    """Make an input guardrail of a function, with or without parentheses.
+
+    Raises `UserError` for anything but a function.
+    """
 
     def make(function: GuardrailFunction) -> InputGuardrail[Any]:
         return InputGuardrail(guardrail_function=function, name=name)
@@ -122,7 +125,10 @@ def output_guardrail(*, name: str | None = None) -> Callable[[GuardrailFunction]
 def output_guardrail(
     func: GuardrailFunction | None = None, *, name: str | None = None
 ) -> OutputGuardrail[Any] | Callable[[GuardrailFunction], OutputGuardrail[Any]]:
-    """Make an output guardrail of a function, with or without parentheses."""
+    """Make an output guardrail of a function, with or without parentheses.
+
+    Raises `UserError` for anything but a function.
+    """
 
     def make(function: GuardrailFunction) -> OutputGuardrail[Any]:
         return OutputGuardrail(guardrail_function=function, name=name)

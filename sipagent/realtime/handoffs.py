@@ -88,7 +88,7 @@ class Handoff(Generic[TContext, TAgent]):
         return f"{sentence} {agent.handoff_description or ''}".rstrip()
 
     async def enabled(self, context: RunContextWrapper[Any], agent: Any) -> bool:
-        """Whether ``agent`` may hand off so now. Raises what ``is_enabled`` raises."""
+        """Whether ``agent`` may hand off so now. Raises what ``is_enabled`` raises. Cancel-safe."""
         if isinstance(self.is_enabled, bool):
             return self.is_enabled
         answer = self.is_enabled(context, agent)
@@ -111,6 +111,8 @@ def realtime_handoff(
 
     Raises `UserError` for an ``input_type`` without ``on_handoff``, for one that no JSON object can stand
     for, for an ``on_handoff`` that takes another number of arguments, and for a name that the API refuses.
+    Taking the handoff raises `ModelBehaviorError` for an input that does not fit, which a session answers to
+    the model.
     """
     _check_callback(on_handoff, takes_input=input_type is not None)
     tool_name = tool_name_override or Handoff.default_tool_name(agent)

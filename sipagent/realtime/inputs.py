@@ -46,6 +46,7 @@ class RealtimeModelUserInputMessage(TypedDict):
 
 
 RealtimeModelUserInput = str | RealtimeModelUserInputMessage
+"""What a user may say in writing: plain text, or a message of texts and pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Literal
 from sipagent.identifiers import ItemId, ToolCallId
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
+"""How far an item is; ``incomplete`` when the response that made it was cut off or failed."""
 
 # Parts of a message ---------------------------------------------------------------------------------
 
@@ -58,7 +59,9 @@ class AssistantAudio:
 
 
 UserContent = InputText | InputAudio | InputImage
+"""A part of what came from the caller's side; match on the class or on ``type``."""
 AssistantContent = AssistantText | AssistantAudio
+"""A part of what came from the model; match on the class or on ``type``."""
 
 # Items ----------------------------------------------------------------------------------------------
 
@@ -86,6 +89,7 @@ class UserMessageItem:
     previous_item_id: ItemId | None = None
     status: ItemStatus | None = None
     position: float = 0.0
+    """As in `SystemMessageItem`."""
     role: Literal["user"] = "user"
     type: Literal["message"] = "message"
 
@@ -99,6 +103,7 @@ class AssistantMessageItem:
     previous_item_id: ItemId | None = None
     status: ItemStatus | None = None
     position: float = 0.0
+    """As in `SystemMessageItem`."""
     interrupted: bool = False
     """The model was cut off: not all of the content was heard."""
     role: Literal["assistant"] = "assistant"
@@ -115,14 +120,18 @@ class RealtimeToolCallItem:
     arguments: str
     """JSON, as the model wrote it."""
     output: str | None = None
+    """What the model was told; None until it was."""
     previous_item_id: ItemId | None = None
     status: ItemStatus | None = None
     position: float = 0.0
+    """As in `SystemMessageItem`."""
     type: Literal["function_call"] = "function_call"
 
 
 RealtimeMessageItem = SystemMessageItem | UserMessageItem | AssistantMessageItem
+"""What somebody said or wrote; match on the class or on ``role``."""
 RealtimeItem = RealtimeMessageItem | RealtimeToolCallItem
+"""Everything a conversation is made of; match on the class, or on ``type`` and then ``role``."""
 
 
 def text_of(item: RealtimeMessageItem) -> str:

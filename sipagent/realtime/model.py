@@ -91,12 +91,14 @@ class RealtimeModel(abc.ABC):
         """Ask something of the model. Requests for a response are sent when one may be asked for.
 
         Raises `ConnectionLostError` when there is no connection and none is coming back, `UserError` for
-        what this model cannot do.
+        what this model cannot do. Cancel-safe: no message is sent by halves, though of several that belong
+        together the later ones may be missing.
         """
 
     @abc.abstractmethod
     async def close(self) -> None:
-        """End the connection. Idempotent; afterwards the object may connect again."""
+        """End the connection. Idempotent; afterwards the object may connect again. Cancel-safe: the socket is
+        closed even then."""
 
     @property
     def response_pending(self) -> bool:

@@ -34,6 +34,11 @@ class RealtimeRunner:
     async def run(
         self, *, context: Any = None, model_config: RealtimeModelConfig | None = None
     ) -> RealtimeSession:
-        """A session that is not connected yet: enter it, or use it as ``async with``."""
+        """A session that is not connected yet: enter it, or use it as ``async with``.
+
+        ``context`` is handed to tools, guardrails, hooks and instructions, inside a `RunContextWrapper`.
+        Raises `UserError` for guardrails of the configuration that are none. Waits for nothing, so there is
+        nothing to cancel.
+        """
         model = OpenAIRealtimeWebSocketModel() if self._model is None else self._model
         return RealtimeSession(model, self._agent, context, model_config, self._config)

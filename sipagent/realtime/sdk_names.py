@@ -20,11 +20,17 @@ from sipagent.realtime.model import ApiKey
 from sipagent.realtime.settings import RealtimeSessionModelSettings
 
 RealtimeClientMessage = RealtimeModelRawClientMessage
+"""Any client event of the API."""
 RealtimeUserInput = RealtimeModelUserInput
+"""What `RealtimeSession.send_message` takes."""
 RealtimeUserInputMessage = RealtimeModelUserInputMessage
+"""A user's message made of parts."""
 RealtimeUserInputText = RealtimeModelInputTextContent
+"""Text in a user's message."""
 RealtimeUserInputImage = RealtimeModelInputImageContent
+"""A picture in a user's message."""
 RealtimeConnectionStatus = ConnectionStatus
+"""The state of a connection."""
 
 RealtimeModelName = Literal["gpt-realtime-2.1", "gpt-realtime-2.1-mini"] | str
 """A model of the Realtime API; any name is passed on."""

@@ -107,7 +107,7 @@ class ScriptedRealtimeModel(RealtimeModel):
         """Report ``events``, in order; returns when every listener has taken them.
 
         Inside a listener, or while another task emits, it returns at once: they are reported after what is
-        being reported. Raises what a listener raises.
+        being reported. Raises what a listener raises. Cancelling it leaves the rest to the next call.
         """
         self._outbox.extend(events)
         if self._delivering:
@@ -126,7 +126,7 @@ class ScriptedRealtimeModel(RealtimeModel):
     async def end(
         self, cause: EndCause = "call_over", *, close_code: int | None = 1006, detail: str = ""
     ) -> None:
-        """Report that the connection has ended for good."""
+        """Report that the connection has ended for good. Raises and may be cancelled as `emit`."""
         self.config = None
         await self.emit(
             RealtimeModelConnectionStatusEvent(

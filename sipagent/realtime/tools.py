@@ -67,6 +67,9 @@ class FunctionTool:
 
     ``on_invoke_tool`` gets the context and the model's arguments as JSON text, and returns what the model
     is told: a str as it is, anything else as JSON where possible, else as ``str()`` writes it.
+
+    Raises `UserError` for an empty name, a deadline that is not above 0, and guardrails or approvals that are
+    none.
     """
 
     name: str
@@ -102,7 +105,7 @@ class FunctionTool:
             raise UserError(f"tool {self.name!r}: needs_approval must be a bool or a callable")
 
     async def enabled(self, context: RunContextWrapper[Any], agent: Any) -> bool:
-        """Whether the tool is offered to the model now. Raises what ``is_enabled`` raises."""
+        """Whether the tool is offered to the model now. Raises what ``is_enabled`` raises. Cancel-safe."""
         if isinstance(self.is_enabled, bool):
             return self.is_enabled
         answer = self.is_enabled(context, agent)
