@@ -10,6 +10,7 @@ from typing import Any, Generic, NotRequired, TypedDict
 
 from sipagent.realtime.guardrails import InputGuardrail, OutputGuardrail
 from sipagent.realtime.handoffs import Handoff, realtime_handoff
+from sipagent.realtime.hosted_mcp import HostedMCPTool
 from sipagent.realtime.run_context import RunContextWrapper, TContext
 from sipagent.realtime.tools import FunctionTool
 
@@ -37,7 +38,9 @@ class RealtimeAgent(Generic[TContext]):
     name: str
     handoff_description: str | None = None
     """For other agents: what this one is for."""
-    tools: list[FunctionTool] = field(default_factory=list)
+    # Two lists, because a list of the one is none of the other to a type checker.
+    tools: list[FunctionTool] | list[FunctionTool | HostedMCPTool] = field(default_factory=list)
+    """What is called here, and what the API calls itself."""
     instructions: str | Instructions | None = None
     prompt: Prompt | None = None
     handoffs: list[RealtimeAgent[Any] | Handoff[Any, Any]] = field(default_factory=list)
@@ -89,8 +92,14 @@ class RealtimeAgent(Generic[TContext]):
         return written
 
     async def get_all_tools(self, context: RunContextWrapper[TContext]) -> list[FunctionTool]:
-        """The tools that are enabled now, in order. Raises what ``is_enabled`` raises. Cancel-safe."""
-        return [tool for tool in self.tools if await tool.enabled(context, self)]
+        """The function tools enabled now, in order. Raises what ``is_enabled`` raises. Cancel-safe."""
+        functions = [tool for tool in self.tools if not isinstance(tool, HostedMCPTool)]
+        return [tool for tool in functions if await tool.enabled(context, self)]
+
+    async def get_hosted_tools(self, context: RunContextWrapper[TContext]) -> list[HostedMCPTool]:
+        """The hosted tools that are enabled now, in order. Raises what ``is_enabled`` raises. Cancel-safe."""
+        hosted = [tool for tool in self.tools if isinstance(tool, HostedMCPTool)]
+        return [tool for tool in hosted if await tool.enabled(context, self)]
 
     async def get_all_handoffs(self, context: RunContextWrapper[TContext]) -> list[Handoff[Any, Any]]:
         """The handoffs that are enabled now, in order. Raises what ``is_enabled`` raises. Cancel-safe."""

@@ -10,6 +10,7 @@ from typing import Literal, NotRequired, TypedDict
 from sipagent.realtime.events import RealtimeModelEvent
 from sipagent.realtime.inputs import RealtimeModelSendEvent
 from sipagent.realtime.playback import RealtimePlaybackTracker
+from sipagent.realtime.provider import RealtimeProvider
 from sipagent.realtime.settings import RealtimeSessionModelSettings
 
 ApiKey = str | Callable[[], str | Awaitable[str]]
@@ -21,9 +22,13 @@ class RealtimeModelConfig(TypedDict):
 
     api_key: NotRequired[ApiKey]
     url: NotRequired[str]
-    """The whole WebSocket URL, used as it is; wins over ``base_url``."""
+    """The whole WebSocket URL, used as it is; wins over ``base_url`` and over the host of ``provider``."""
     base_url: NotRequired[str]
-    """REST base such as ``https://api.openai.com/v1``, the default; the socket is ``/realtime`` below it."""
+    """REST base such as ``https://api.openai.com/v1``, the default; the socket is ``/realtime`` below it. A
+    host of Azure is known by its name and shown the key as Azure wants it (`provider_of`)."""
+    provider: NotRequired[RealtimeProvider]
+    """In place of ``base_url``: an API from `openai_provider` or `azure_provider`, or one that is shown the
+    key in a header of its own."""
     headers: NotRequired[Mapping[str, str]]
     """Headers of the handshake; when given, none is added for authorization."""
     initial_model_settings: NotRequired[RealtimeSessionModelSettings]

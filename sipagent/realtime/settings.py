@@ -1,27 +1,33 @@
-"""Settings of a session, and the one builder that turns them into the API's session object.
+"""Settings of a session as users write them, and which of them are in force for an agent.
 
-The accept request of a call and every ``session.update`` are built here, so that they cannot disagree:
-a format named in one and left out of the other turns a phone call into noise.
-Source: API reference, "Realtime session object".
+Every field of the API's session object can be set; `payload` writes the object. Source: API reference,
+"Realtime session object".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
-from sipagent.errors import UserError
 from sipagent.realtime.agent import Prompt, RealtimeAgent
 from sipagent.realtime.approvals import ToolErrorFormatter
 from sipagent.realtime.guardrails import InputGuardrail, OutputGuardrail
 from sipagent.realtime.handoffs import Handoff
 from sipagent.realtime.hooks import RealtimeRunHooks
+from sipagent.realtime.hosted_mcp import HostedMCPTool, RealtimeHostedMcpTool, hosted_tool_payloads
+
+# Those with a second name belong to `payload` and can be had from here too.
+from sipagent.realtime.payload import NEGOTIATED as NEGOTIATED
+from sipagent.realtime.payload import audio_format_payload as audio_format_payload
+from sipagent.realtime.payload import check_tool_names as check_tool_names
+from sipagent.realtime.payload import session_payload as session_payload
+from sipagent.realtime.payload import split_tools
+from sipagent.realtime.payload import tool_payloads as tool_payloads
+from sipagent.realtime.payload import turn_detection_payload as turn_detection_payload
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.tools import FunctionTool
 
 DEFAULT_REALTIME_MODEL = "gpt-realtime-2.1"
-NEGOTIATED = "negotiated"
-"""As an audio format: leave the format out, and let the codec of the SIP call decide."""
 
 # Settings as users write them -----------------------------------------------------------------------
 
@@ -128,34 +134,47 @@ class RealtimeModelTracingConfig(TypedDict, total=False):
 
 
 class RealtimeSessionModelSettings(TypedDict, total=False):
-    """Settings of a session. What is left out has the default of `session_payload`.
+    """Settings of a session. What is left out has the default of `session_payload`, or else the server's.
 
     An explicit None for ``transcription``, ``turn_detection``, ``noise_reduction`` or ``prompt`` switches it
     off.
     """
 
     model_name: str
+    """Named when a session is made; the model of a call that was accepted cannot be changed any more."""
     instructions: str
     prompt: Prompt | None
     modalities: list[Literal["text", "audio"]]
     output_modalities: list[Literal["text", "audio"]]
     audio: RealtimeAudioConfig
     voice: str | Mapping[str, Any]
+    """A name, or ``{"id": …}`` for a voice of one's own. Fixed once the agent has spoken."""
     speed: float
+    """From 0.25 to 1.5; 1 where left out."""
     max_output_tokens: int | Literal["inf"]
+    """Of one response, its tool calls included."""
     input_audio_format: RealtimeAudioFormat | None
     output_audio_format: RealtimeAudioFormat | None
     input_audio_transcription: RealtimeInputAudioTranscriptionConfig | None
     input_audio_noise_reduction: RealtimeInputAudioNoiseReductionConfig | None
     turn_detection: RealtimeTurnDetectionConfig | Mapping[str, Any] | None
     tool_choice: str | Mapping[str, Any]
+    """``auto``, ``none``, ``required``, or a mapping that names one function or MCP tool."""
     parallel_tool_calls: bool
     reasoning: RealtimeReasoningConfig
     tools: list[FunctionTool]
     handoffs: list[Handoff[Any, Any]]
+    hosted_tools: list[HostedMCPTool | RealtimeHostedMcpTool]
+    """Tools that the API itself calls, offered beside those of the agent."""
     tracing: Literal["auto"] | RealtimeModelTracingConfig | None
+    """None is the server's default, no trace. Cannot be changed once a session is traced."""
     truncation: Literal["auto", "disabled"] | RealtimeTruncationConfig
+    """What happens when a conversation outgrows the model."""
     include: list[str]
+    """What server events hold besides, such as ``item.input_audio_transcription.logprobs``."""
+    extra_session: Mapping[str, Any]
+    """Fields of the session object that are not known here, as the API writes them. Put in last, mappings
+    into mappings, so that they win over everything else."""
 
 
 class RealtimeGuardrailsSettings(TypedDict, total=False):
@@ -203,7 +222,8 @@ async def agent_settings(
     initial_wins: bool = True,
 ) -> RealtimeSessionModelSettings:
     """The settings in force for ``agent``, from weak to strong: run configuration, initial settings, the
-    agent's prompt, instructions and tools, and, with ``initial_wins``, the initial settings again.
+    agent's prompt, instructions and tools, and, with ``initial_wins``, the initial settings again. Hosted
+    tools of settings and agent are offered side by side.
 
     Raises `UserError` for two tools or handoffs of one name, and what the agent's own callables raise.
     """
@@ -221,211 +241,11 @@ async def agent_settings(
         settings.update(initial)
     if run_config is not None and run_config.get("tracing_disabled"):
         settings["tracing"] = None
+    # Only functions stay among the tools: they alone are looked up when the model calls one.
+    settings["tools"], listed = split_tools(settings["tools"])
+    hosted: list[Any] = [*settings.get("hosted_tools", []), *listed, *await agent.get_hosted_tools(context)]
+    if hosted:
+        settings["hosted_tools"] = hosted
     check_tool_names(settings["tools"], settings["handoffs"])
+    hosted_tool_payloads(hosted)
     return settings
-
-
-def check_tool_names(tools: Sequence[FunctionTool], handoffs: Sequence[Handoff[Any, Any]] = ()) -> None:
-    """Raises `UserError` when something is no tool or handoff, or when two of them have one name."""
-    seen: set[str] = set()
-    for tool in tools:
-        if not isinstance(tool, FunctionTool):
-            raise UserError(f"{tool!r} is no function tool; make one of it with function_tool")
-        if tool.name in seen:
-            raise UserError(f"two tools are named {tool.name!r}; give one of them another name")
-        seen.add(tool.name)
-    for handoff in handoffs:
-        if not isinstance(handoff, Handoff):
-            raise UserError(f"{handoff!r} is no handoff; make one of it with realtime_handoff")
-        if handoff.tool_name in seen:
-            raise UserError(
-                f"two tools or handoffs are named {handoff.tool_name!r}; "
-                "give one of them another name (tool_name_override)"
-            )
-        seen.add(handoff.tool_name)
-
-
-# The session object ---------------------------------------------------------------------------------
-
-_FORMATS: dict[str, dict[str, Any]] = {
-    "audio/pcm": {"type": "audio/pcm", "rate": 24000},
-    "audio/pcmu": {"type": "audio/pcmu"},
-    "audio/pcma": {"type": "audio/pcma"},
-}
-_SPELLINGS = {
-    "pcm16": "audio/pcm",
-    "pcm": "audio/pcm",
-    "g711_ulaw": "audio/pcmu",
-    "pcmu": "audio/pcmu",
-    "g711_alaw": "audio/pcma",
-    "pcma": "audio/pcma",
-}
-_DEFAULT_VOICE = "ash"
-_DEFAULT_TRANSCRIPTION = {"model": "gpt-transcribe"}
-_DEFAULT_TURN_DETECTION = {"type": "semantic_vad", "interrupt_response": True}
-_CAMEL_CASE = {
-    "createResponse": "create_response",
-    "interruptResponse": "interrupt_response",
-    "prefixPaddingMs": "prefix_padding_ms",
-    "silenceDurationMs": "silence_duration_ms",
-    "idleTimeoutMs": "idle_timeout_ms",
-    "modelVersion": "model_version",
-}
-_AS_GIVEN = ("max_output_tokens", "tool_choice", "parallel_tool_calls", "reasoning", "include")
-
-
-def session_payload(
-    settings: RealtimeSessionModelSettings,
-    *,
-    default_format: str,
-    model: str | None,
-    keep_voice: bool = False,
-) -> dict[str, Any]:
-    """The API's session object, as JSON-able values.
-
-    ``default_format`` is a spelling of a format, used in both directions where the settings name none;
-    ``model`` None leaves the model out, ``keep_voice`` the voice. No value is null, except where null means
-    *off* to the API.
-
-    Raises `UserError` for a format, a truncation or tools that cannot be used.
-    """
-    payload: dict[str, Any] = {"type": "realtime"}
-    if model is not None:
-        payload["model"] = model
-    if "instructions" in settings:
-        payload["instructions"] = settings["instructions"]
-    payload["output_modalities"] = list(
-        settings.get("output_modalities") or settings.get("modalities") or ["audio"]
-    )
-    payload["audio"] = {
-        "input": _audio_input(settings, default_format),
-        "output": _audio_output(settings, default_format),
-    }
-    if keep_voice:
-        del payload["audio"]["output"]["voice"]
-    payload["tools"] = tool_payloads(settings.get("tools", []), settings.get("handoffs", []))
-    for key in _AS_GIVEN:
-        if (value := settings.get(key)) is not None:
-            payload[key] = value
-    if prompt := settings.get("prompt"):
-        payload["prompt"] = {key: value for key, value in prompt.items() if value is not None}
-    elif "prompt" in settings:
-        payload["prompt"] = None
-    if tracing := settings.get("tracing"):
-        payload["tracing"] = tracing
-    if (truncation := settings.get("truncation")) is not None:
-        payload["truncation"] = _truncation(truncation)
-    return payload
-
-
-def tool_payloads(
-    tools: Sequence[FunctionTool], handoffs: Sequence[Handoff[Any, Any]] = ()
-) -> list[dict[str, Any]]:
-    """Function tools, and handoffs behind them, as the API writes them; raises `UserError` as
-    `check_tool_names` does."""
-    check_tool_names(tools, handoffs)
-    offered = [
-        (tool.name, tool.description, tool.params_json_schema)
-        for tool in tools
-        if tool.is_enabled is not False
-    ]
-    offered += [
-        (each.tool_name, each.tool_description, each.input_json_schema)
-        for each in handoffs
-        if each.is_enabled is not False
-    ]
-    return [
-        {"type": "function", "name": name, "description": description, "parameters": schema}
-        for name, description, schema in offered
-    ]
-
-
-def turn_detection_payload(settings: RealtimeSessionModelSettings) -> dict[str, Any] | None:
-    """The turn detection of ``settings`` as the API writes it; None when it is switched off."""
-    nested: Mapping[str, Any] = (settings.get("audio") or {}).get("input") or {}
-    wanted = _first(nested, "turn_detection", settings, "turn_detection", _DEFAULT_TURN_DETECTION)
-    return None if wanted is None else _turn_detection(wanted)
-
-
-def audio_format_payload(spelling: RealtimeAudioFormat | None) -> dict[str, Any] | None:
-    """A format as the API writes it; None for None and ``negotiated``: leave it out.
-
-    PCM is always 24 kHz, the only rate the API knows. Raises `UserError` for an unknown spelling.
-    """
-    name = spelling.get("type") if isinstance(spelling, Mapping) else spelling
-    if name is None or name == NEGOTIATED:
-        return None
-    normal = name.strip().lower() if isinstance(name, str) else ""
-    found = _FORMATS.get(_SPELLINGS.get(normal, normal))
-    if found is None:
-        allowed = ", ".join([*_SPELLINGS, *_FORMATS, NEGOTIATED])
-        raise UserError(f"{name!r} is no audio format; use one of {allowed}")
-    return dict(found)
-
-
-def _audio_input(settings: RealtimeSessionModelSettings, default_format: str) -> dict[str, Any]:
-    nested: Mapping[str, Any] = (settings.get("audio") or {}).get("input") or {}
-    flat: Mapping[str, Any] = settings
-    result: dict[str, Any] = {}
-    _set_format(result, nested, flat, "input_audio_format", default_format)
-    noise_reduction = _first(nested, "noise_reduction", flat, "input_audio_noise_reduction", _ABSENT)
-    if noise_reduction is not _ABSENT:
-        result["noise_reduction"] = noise_reduction
-    result["transcription"] = _first(
-        nested, "transcription", flat, "input_audio_transcription", _DEFAULT_TRANSCRIPTION
-    )
-    result["turn_detection"] = turn_detection_payload(settings)
-    return result
-
-
-def _audio_output(settings: RealtimeSessionModelSettings, default_format: str) -> dict[str, Any]:
-    nested: Mapping[str, Any] = (settings.get("audio") or {}).get("output") or {}
-    flat: Mapping[str, Any] = settings
-    result: dict[str, Any] = {}
-    _set_format(result, nested, flat, "output_audio_format", default_format)
-    result["voice"] = nested.get("voice") or flat.get("voice") or _DEFAULT_VOICE
-    speed = nested.get("speed", flat.get("speed"))
-    if speed is not None:
-        result["speed"] = speed
-    return result
-
-
-_ABSENT: Any = object()
-
-
-def _first(nested: Mapping[str, Any], key: str, flat: Mapping[str, Any], flat_key: str, default: Any) -> Any:
-    """The nested value when the key is there at all, None included; else the flat one; else the default."""
-    if key in nested:
-        return nested[key]
-    return flat.get(flat_key, default)
-
-
-def _set_format(
-    result: dict[str, Any], nested: Mapping[str, Any], flat: Mapping[str, Any], flat_key: str, default: str
-) -> None:
-    # A null format makes the API refuse the whole update, so None counts as not set.
-    wanted = nested.get("format") or flat.get(flat_key) or default
-    if (chosen := audio_format_payload(wanted)) is not None:
-        result["format"] = chosen
-
-
-def _turn_detection(given: Mapping[str, Any]) -> dict[str, Any]:
-    renamed = {_CAMEL_CASE[key]: value for key, value in given.items() if key in _CAMEL_CASE}
-    return renamed | {key: value for key, value in given.items() if key not in _CAMEL_CASE}
-
-
-def _truncation(given: str | Mapping[str, Any]) -> str | dict[str, Any]:
-    if isinstance(given, str):
-        if given not in ("auto", "disabled"):
-            raise UserError(f"truncation {given!r} is unknown; use auto, disabled or a retention_ratio")
-        return given
-    ratio = given.get("retention_ratio")
-    if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 <= ratio <= 1:
-        raise UserError(f"truncation needs a retention_ratio from 0 to 1, not {ratio!r}")
-    result: dict[str, Any] = {"type": "retention_ratio", "retention_ratio": ratio}
-    limits = dict(given.get("token_limits") or {})
-    if given.get("token_limit") is not None:
-        limits["post_instructions"] = given["token_limit"]
-    if limits:
-        result["token_limits"] = limits
-    return result

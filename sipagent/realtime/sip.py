@@ -18,8 +18,9 @@ from openai.types.realtime import RealtimeSessionCreateRequest
 from sipagent.errors import AttachError, AttachNotFoundError, UserError
 from sipagent.identifiers import ResponseId
 from sipagent.realtime import commands
+from sipagent.realtime.address import address_of
 from sipagent.realtime.agent import RealtimeAgent
-from sipagent.realtime.connection import Address, Closed, Socket, address_of, open_socket
+from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEvent,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sipagent.clock import monotonic_s
 from sipagent.identifiers import ResponseId
 from sipagent.realtime import commands
-from sipagent.realtime.connection import Address, address_of
+from sipagent.realtime.address import address_of
+from sipagent.realtime.connection import Address
 from sipagent.realtime.events import (
     RealtimeModelAudioEvent,
     RealtimeModelAudioInterruptedEvent,

@@ -11,6 +11,7 @@ from sipagent.calls.routing import FrontDoor
 from sipagent.config import load
 from sipagent.errors import ConfigurationError
 from sipagent.identifiers import CallId
+from sipagent.realtime import FunctionTool
 
 TOOLS = '''
 def look(name: str) -> str:
@@ -94,8 +95,9 @@ def test_agents_inherit_what_they_do_not_write(folder: Path) -> None:
     assert day.name == day.agent.name == "day"
     assert day.greeting == "Good morning."
     assert day.agent.instructions == "Be kind."
-    assert [tool.name for tool in day.agent.tools] == ["look"]
-    assert day.agent.tools[0].timeout_s == 5
+    (look,) = day.agent.tools
+    assert isinstance(look, FunctionTool)
+    assert (look.name, look.timeout_s) == ("look", 5)
     assert day.call_tools == (CallTool.HANG_UP, CallTool.TRANSFER)
     assert day.transfer_targets == (
         TransferTarget(name="billing", uri="tel:+15550100001", description="invoices"),

@@ -1,269 +1,31 @@
-"""From settings to the session object, once for the accept request and for every update."""
+"""Which settings are in force for an agent."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from openai.types.realtime import RealtimeSessionCreateRequest
 
 from sipagent.errors import UserError
 from sipagent.realtime import (
-    FunctionTool,
     OpenAIRealtimeSIPModel,
     RealtimeAgent,
     RealtimeSessionModelSettings,
     RunContextWrapper,
     function_tool,
 )
-from sipagent.realtime.settings import (
-    DEFAULT_REALTIME_MODEL,
-    agent_settings,
-    audio_format_payload,
-    check_tool_names,
-    session_payload,
-    tool_payloads,
-)
+from sipagent.realtime import payload as payload_module
+from sipagent.realtime import settings as settings_module
+from sipagent.realtime.hosted_mcp import HostedMCPTool
+from sipagent.realtime.settings import DEFAULT_REALTIME_MODEL, agent_settings, session_payload
 
-PCM = {"type": "audio/pcm", "rate": 24000}
 PCMU = {"type": "audio/pcmu"}
-PCMA = {"type": "audio/pcma"}
 
 
 @function_tool
 def look_up(day: str) -> str:
     """Look up a day."""
     return day
-
-
-def payload(settings: RealtimeSessionModelSettings, **options: Any) -> dict[str, Any]:
-    return session_payload(settings, **{"default_format": "g711_ulaw", "model": "m", **options})
-
-
-def test_the_defaults() -> None:
-    assert payload({}) == {
-        "type": "realtime",
-        "model": "m",
-        "output_modalities": ["audio"],
-        "audio": {
-            "input": {
-                "format": PCMU,
-                "transcription": {"model": "gpt-transcribe"},
-                "turn_detection": {"type": "semantic_vad", "interrupt_response": True},
-            },
-            "output": {"format": PCMU, "voice": "ash"},
-        },
-        "tools": [],
-    }
-
-
-def test_everything_that_can_be_set_reaches_the_session() -> None:
-    made = payload(
-        {
-            "instructions": "",
-            "output_modalities": ["text"],
-            "voice": "marin",
-            "speed": 1.25,
-            "max_output_tokens": 4096,
-            "tool_choice": "required",
-            "parallel_tool_calls": False,
-            "reasoning": {"effort": "low"},
-            "tools": [look_up],
-            "prompt": {"id": "pmpt_1", "version": "2"},
-            "tracing": {"workflow_name": "calls"},
-            "truncation": {"retention_ratio": 0.8, "token_limit": 8000},
-            "include": ["item.input_audio_transcription.logprobs"],
-            "input_audio_noise_reduction": {"type": "far_field"},
-            "input_audio_transcription": {
-                "model": "gpt-transcribe",
-                "languages": ["en"],
-                "keywords": ["crown"],
-            },
-            "turn_detection": {
-                "type": "server_vad",
-                "threshold": 0.4,
-                "prefix_padding_ms": 200,
-                "silence_duration_ms": 450,
-                "idle_timeout_ms": 8000,
-            },
-        }
-    )
-    assert made == {
-        "type": "realtime",
-        "model": "m",
-        "instructions": "",
-        "output_modalities": ["text"],
-        "audio": {
-            "input": {
-                "format": PCMU,
-                "noise_reduction": {"type": "far_field"},
-                "transcription": {"model": "gpt-transcribe", "languages": ["en"], "keywords": ["crown"]},
-                "turn_detection": {
-                    "type": "server_vad",
-                    "threshold": 0.4,
-                    "prefix_padding_ms": 200,
-                    "silence_duration_ms": 450,
-                    "idle_timeout_ms": 8000,
-                },
-            },
-            "output": {"format": PCMU, "voice": "marin", "speed": 1.25},
-        },
-        "tools": [
-            {
-                "type": "function",
-                "name": "look_up",
-                "description": "Look up a day.",
-                "parameters": look_up.params_json_schema,
-            }
-        ],
-        "max_output_tokens": 4096,
-        "tool_choice": "required",
-        "parallel_tool_calls": False,
-        "reasoning": {"effort": "low"},
-        "include": ["item.input_audio_transcription.logprobs"],
-        "prompt": {"id": "pmpt_1", "version": "2"},
-        "tracing": {"workflow_name": "calls"},
-        "truncation": {
-            "type": "retention_ratio",
-            "retention_ratio": 0.8,
-            "token_limits": {"post_instructions": 8000},
-        },
-    }
-    official = RealtimeSessionCreateRequest.model_validate(made)
-    assert official.model_dump(mode="json", exclude_unset=True) == made
-
-
-@pytest.mark.parametrize(
-    ("spelling", "expected"),
-    [
-        ("pcm16", PCM),
-        ("pcm", PCM),
-        ("audio/pcm", PCM),
-        ("G711_ULAW", PCMU),
-        ("pcmu", PCMU),
-        ("audio/pcmu", PCMU),
-        ("g711_alaw", PCMA),
-        ("pcma", PCMA),
-        ({"type": "audio/pcma"}, PCMA),
-        ({"type": "audio/pcm", "rate": 16000}, PCM),
-        ("negotiated", None),
-        (None, None),
-    ],
-)
-def test_every_spelling_of_a_format(spelling: Any, expected: dict[str, Any] | None) -> None:
-    assert audio_format_payload(spelling) == expected
-
-
-@pytest.mark.parametrize("spelling", ["mp3", "", 3, {"type": "audio/ogg"}, {"rate": 8000}])
-def test_an_unknown_format_is_refused_or_counts_as_none(spelling: Any) -> None:
-    if isinstance(spelling, dict) and "type" not in spelling:
-        assert audio_format_payload(spelling) is None
-        return
-    with pytest.raises(UserError, match="is no audio format; use one of pcm16"):
-        audio_format_payload(spelling)
-
-
-@pytest.mark.parametrize("unset", [None, {}])
-def test_a_format_is_never_null(unset: Any) -> None:
-    made = payload({"audio": {"input": unset, "output": unset}, "input_audio_format": None})
-    assert made["audio"]["input"]["format"] == PCMU
-    assert made["audio"]["output"]["format"] == PCMU
-
-
-def test_a_negotiated_format_is_left_out_of_both_directions() -> None:
-    made = payload({"input_audio_format": "negotiated", "audio": {"output": {"format": "negotiated"}}})
-    assert "format" not in made["audio"]["input"]
-    assert "format" not in made["audio"]["output"]
-
-
-def test_nested_settings_win_over_flat_ones() -> None:
-    made = payload(
-        {
-            "input_audio_format": "pcm16",
-            "voice": "ash",
-            "speed": 0.5,
-            "turn_detection": {"type": "semantic_vad"},
-            "input_audio_transcription": {"model": "whisper-1"},
-            "input_audio_noise_reduction": {"type": "near_field"},
-            "audio": {
-                "input": {
-                    "format": "g711_alaw",
-                    "turn_detection": None,
-                    "transcription": None,
-                    "noise_reduction": None,
-                },
-                "output": {"voice": {"id": "voice_1"}, "speed": 1.5},
-            },
-        }
-    )
-    assert made["audio"]["input"] == {
-        "format": PCMA,
-        "turn_detection": None,
-        "transcription": None,
-        "noise_reduction": None,
-    }
-    assert made["audio"]["output"] == {"format": PCMU, "voice": {"id": "voice_1"}, "speed": 1.5}
-
-
-def test_turn_detection_understands_camel_case_and_prefers_the_apis_own_spelling() -> None:
-    given = {
-        "type": "server_vad",
-        "silenceDurationMs": 100,
-        "silence_duration_ms": 200,
-        "createResponse": False,
-    }
-    made = payload({"turn_detection": given})["audio"]["input"]["turn_detection"]
-    assert made == {"type": "server_vad", "silence_duration_ms": 200, "create_response": False}
-
-
-def test_an_explicit_null_inside_turn_detection_is_kept() -> None:
-    # Left out, the server would keep the timeout it had.
-    made = payload({"turn_detection": {"type": "server_vad", "idle_timeout_ms": None}})
-    assert made["audio"]["input"]["turn_detection"] == {"type": "server_vad", "idle_timeout_ms": None}
-
-
-@pytest.mark.parametrize("truncation", ["auto", "disabled"])
-def test_truncation_by_name(truncation: Any) -> None:
-    assert payload({"truncation": truncation})["truncation"] == truncation
-
-
-def test_truncation_by_ratio_alone() -> None:
-    made = payload({"truncation": {"retention_ratio": 1}})["truncation"]
-    assert made == {"type": "retention_ratio", "retention_ratio": 1}
-
-
-@pytest.mark.parametrize(
-    "truncation", ["never", {}, {"retention_ratio": 1.5}, {"retention_ratio": True}, {"retention_ratio": "1"}]
-)
-def test_a_truncation_that_cannot_be_is_refused(truncation: Any) -> None:
-    with pytest.raises(UserError, match="truncation"):
-        payload({"truncation": truncation})
-
-
-def test_the_model_can_be_left_out() -> None:
-    assert "model" not in payload({}, model=None)
-
-
-# Tools ----------------------------------------------------------------------------------------------
-
-
-def test_a_disabled_tool_is_not_offered() -> None:
-    async def run(*_: Any) -> str:
-        return ""
-
-    off = FunctionTool("off", "", {}, run, is_enabled=False)
-    assert [each["name"] for each in tool_payloads([look_up, off])] == ["look_up"]
-
-
-def test_two_tools_of_one_name_are_refused() -> None:
-    with pytest.raises(UserError, match="two tools are named 'look_up'"):
-        check_tool_names([look_up, look_up])
-
-
-def test_what_is_no_tool_is_refused() -> None:
-    wrong: Any = [print]
-    with pytest.raises(UserError, match="is no function tool"):
-        tool_payloads(wrong)
 
 
 # Whose settings win ---------------------------------------------------------------------------------
@@ -306,12 +68,70 @@ async def test_tracing_can_be_switched_off_for_a_whole_runner() -> None:
         RunContextWrapper(None),
         run_config={"tracing_disabled": True, "model_settings": {"tracing": "auto"}},
     )
-    assert "tracing" not in payload(settings)
+    assert "tracing" not in session_payload(settings, default_format="g711_ulaw", model="m")
 
 
 async def test_two_tools_of_one_name_are_found_before_anything_is_opened() -> None:
     with pytest.raises(UserError, match="two tools are named"):
         await agent_settings(agent(tools=[look_up, look_up]), RunContextWrapper(None))
+
+
+def test_what_writes_the_session_can_be_had_from_here_too() -> None:
+    for name in ("session_payload", "tool_payloads", "turn_detection_payload", "check_tool_names"):
+        assert getattr(settings_module, name) is getattr(payload_module, name)
+
+
+# Hosted tools ---------------------------------------------------------------------------------------
+
+
+def server(label: str, **changes: Any) -> HostedMCPTool:
+    return HostedMCPTool({"type": "mcp", "server_label": label, "server_url": "https://x.example"}, **changes)
+
+
+async def test_hosted_tools_of_settings_and_agent_stand_side_by_side() -> None:
+    of_agent, of_run, of_start = server("a"), server("b"), server("c")
+    context = RunContextWrapper(None)
+    both = agent(tools=[of_agent, look_up])
+    settings = await agent_settings(both, context, run_config={"model_settings": {"hosted_tools": [of_run]}})
+    assert settings["tools"] == [look_up], "what the model calls by name is a function"
+    assert settings["hosted_tools"] == [of_run, of_agent]
+    settings = await agent_settings(both, context, initial={"hosted_tools": [of_start]})
+    assert settings["hosted_tools"] == [of_start, of_agent]
+
+
+async def test_hosted_tools_among_the_initial_tools_are_sorted_out() -> None:
+    mixed: Any = [server("a"), look_up]
+    settings = await agent_settings(agent(tools=[]), RunContextWrapper(None), initial={"tools": mixed})
+    assert settings["tools"] == [look_up]
+    assert settings["hosted_tools"] == mixed[:1]
+
+
+async def test_without_hosted_tools_nothing_is_said_of_them() -> None:
+    assert "hosted_tools" not in await agent_settings(agent(), RunContextWrapper(None))
+
+
+async def test_a_hosted_tool_may_be_enabled_by_a_function() -> None:
+    seen: list[tuple[Any, Any]] = []
+
+    async def no(context: RunContextWrapper[Any], who: Any) -> bool:
+        seen.append((context, who))
+        return False
+
+    context = RunContextWrapper(None)
+    both = agent(tools=[server("a", is_enabled=no), server("b", is_enabled=lambda *_: True)])
+    settings = await agent_settings(both, context)
+    assert [tool["server_label"] for tool in session_payload_of(settings)] == ["b"]
+    assert seen == [(context, both)]
+
+
+def session_payload_of(settings: RealtimeSessionModelSettings) -> list[dict[str, Any]]:
+    tools: list[dict[str, Any]] = session_payload(settings, default_format="pcm16", model=None)["tools"]
+    return tools
+
+
+async def test_two_servers_of_one_label_are_found_before_anything_is_opened() -> None:
+    with pytest.raises(UserError, match="two MCP servers are labelled 'a'"):
+        await agent_settings(agent(tools=[server("a"), server("a")]), RunContextWrapper(None))
 
 
 # The accept request ---------------------------------------------------------------------------------

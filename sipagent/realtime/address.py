@@ -1,0 +1,45 @@
+"""The address of a session: what a model's configuration says of the API, and the key that opens it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+from sipagent.errors import UserError
+from sipagent.realtime.connection import Address
+from sipagent.realtime.model import ApiKey, RealtimeModelConfig
+from sipagent.realtime.provider import DEFAULT_BASE_URL, RealtimeProvider, provider_of
+
+
+async def address_of(options: RealtimeModelConfig, *, query: Mapping[str, str]) -> Address:
+    """The URL and headers that ``options`` ask for; ``query`` is added unless the URL is given whole.
+
+    Raises `UserError` when there is no key or the base URL is none, and what the function that gives the key
+    raises. Cancel-safe as far as that function is.
+    """
+    provider = _provider(options)
+    headers = options.get("headers")
+    if headers is None:
+        headers = provider.headers(await _key(options.get("api_key")))
+    if (url := options.get("url")) is None:
+        url = provider.socket_url(query)
+    return Address(url=url, headers=headers)
+
+
+def _provider(options: RealtimeModelConfig) -> RealtimeProvider:
+    if (provider := options.get("provider")) is not None:
+        if "base_url" in options:
+            raise UserError("provider and base_url both say where the API is; give one of them")
+        return provider
+    if "url" in options:
+        return RealtimeProvider()
+    return provider_of(options.get("base_url", DEFAULT_BASE_URL))
+
+
+async def _key(given: ApiKey | None) -> str:
+    key = given() if callable(given) else given
+    if inspect.isawaitable(key):
+        key = await key
+    if not isinstance(key, str) or not key:
+        raise UserError("API key is required but was not provided; give api_key, or headers that let you in")
+    return key
