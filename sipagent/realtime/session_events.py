@@ -11,12 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.events import RateLimit, RealtimeModelAudioEvent, RealtimeModelEvent
 from sipagent.realtime.guardrails import InputGuardrailResult, OutputGuardrailResult
 from sipagent.realtime.items import RealtimeItem
 from sipagent.realtime.run_context import RunContextWrapper
+from sipagent.realtime.structs import readable_as_dataclass
 from sipagent.realtime.tools import FunctionTool
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
 
@@ -147,8 +150,8 @@ class RealtimeHistoryUpdated:
     type: Literal["history_updated"] = "history_updated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAudio:
+@readable_as_dataclass
+class RealtimeAudio(msgspec.Struct, frozen=True, kw_only=True):
     """Speech of the agent, where it comes over the socket; never on SIP."""
 
     audio: RealtimeModelAudioEvent
@@ -275,9 +278,12 @@ class RealtimeInputAudioTimeoutTriggered:
 TranscriptRole = Literal["caller", "agent"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeTranscriptDelta:
-    """Some more words of a line that is being spoken."""
+@readable_as_dataclass
+class RealtimeTranscriptDelta(msgspec.Struct, frozen=True, kw_only=True):
+    """Some more words of a line that is being spoken.
+
+    With `RealtimeAudio`, most of what a session tells; as structs both cost a tenth of a dataclass.
+    """
 
     role: TranscriptRole
     item_id: ItemId
