@@ -7,8 +7,9 @@ kept, and each item gets a *position* that never changes: the middle between its
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec.structs import replace
 
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.items import (
@@ -23,13 +24,13 @@ from sipagent.realtime.items import (
     UserMessageItem,
     text_of,
 )
+from sipagent.realtime.value import Value
 
 TranscriptRole = Literal["caller", "agent"]
 Change = Literal["added", "changed", "same"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Value, frozen=True, kw_only=True):
     """One line of the transcript as it stands now."""
 
     role: TranscriptRole
@@ -57,6 +58,9 @@ class History:
         """What the agent says, as it grows, by part."""
         self._unshown: set[ItemId] = set()
         """Items that lack the newest words. Words come far more often than anybody looks."""
+        self._growing: tuple[ItemId, int] | None = None
+        self._newest: list[str] = []
+        """The newest words of the part that grows, which `_spoken` lacks."""
         self._final: set[ItemId] = set()
         self._items_of: dict[ResponseId, list[ItemId]] = {}
         self._told: dict[ItemId, Line] = {}
@@ -181,11 +185,16 @@ class History:
 
     def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId, content_index: int = 0) -> None:
         """The agent says more."""
+        if self._growing == (item_id, content_index):
+            self._newest.append(delta)
+            return
+        self._join()
         self._belongs(item_id, response_id)
         parts = self._spoken.setdefault(item_id, {})
         parts[content_index] = parts.get(content_index, "") + delta
         if item_id in self._items:
             self._unshown.add(item_id)
+            self._growing = (item_id, content_index)
         else:
             self._show_spoken(item_id)
 
@@ -193,6 +202,7 @@ class History:
         self, item_id: ItemId, transcript: str, response_id: ResponseId, content_index: int = 0
     ) -> Line | None:
         """All that the agent says in one part of an item is known now."""
+        self._join()
         self._belongs(item_id, response_id)
         self._spoken.setdefault(item_id, {})[content_index] = transcript
         self._unshown.discard(item_id)
@@ -275,7 +285,17 @@ class History:
             return after - 1.0
         return (before + after) / 2
 
+    def _join(self) -> None:
+        """Put the newest words behind the others of their part."""
+        if self._growing is not None:
+            item_id, index = self._growing
+            parts = self._spoken[item_id]
+            parts[index] += "".join(self._newest)
+            self._growing = None
+            self._newest.clear()
+
     def _show(self) -> None:
+        self._join()
         while self._unshown:
             self._show_spoken(self._unshown.pop())
 

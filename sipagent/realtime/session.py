@@ -22,10 +22,12 @@ from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.approvals import Approvals, Decision
 from sipagent.realtime.events import (
     EndCause,
+    RealtimeModelAudioEvent,
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelEvent,
     RealtimeModelResponseRequestedEvent,
     RealtimeModelToolCallEvent,
+    RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
@@ -64,7 +66,8 @@ logger = logging.getLogger(__name__)
 
 QUEUE_EVENTS = 1000
 """How many events may wait for whoever iterates before the socket is read no further."""
-_CAUSED_BY_US = (RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent)
+_CAUSED_BY_US = frozenset({RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent})
+_FREQUENT = frozenset({RealtimeModelTranscriptDeltaEvent, RealtimeModelAudioEvent})
 TOOL_GRACE_S = 1.0
 """How long a closing session waits for tools that it has cancelled."""
 
@@ -99,7 +102,8 @@ class RealtimeSession(RealtimeModelListener):
         self._info = RealtimeEventInfo(
             context=context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
         )
-        self._translation = Translation(self._info, raw=bool(self._run_config.get("raw_events")))
+        self._raw = bool(self._run_config.get("raw_events"))
+        self._translation = Translation(self._info, raw=self._raw)
         self._runs: set[asyncio.Task[None]] = set()
         self._called: set[ToolCallId] = set()
         self._one_at_a_time = None if self._run_config.get("async_tool_calls", True) else asyncio.Lock()
@@ -301,6 +305,22 @@ class RealtimeSession(RealtimeModelListener):
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
         handover = self._handover
+        if type(event) in _FREQUENT and not self._raw and not handover.speech.active:
+            # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
+            # else that is looked for below, silence least of all.
+            happened: RealtimeSessionEvent | None = None
+            if type(event) is RealtimeModelAudioEvent:
+                happened = self._translation.take_audio(event)
+            elif type(event) is RealtimeModelTranscriptDeltaEvent and (
+                event.response_id == self._guarding.unguarded
+            ):
+                happened = self._translation.take_words(event, handover.lead.speaker)
+            if happened is not None:
+                if self._events.has_room:
+                    self._events.put_at_once(happened)
+                else:
+                    await self._events.put(happened)
+                return
         if noteworthy := type(event) in NOTEWORTHY:
             handover.notice(event)
         self._guarding.take(event, handover.lead.speaker)
@@ -311,12 +331,13 @@ class RealtimeSession(RealtimeModelListener):
             self._tell_hooks(event, meaning)
         # Before anything waits for room in the queue: whoever makes room may wait for silence.
         self._quiet.set()
-        for happened in meaning:
-            if isinstance(event, _CAUSED_BY_US):
-                # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
-                self._events.put_at_once(happened)
+        # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
+        never_waits = type(event) in _CAUSED_BY_US
+        for each in meaning:
+            if never_waits or self._events.has_room:
+                self._events.put_at_once(each)
             else:
-                await self._events.put(happened)
+                await self._events.put(each)
         if isinstance(event, RealtimeModelToolCallEvent):
             self._begin_tool(event)
         elif self._translation.over:

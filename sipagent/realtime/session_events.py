@@ -8,10 +8,7 @@ audio (``audio_start_ms``, ``audio_end_ms``) count from the start of the session
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
-
-import msgspec
 
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
@@ -19,13 +16,12 @@ from sipagent.realtime.events import RateLimit, RealtimeModelAudioEvent, Realtim
 from sipagent.realtime.guardrails import InputGuardrailResult, OutputGuardrailResult
 from sipagent.realtime.items import RealtimeItem
 from sipagent.realtime.run_context import RunContextWrapper
-from sipagent.realtime.structs import readable_as_dataclass
 from sipagent.realtime.tools import FunctionTool
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
+from sipagent.realtime.value import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeEventInfo:
+class RealtimeEventInfo(Value, frozen=True, kw_only=True):
     """What every event carries: the user's context, and the usage so far."""
 
     context: RunContextWrapper[Any]
@@ -34,8 +30,7 @@ class RealtimeEventInfo:
 # Names of the Agents SDK ----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentStartEvent:
+class RealtimeAgentStartEvent(Value, frozen=True, kw_only=True):
     """``agent`` began a turn."""
 
     agent: RealtimeAgent[Any]
@@ -43,8 +38,7 @@ class RealtimeAgentStartEvent:
     type: Literal["agent_start"] = "agent_start"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentEndEvent:
+class RealtimeAgentEndEvent(Value, frozen=True, kw_only=True):
     """``agent``, which began the turn, ended it; its speech may still be playing."""
 
     agent: RealtimeAgent[Any]
@@ -52,8 +46,7 @@ class RealtimeAgentEndEvent:
     type: Literal["agent_end"] = "agent_end"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeHandoffEvent:
+class RealtimeHandoffEvent(Value, frozen=True, kw_only=True):
     """``to_agent`` leads from now on; a server that refuses it is reported as an error of type
     ``handoff_refused``, and ``from_agent`` leads again."""
 
@@ -63,8 +56,7 @@ class RealtimeHandoffEvent:
     type: Literal["handoff"] = "handoff"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeToolStart:
+class RealtimeToolStart(Value, frozen=True, kw_only=True):
     """A tool starts to run. It comes for a refused call too, so that each `RealtimeToolEnd` has one."""
 
     agent: RealtimeAgent[Any]
@@ -76,8 +68,7 @@ class RealtimeToolStart:
     type: Literal["tool_start"] = "tool_start"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeToolEnd:
+class RealtimeToolEnd(Value, frozen=True, kw_only=True):
     """A tool has run, and its output was handed to the model."""
 
     agent: RealtimeAgent[Any]
@@ -94,8 +85,7 @@ class RealtimeToolEnd:
     type: Literal["tool_end"] = "tool_end"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeToolApprovalRequired:
+class RealtimeToolApprovalRequired(Value, frozen=True, kw_only=True):
     """A tool call waits for `RealtimeSession.approve_tool_call` or ``reject_tool_call``."""
 
     agent: RealtimeAgent[Any]
@@ -107,8 +97,7 @@ class RealtimeToolApprovalRequired:
     type: Literal["tool_approval_required"] = "tool_approval_required"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeGuardrailTripped:
+class RealtimeGuardrailTripped(Value, frozen=True, kw_only=True):
     """What the agent says must not go on: the response is being cut off. Once for each response."""
 
     guardrail_results: tuple[OutputGuardrailResult, ...]
@@ -120,8 +109,7 @@ class RealtimeGuardrailTripped:
     type: Literal["guardrail_tripped"] = "guardrail_tripped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeInputGuardrailTripped:
+class RealtimeInputGuardrailTripped(Value, frozen=True, kw_only=True):
     """What the caller said must not be answered: the response to it is being cut off. Once for each item."""
 
     guardrail_results: tuple[InputGuardrailResult, ...]
@@ -132,8 +120,7 @@ class RealtimeInputGuardrailTripped:
     type: Literal["input_guardrail_tripped"] = "input_guardrail_tripped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeHistoryAdded:
+class RealtimeHistoryAdded(Value, frozen=True, kw_only=True):
     """An item is new in the history."""
 
     item: RealtimeItem
@@ -141,8 +128,7 @@ class RealtimeHistoryAdded:
     type: Literal["history_added"] = "history_added"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeHistoryUpdated:
+class RealtimeHistoryUpdated(Value, frozen=True, kw_only=True):
     """An item changed or went; ``history`` is all of it, in conversation order."""
 
     history: tuple[RealtimeItem, ...]
@@ -150,8 +136,7 @@ class RealtimeHistoryUpdated:
     type: Literal["history_updated"] = "history_updated"
 
 
-@readable_as_dataclass
-class RealtimeAudio(msgspec.Struct, frozen=True, kw_only=True):
+class RealtimeAudio(Value, frozen=True, kw_only=True):
     """Speech of the agent, where it comes over the socket; never on SIP."""
 
     audio: RealtimeModelAudioEvent
@@ -161,8 +146,7 @@ class RealtimeAudio(msgspec.Struct, frozen=True, kw_only=True):
     type: Literal["audio"] = "audio"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAudioEnd:
+class RealtimeAudioEnd(Value, frozen=True, kw_only=True):
     """All audio of one part was generated; on SIP it may still be playing."""
 
     item_id: ItemId
@@ -171,8 +155,7 @@ class RealtimeAudioEnd:
     type: Literal["audio_end"] = "audio_end"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAudioInterrupted:
+class RealtimeAudioInterrupted(Value, frozen=True, kw_only=True):
     """Stop playing: the agent was cut off."""
 
     item_id: ItemId
@@ -181,8 +164,7 @@ class RealtimeAudioInterrupted:
     type: Literal["audio_interrupted"] = "audio_interrupted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeError:
+class RealtimeError(Value, frozen=True, kw_only=True):
     """The server, or something of ours, reports an error; the session goes on."""
 
     error: Any
@@ -191,8 +173,7 @@ class RealtimeError:
     type: Literal["error"] = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeRawModelEvent:
+class RealtimeRawModelEvent(Value, frozen=True, kw_only=True):
     """Every event of the model as it came; only when the run configuration asks for ``raw_events``."""
 
     data: RealtimeModelEvent
@@ -203,8 +184,7 @@ class RealtimeRawModelEvent:
 # Who speaks -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeCallerSpeechStarted:
+class RealtimeCallerSpeechStarted(Value, frozen=True, kw_only=True):
     """The server hears the caller speak."""
 
     item_id: ItemId
@@ -213,8 +193,7 @@ class RealtimeCallerSpeechStarted:
     type: Literal["caller_speech_started"] = "caller_speech_started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeCallerSpeechStopped:
+class RealtimeCallerSpeechStopped(Value, frozen=True, kw_only=True):
     """The caller fell silent."""
 
     item_id: ItemId
@@ -223,8 +202,7 @@ class RealtimeCallerSpeechStopped:
     type: Literal["caller_speech_stopped"] = "caller_speech_stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentSpeechStarted:
+class RealtimeAgentSpeechStarted(Value, frozen=True, kw_only=True):
     """The agent can be heard (SIP: ``output_audio_buffer.started``; socket: the first audio)."""
 
     response_id: ResponseId
@@ -232,8 +210,7 @@ class RealtimeAgentSpeechStarted:
     type: Literal["agent_speech_started"] = "agent_speech_started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentSpeechStopped:
+class RealtimeAgentSpeechStopped(Value, frozen=True, kw_only=True):
     """All that the agent said was played."""
 
     response_id: ResponseId
@@ -241,8 +218,7 @@ class RealtimeAgentSpeechStopped:
     type: Literal["agent_speech_stopped"] = "agent_speech_stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentSpeechCleared:
+class RealtimeAgentSpeechCleared(Value, frozen=True, kw_only=True):
     """The agent was cut off: what was not played yet never will be."""
 
     response_id: ResponseId
@@ -250,8 +226,7 @@ class RealtimeAgentSpeechCleared:
     type: Literal["agent_speech_cleared"] = "agent_speech_cleared"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeDtmfReceived:
+class RealtimeDtmfReceived(Value, frozen=True, kw_only=True):
     """The caller pressed a key; the model was not told."""
 
     digit: str
@@ -262,8 +237,7 @@ class RealtimeDtmfReceived:
     type: Literal["dtmf_received"] = "dtmf_received"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeInputAudioTimeoutTriggered:
+class RealtimeInputAudioTimeoutTriggered(Value, frozen=True, kw_only=True):
     """Nobody spoke for the configured time; the server makes the agent speak."""
 
     item_id: ItemId
@@ -278,12 +252,8 @@ class RealtimeInputAudioTimeoutTriggered:
 TranscriptRole = Literal["caller", "agent"]
 
 
-@readable_as_dataclass
-class RealtimeTranscriptDelta(msgspec.Struct, frozen=True, kw_only=True):
-    """Some more words of a line that is being spoken.
-
-    With `RealtimeAudio`, most of what a session tells; as structs both cost a tenth of a dataclass.
-    """
+class RealtimeTranscriptDelta(Value, frozen=True, kw_only=True):
+    """Some more words of a line that is being spoken."""
 
     role: TranscriptRole
     item_id: ItemId
@@ -292,8 +262,7 @@ class RealtimeTranscriptDelta(msgspec.Struct, frozen=True, kw_only=True):
     type: Literal["transcript_delta"] = "transcript_delta"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeTranscriptLine:
+class RealtimeTranscriptLine(Value, frozen=True, kw_only=True):
     """A line as far as it is known. It comes when the line is final, and again whenever it changes."""
 
     role: TranscriptRole
@@ -309,8 +278,7 @@ class RealtimeTranscriptLine:
     type: Literal["transcript_line"] = "transcript_line"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeTranscriptionFailed:
+class RealtimeTranscriptionFailed(Value, frozen=True, kw_only=True):
     """What the caller said could not be transcribed; the model heard it all the same."""
 
     item_id: ItemId
@@ -319,8 +287,7 @@ class RealtimeTranscriptionFailed:
     type: Literal["transcription_failed"] = "transcription_failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeTranscriptionUsage:
+class RealtimeTranscriptionUsage(Value, frozen=True, kw_only=True):
     """What a transcription was billed by."""
 
     item_id: ItemId
@@ -332,16 +299,14 @@ class RealtimeTranscriptionUsage:
 # Responses ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeResponseRequested:
+class RealtimeResponseRequested(Value, frozen=True, kw_only=True):
     """A request for a response was sent; the server has not said yes yet."""
 
     info: RealtimeEventInfo
     type: Literal["response_requested"] = "response_requested"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeResponseStarted:
+class RealtimeResponseStarted(Value, frozen=True, kw_only=True):
     """The server began a response, asked for by us or by its own turn detection."""
 
     response_id: ResponseId
@@ -352,8 +317,7 @@ class RealtimeResponseStarted:
 ResponseStatus = Literal["completed", "cancelled", "incomplete", "failed", "unknown"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeResponseEnded:
+class RealtimeResponseEnded(Value, frozen=True, kw_only=True):
     """The server ended a response; its speech may still be playing."""
 
     response_id: ResponseId
@@ -367,8 +331,7 @@ class RealtimeResponseEnded:
     type: Literal["response_ended"] = "response_ended"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeRateLimitsUpdated:
+class RealtimeRateLimitsUpdated(Value, frozen=True, kw_only=True):
     """How much of the project's limits is left."""
 
     rate_limits: tuple[RateLimit, ...]
@@ -379,8 +342,7 @@ class RealtimeRateLimitsUpdated:
 # Connection -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeConnectionLost:
+class RealtimeConnectionLost(Value, frozen=True, kw_only=True):
     """The socket broke; it is being opened again. Either it comes back or the session ends."""
 
     close_code: int | None
@@ -388,16 +350,14 @@ class RealtimeConnectionLost:
     type: Literal["connection_lost"] = "connection_lost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeConnectionRestored:
+class RealtimeConnectionRestored(Value, frozen=True, kw_only=True):
     """The socket is back. What the server said meanwhile is lost."""
 
     info: RealtimeEventInfo
     type: Literal["connection_restored"] = "connection_restored"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeUnknownEvent:
+class RealtimeUnknownEvent(Value, frozen=True, kw_only=True):
     """A message of the server that we do not know, or that lacks what its type documents."""
 
     event_type: str

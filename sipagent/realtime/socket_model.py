@@ -252,12 +252,9 @@ class RealtimeSocketModel(RealtimeModel):
         """
         outgoing, notes, reactions = self._outgoing, self._notes, self._reactions
         while outgoing.socket is socket:
-            message = socket.receive_now()
-            if message is None:
-                message = await socket.receive()
-            if type(message) is Closed:
+            message = socket.receive_now() or await socket.receive()
+            if isinstance(message, Closed):
                 return message
-            assert not isinstance(message, Closed)
             frequent = None if raw else parse_frequent(message)
             if frequent is None:
                 await self._take(message, raw=raw)
@@ -274,7 +271,7 @@ class RealtimeSocketModel(RealtimeModel):
                     await self._tell_failure(error)
         return None
 
-    async def _take(self, text: str | bytes, *, raw: bool) -> None:
+    async def _take(self, text: bytes, *, raw: bool) -> None:
         message = parse_text(text)
         if raw:
             await self._tell(RealtimeModelRawServerEvent(data=message))

@@ -103,6 +103,8 @@ class Translation:
         self._played: set[ResponseId] = set()
         """Responses that were heard to their end, or cut off."""
         self._audio_over_socket = False
+        self._speaking: ResponseId | None = None
+        """Whose words came last, if nothing else came behind them: of that response all is noted."""
 
     @property
     def response_active(self) -> bool:
@@ -120,9 +122,34 @@ class Translation:
 
     def take(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> Events:
         """What ``event`` means, while ``agent`` leads."""
+        self._speaking = None
         self._notice_response(event, agent)
         meaning = self._meaning(event, agent)
         return [RealtimeRawModelEvent(data=event, info=self._info), *meaning] if self._raw else meaning
+
+    def take_words(
+        self, event: RealtimeModelTranscriptDeltaEvent, agent: RealtimeAgent[Any]
+    ) -> RealtimeTranscriptDelta:
+        """What a few words more of the agent mean: of all that comes, the most frequent."""
+        response_id = event.response_id
+        if response_id != self._speaking:
+            self._notice_response(event, agent)
+            self._expect_speech(response_id)
+            self._speaking = response_id
+        self.history.spoke(event.item_id, event.delta, response_id, event.content_index)
+        return RealtimeTranscriptDelta(
+            role="agent", item_id=event.item_id, delta=event.delta, info=self._info
+        )
+
+    def take_audio(self, event: RealtimeModelAudioEvent) -> RealtimeAudio:
+        """What a little more sound means: where it comes over the socket, as frequent."""
+        # Who plays this audio is not the server, so its end will not be reported either.
+        self._audio_over_socket = True
+        self._speaking = None
+        self._audible.pop(event.response_id, None)
+        return RealtimeAudio(
+            audio=event, item_id=event.item_id, content_index=event.content_index, info=self._info
+        )
 
     def tool_answered(self, call_id: ToolCallId, output: str) -> Events:
         """A tool call was answered."""
@@ -132,13 +159,13 @@ class Translation:
         info = self._info
         match event:
             # In the order of how often they come.
-            case RealtimeModelTranscriptDeltaEvent() | RealtimeModelOutputTextDeltaEvent():
-                return self._agent_delta(event)
-            case (
-                RealtimeModelAudioEvent()
-                | RealtimeModelAudioDoneEvent()
-                | RealtimeModelAudioInterruptedEvent()
-            ):
+            case RealtimeModelTranscriptDeltaEvent():
+                return [self.take_words(event, agent)]
+            case RealtimeModelAudioEvent():
+                return [self.take_audio(event)]
+            case RealtimeModelOutputTextDeltaEvent(item_id=item_id, delta=delta):
+                return [RealtimeTranscriptDelta(role="agent", item_id=item_id, delta=delta, info=info)]
+            case RealtimeModelAudioDoneEvent() | RealtimeModelAudioInterruptedEvent():
                 return self._audio(event)
             case RealtimeModelTurnStartedEvent() | RealtimeModelTurnEndedEvent():
                 return self._turn(event, agent)
@@ -285,7 +312,7 @@ class Translation:
 
     def _audio(
         self,
-        event: RealtimeModelAudioEvent | RealtimeModelAudioDoneEvent | RealtimeModelAudioInterruptedEvent,
+        event: RealtimeModelAudioDoneEvent | RealtimeModelAudioInterruptedEvent,
     ) -> Events:
         where: dict[str, Any] = {
             "item_id": event.item_id,
@@ -293,11 +320,6 @@ class Translation:
             "info": self._info,
         }
         match event:
-            case RealtimeModelAudioEvent():
-                # Who plays this audio is not the server, so its end will not be reported either.
-                self._audio_over_socket = True
-                self._audible.pop(event.response_id, None)
-                return [RealtimeAudio(audio=event, **where)]
             case RealtimeModelAudioDoneEvent():
                 if event.response_id is not None:
                     self._expect_speech(event.response_id)
@@ -352,16 +374,6 @@ class Translation:
                 return self._updated() if self.history.delete(item_id) else []
             case RealtimeModelItemTruncatedEvent(item_id=item_id):
                 return self._lines(self.history.cut(item_id))
-
-    def _agent_delta(
-        self, event: RealtimeModelTranscriptDeltaEvent | RealtimeModelOutputTextDeltaEvent
-    ) -> Events:
-        if isinstance(event, RealtimeModelTranscriptDeltaEvent):
-            self._expect_speech(event.response_id)
-            self.history.spoke(event.item_id, event.delta, event.response_id, event.content_index)
-        return [
-            RealtimeTranscriptDelta(role="agent", item_id=event.item_id, delta=event.delta, info=self._info)
-        ]
 
     def _caller_words(
         self,

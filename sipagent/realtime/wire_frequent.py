@@ -7,21 +7,23 @@ events", ``response.output_audio_transcript.delta`` and ``response.output_audio.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from sipagent.realtime.events import RealtimeModelAudioEvent, RealtimeModelTranscriptDeltaEvent
 
 FrequentEvent = RealtimeModelTranscriptDeltaEvent | RealtimeModelAudioEvent
 
-_decode = msgspec.json.Decoder(FrequentEvent).decode
+_decode: Callable[[bytes], FrequentEvent] = msgspec.json.Decoder(FrequentEvent).decode
 _MARK = b'"response.output_audio'
 _HEAD = 160
 """The type stands within so many bytes, behind the id of the event at most."""
 
 
-def parse_frequent(text: str | bytes) -> FrequentEvent | None:
+def parse_frequent(text: bytes) -> FrequentEvent | None:
     """The event that ``text`` is; None when it is another, or not certainly this one."""
-    if type(text) is not bytes or text.find(_MARK, 0, _HEAD) < 0:
+    if text.find(_MARK, 0, _HEAD) < 0:
         return None
     try:
         return _decode(text)
