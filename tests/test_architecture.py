@@ -131,6 +131,7 @@ PURE = (
     "realtime/history.py",
     "realtime/leading.py",
     "realtime/playback.py",
+    "realtime/speaking.py",
     "realtime/translation.py",
     "realtime/turn.py",
     "realtime/wire.py",

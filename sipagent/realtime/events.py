@@ -189,8 +189,8 @@ class RealtimeModelTranscriptDeltaEvent(
 ):
     """More words of what the agent is saying.
 
-    With `RealtimeModelAudioEvent`, most of what a call brings: `sipagent.realtime.wire_frequent` decodes both
-    from the server's text straight into what they are.
+    With the other events that have a tag, most of what a call brings: `sipagent.realtime.wire_frequent`
+    decodes them from the server's text straight into what they are.
     """
 
     item_id: ItemId
@@ -210,21 +210,29 @@ class RealtimeModelTranscriptDoneEvent(Value, frozen=True, kw_only=True):
     type: Literal["transcript_done"] = "transcript_done"
 
 
-class RealtimeModelOutputTextDeltaEvent(Value, frozen=True, kw_only=True):
+class RealtimeModelOutputTextDeltaEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="response.output_text.delta"
+):
     """More words of what the agent writes."""
 
     item_id: ItemId
     delta: str
     response_id: ResponseId
-    type: Literal["output_text_delta"] = "output_text_delta"
+    type: ClassVar[Literal["output_text_delta"]] = "output_text_delta"
 
 
-class RealtimeModelInputAudioTranscriptionDeltaEvent(Value, frozen=True, kw_only=True):
+class RealtimeModelInputAudioTranscriptionDeltaEvent(
+    Value,
+    frozen=True,
+    kw_only=True,
+    tag_field="type",
+    tag="conversation.item.input_audio_transcription.delta",
+):
     """More words of what the caller said."""
 
     item_id: ItemId
     delta: str
-    type: Literal["input_audio_transcription_delta"] = "input_audio_transcription_delta"
+    type: ClassVar[Literal["input_audio_transcription_delta"]] = "input_audio_transcription_delta"
 
 
 class RealtimeModelInputAudioTranscriptionCompletedEvent(Value, frozen=True, kw_only=True):

@@ -69,7 +69,7 @@ class History:
     def items(self) -> tuple[RealtimeItem, ...]:
         """All items in conversation order."""
         self._show()
-        return tuple(self._items[item_id] for item_id in self._order)
+        return tuple(map(self._items.__getitem__, self._order))
 
     @property
     def holds_speech_of_agent(self) -> bool:

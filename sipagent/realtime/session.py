@@ -25,6 +25,7 @@ from sipagent.realtime.events import (
     RealtimeModelAudioEvent,
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelEvent,
+    RealtimeModelInputAudioTranscriptionDeltaEvent,
     RealtimeModelResponseRequestedEvent,
     RealtimeModelToolCallEvent,
     RealtimeModelTranscriptDeltaEvent,
@@ -67,7 +68,13 @@ logger = logging.getLogger(__name__)
 QUEUE_EVENTS = 1000
 """How many events may wait for whoever iterates before the socket is read no further."""
 _CAUSED_BY_US = frozenset({RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent})
-_FREQUENT = frozenset({RealtimeModelTranscriptDeltaEvent, RealtimeModelAudioEvent})
+_FREQUENT = frozenset(
+    {
+        RealtimeModelTranscriptDeltaEvent,
+        RealtimeModelAudioEvent,
+        RealtimeModelInputAudioTranscriptionDeltaEvent,
+    }
+)
 TOOL_GRACE_S = 1.0
 """How long a closing session waits for tools that it has cancelled."""
 
@@ -157,12 +164,12 @@ class RealtimeSession(RealtimeModelListener):
     @property
     def agent_is_speaking(self) -> bool:
         """Whether the caller hears the agent, or is about to."""
-        return self._translation.agent_is_speaking
+        return self._translation.speaking.agent_is_speaking
 
     @property
     def response_active(self) -> bool:
         """Whether the model is making a response, or was asked for one."""
-        return self._translation.response_active or self._model.response_pending
+        return self._translation.speaking.response_active or self._model.response_pending
 
     @property
     def end(self) -> SessionEnd | None:
@@ -311,6 +318,8 @@ class RealtimeSession(RealtimeModelListener):
             happened: RealtimeSessionEvent | None = None
             if type(event) is RealtimeModelAudioEvent:
                 happened = self._translation.take_audio(event)
+            elif type(event) is RealtimeModelInputAudioTranscriptionDeltaEvent:
+                happened = self._translation.take_caller_words(event)
             elif type(event) is RealtimeModelTranscriptDeltaEvent and (
                 event.response_id == self._guarding.unguarded
             ):
