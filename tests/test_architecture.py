@@ -136,6 +136,8 @@ PURE = (
     "realtime/turn.py",
     "realtime/wire.py",
     "realtime/wire_fields.py",
+    "realtime/wire_frequent.py",
+    "realtime/wire_responses.py",
     "realtime/wire_items.py",
     "simulator/dtmf.py",
     "simulator/phone/ears.py",

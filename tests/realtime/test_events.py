@@ -11,15 +11,16 @@ import msgspec
 import pytest
 
 from sipagent.identifiers import ItemId, ResponseId
-from sipagent.realtime import events, inputs, session_events
+from sipagent.realtime import agent_events, events, inputs, session_events
 
 
 def members(module: ModuleType, *, but: frozenset[str] = frozenset()) -> set[type]:
+    homes = {module.__name__, agent_events.__name__ if module is session_events else module.__name__}
     return {
         each
         for name, each in vars(module).items()
         if inspect.isclass(each)
-        and each.__module__ == module.__name__
+        and each.__module__ in homes
         and dataclasses.is_dataclass(each)
         and name not in but
     }
