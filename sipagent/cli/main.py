@@ -18,6 +18,7 @@ from sipagent.errors import SipAgentError
 
 COMMANDS = {
     "demo": "answer a telephone call here and now, without an account",
+    "chat": "talk with an agent in writing, tools included",
     "serve": "answer the calls of a project",
     "check": "say whether a configuration is right, or on which line it is not",
     "calls": "list and show remembered calls",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import gc
 import sys
 from contextlib import AsyncExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from sipagent.app import Service, ServiceSettings, configure_logging
 from sipagent.cli.arguments import duration_s, port
+from sipagent.cli.loops import LOOP_NAMES, run_on
 from sipagent.cli.output import console, first_cause, print_json_line
 from sipagent.config import Environment, load
 from sipagent.errors import UserError
@@ -41,6 +41,12 @@ examples:
     parser.add_argument(
         "--drain-timeout", type=duration_s, default=30.0, metavar="TIME", help="30s by default"
     )
+    parser.add_argument(
+        "--loop",
+        choices=LOOP_NAMES,
+        default="auto",
+        help="event loop; auto (the default) takes uvloop where it is installed",
+    )
     parser.add_argument("--json-logs", action="store_true", help="write each log line as a JSON object")
     parser.add_argument("--json", action="store_true", help="print the address in use as JSON")
 
@@ -64,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
             host=arguments.host, port=arguments.port, drain_timeout_s=arguments.drain_timeout
         ),
     )
-    return asyncio.run(_serve(service, arguments))
+    return run_on(arguments.loop, lambda: _serve(service, arguments))
 
 
 async def _serve(service: Service, arguments: argparse.Namespace) -> int:

@@ -4,6 +4,11 @@ Names and behaviour follow the realtime layer of the OpenAI Agents SDK, and depa
 call needs something else.
 """
 
+from sipagent.errors import (
+    ModelBehaviorError,
+    ToolTimeoutError,
+    UserError,
+)
 from sipagent.realtime.agent import (
     Instructions,
     Prompt,
@@ -117,6 +122,19 @@ from sipagent.realtime.run_context import (
 from sipagent.realtime.runner import (
     RealtimeRunner,
 )
+from sipagent.realtime.sdk_names import (
+    DEFAULT_MODEL_SETTINGS,
+    RealtimeClientMessage,
+    RealtimeConnectionStatus,
+    RealtimeModelName,
+    RealtimeReasoningEffort,
+    RealtimeResponse,
+    RealtimeUserInput,
+    RealtimeUserInputImage,
+    RealtimeUserInputMessage,
+    RealtimeUserInputText,
+    get_api_key,
+)
 from sipagent.realtime.session import (
     RealtimeSession,
     SessionEnd,
@@ -182,6 +200,11 @@ from sipagent.realtime.sip import (
     AttachPolicy,
     OpenAIRealtimeSIPModel,
 )
+from sipagent.realtime.token_details import (
+    RealtimeModelCachedTokensDetails,
+    RealtimeModelInputTokensDetails,
+    RealtimeModelOutputTokensDetails,
+)
 from sipagent.realtime.tool_guardrails import (
     ToolGuardrailFunctionOutput,
     ToolInputGuardrail,
@@ -214,6 +237,7 @@ __all__ = [
     "AssistantText",
     "AttachPolicy",
     "ConnectionStatus",
+    "DEFAULT_MODEL_SETTINGS",
     "DEFAULT_REALTIME_MODEL",
     "EndCause",
     "FunctionTool",
@@ -226,6 +250,7 @@ __all__ = [
     "InputText",
     "Instructions",
     "ItemStatus",
+    "ModelBehaviorError",
     "OpenAIRealtimeSIPModel",
     "OpenAIRealtimeWebSocketModel",
     "OutputGuardrail",
@@ -248,8 +273,10 @@ __all__ = [
     "RealtimeAudioOutputConfig",
     "RealtimeCallerSpeechStarted",
     "RealtimeCallerSpeechStopped",
+    "RealtimeClientMessage",
     "RealtimeConnectionLost",
     "RealtimeConnectionRestored",
+    "RealtimeConnectionStatus",
     "RealtimeDtmfReceived",
     "RealtimeError",
     "RealtimeEventInfo",
@@ -268,6 +295,7 @@ __all__ = [
     "RealtimeModelAudioDoneEvent",
     "RealtimeModelAudioEvent",
     "RealtimeModelAudioInterruptedEvent",
+    "RealtimeModelCachedTokensDetails",
     "RealtimeModelCallerSpeechStartedEvent",
     "RealtimeModelCallerSpeechStoppedEvent",
     "RealtimeModelConfig",
@@ -283,13 +311,16 @@ __all__ = [
     "RealtimeModelInputAudioTranscriptionFailedEvent",
     "RealtimeModelInputImageContent",
     "RealtimeModelInputTextContent",
+    "RealtimeModelInputTokensDetails",
     "RealtimeModelItemDeletedEvent",
     "RealtimeModelItemPlacedEvent",
     "RealtimeModelItemTruncatedEvent",
     "RealtimeModelItemUpdatedEvent",
     "RealtimeModelListener",
+    "RealtimeModelName",
     "RealtimeModelOtherEvent",
     "RealtimeModelOutputTextDeltaEvent",
+    "RealtimeModelOutputTokensDetails",
     "RealtimeModelPlaybackEvent",
     "RealtimeModelRateLimitsEvent",
     "RealtimeModelRawClientMessage",
@@ -320,6 +351,8 @@ __all__ = [
     "RealtimeRateLimitsUpdated",
     "RealtimeRawModelEvent",
     "RealtimeReasoningConfig",
+    "RealtimeReasoningEffort",
+    "RealtimeResponse",
     "RealtimeResponseEnded",
     "RealtimeResponseRequested",
     "RealtimeResponseStarted",
@@ -342,6 +375,10 @@ __all__ = [
     "RealtimeTruncationConfig",
     "RealtimeTurnDetectionConfig",
     "RealtimeUnknownEvent",
+    "RealtimeUserInput",
+    "RealtimeUserInputImage",
+    "RealtimeUserInputMessage",
+    "RealtimeUserInputText",
     "ResponseStatus",
     "ResponseUsage",
     "RunContextWrapper",
@@ -355,14 +392,17 @@ __all__ = [
     "ToolInputGuardrailData",
     "ToolOutputGuardrail",
     "ToolOutputGuardrailData",
+    "ToolTimeoutError",
     "TranscriptRole",
     "TranscriptionUsage",
     "TransportConfig",
     "Usage",
     "UserContent",
+    "UserError",
     "UserMessageItem",
     "default_tool_error_function",
     "function_tool",
+    "get_api_key",
     "input_guardrail",
     "output_guardrail",
     "realtime_handoff",

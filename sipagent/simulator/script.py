@@ -126,14 +126,15 @@ def default_script() -> Script:
 
 
 def shipped_script(name: str) -> Script:
-    """A script that comes with the package: ``default`` or ``demo``.
+    """A script that comes with the package: ``default``, ``demo`` (one call) or ``chat`` (as long as you
+    like), both for the example practice.
 
     Raises:
         SimulatorError: there is no such script.
     """
     source = resources.files("sipagent.simulator") / "scripts" / f"{name}.yaml"
     if not source.is_file():
-        raise SimulatorError(f"no script named {name!r} is shipped; there are 'default' and 'demo'")
+        raise SimulatorError(f"no script named {name!r} is shipped; there are 'default', 'demo' and 'chat'")
     return parse_script(source.read_text(encoding="utf-8"), name=f"{name}.yaml")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.bench import answer_path, engine
+from tests.bench import answer_path, engine, many
 
 if __name__ == "__main__":
     answer_path.main()
     engine.main([])
+    many.main([])

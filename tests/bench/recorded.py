@@ -27,6 +27,8 @@ AUDIO_DELTA = "response.output_audio.delta"
 END = "response.done"
 COUNTED = (DELTA, AUDIO_DELTA, END)
 """What a contender must report one by one, whatever it makes of the rest."""
+STAMP = " 00000000"
+"""In a stamped recording, every word of the agent: room for the moment at which it is sent."""
 USAGE: Json = {
     "total_tokens": 512,
     "input_tokens": 400,
@@ -48,20 +50,27 @@ class Recording:
 
     name: str
     messages: tuple[str, ...]
+    kinds: tuple[str, ...]
+    """The type of each."""
     counts: dict[str, int]
 
 
-def recording(name: str, *, turns: int, audio_deltas_per_word: int = 0) -> Recording:
-    """A call of so many turns; with audio, each word brings deltas of sound too."""
+def recording(name: str, *, turns: int, audio_deltas_per_word: int = 0, stamped: bool = False) -> Recording:
+    """A call of so many turns; with audio, each word brings deltas of sound too; ``stamped`` makes each word
+    of the agent a `STAMP`."""
     numbers = itertools.count()
-    messages = []
+    messages: list[str] = []
+    kinds: list[str] = []
     counts = dict.fromkeys(COUNTED, 0)
     for message in _call(turns, audio_deltas_per_word):
         message["event_id"] = f"event_{next(numbers):08x}"
+        if stamped and message["type"] == DELTA:
+            message["delta"] = STAMP
+        kinds.append(message["type"])
         messages.append(json.dumps(message, separators=(",", ":")))
         if message["type"] in counts:
             counts[message["type"]] += 1
-    return Recording(name=name, messages=tuple(messages), counts=counts)
+    return Recording(name=name, messages=tuple(messages), kinds=tuple(kinds), counts=counts)
 
 
 def _call(turns: int, audio_deltas_per_word: int) -> Iterator[Json]:

@@ -22,10 +22,12 @@ VARIABLES = {
 }
 
 
-async def test_it_serves_until_sigterm_and_exits_with_0(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("loop", "named"), [("asyncio", "asyncio's own"), ("uvloop", "uvloop")])
+async def test_it_serves_until_sigterm_and_exits_with_0(loop: str, named: str, tmp_path: Path) -> None:
+    pytest.importorskip(loop)
     variables = {**VARIABLES, "SIPAGENT_DATABASE_URL": f"sqlite:///{tmp_path / 'calls.db'}"}
     words = ("serve", "--config", str(example_configuration()), "--port", "0", "--json", "--json-logs")
-    async with running(*words, variables=variables) as process:
+    async with running(*words, "--loop", loop, variables=variables) as process:
         assert process.stdout is not None
         announced = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
         assert announced["webhook_url"] == f"http://127.0.0.1:{announced['port']}/webhooks/openai"
@@ -38,7 +40,9 @@ async def test_it_serves_until_sigterm_and_exits_with_0(tmp_path: Path) -> None:
         assert process.stderr is not None
         lines = (await process.stderr.read()).decode().splitlines()
     assert lines
-    assert all(json.loads(line)["message"] for line in lines)
+    messages = [json.loads(line)["message"] for line in lines]
+    assert all(messages)
+    assert f"The event loop is {named}" in messages
     assert not [line for line in lines if "key-of-the-test" in line]
     assert (tmp_path / "calls.db").exists()
 

@@ -1,0 +1,61 @@
+"""What users of the OpenAI Agents SDK import by names that are not ours: other words for the same things."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Literal
+
+from sipagent.identifiers import ResponseId
+from sipagent.realtime.events import ConnectionStatus
+from sipagent.realtime.inputs import (
+    RealtimeModelInputImageContent,
+    RealtimeModelInputTextContent,
+    RealtimeModelRawClientMessage,
+    RealtimeModelUserInput,
+    RealtimeModelUserInputMessage,
+)
+from sipagent.realtime.items import RealtimeMessageItem
+from sipagent.realtime.model import ApiKey
+from sipagent.realtime.settings import RealtimeSessionModelSettings
+
+RealtimeClientMessage = RealtimeModelRawClientMessage
+RealtimeUserInput = RealtimeModelUserInput
+RealtimeUserInputMessage = RealtimeModelUserInputMessage
+RealtimeUserInputText = RealtimeModelInputTextContent
+RealtimeUserInputImage = RealtimeModelInputImageContent
+RealtimeConnectionStatus = ConnectionStatus
+
+RealtimeModelName = Literal["gpt-realtime-2.1", "gpt-realtime-2.1-mini"] | str
+"""A model of the Realtime API; any name is passed on."""
+RealtimeReasoningEffort = Literal["minimal", "low", "medium", "high", "xhigh"] | str
+"""How long a reasoning model thinks before it speaks; any word is passed on."""
+
+DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
+    "voice": "ash",
+    "modalities": ["audio"],
+    "input_audio_format": "pcm16",
+    "output_audio_format": "pcm16",
+    "input_audio_transcription": {"model": "gpt-transcribe"},
+    "turn_detection": {"type": "semantic_vad", "interrupt_response": True},
+}
+"""What a session over the socket has where its settings say nothing. Calls speak G.711 instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeResponse:
+    """A response, and the messages that it wrote."""
+
+    id: ResponseId
+    output: tuple[RealtimeMessageItem, ...]
+
+
+async def get_api_key(key: ApiKey | None) -> str | None:
+    """The key that ``key`` is or gives; a function, sync or async, is called once.
+
+    None stays None: the environment is not looked at. Raises what the function raises. Cancel-safe.
+    """
+    given = key() if callable(key) else key
+    if inspect.isawaitable(given):
+        return await given
+    return given

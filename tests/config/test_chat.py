@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sipagent.config.chat import ApiAccess, load_chat
+from sipagent.errors import ConfigurationError, UserError
+from tests.calls.chatting import Told
+
+ACCESS = ApiAccess(api_key="key", base_url="http://127.0.0.1:9/v1")
+ONE = """
+version: 1
+agents:
+  front-desk: {instructions: Be kind.}
+routes: [{agent: front-desk}]
+"""
+TWO = """
+version: 1
+agents:
+  front-desk: {instructions: Be kind.}
+  billing: {instructions: Be exact.}
+routes: [{agent: front-desk}]
+"""
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "sipagent.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_the_key_and_the_address_are_read_and_the_key_is_not_shown() -> None:
+    access = ApiAccess.read({"OPENAI_API_KEY": " sk-secret ", "OPENAI_BASE_URL": "http://127.0.0.1:1/v1/"})
+    assert (access.api_key, access.base_url) == ("sk-secret", "http://127.0.0.1:1/v1")
+    assert "sk-secret" not in repr(access)
+    assert ApiAccess.read({"OPENAI_API_KEY": "key"}).base_url == "https://api.openai.com/v1"
+
+
+def test_a_missing_key_is_explained_with_what_to_do() -> None:
+    with pytest.raises(UserError, match=r"OPENAI_API_KEY is not set.* add --simulator"):
+        ApiAccess.read({"OPENAI_API_KEY": " "})
+
+
+def test_the_key_of_the_process_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "from-the-process")
+    assert ApiAccess.read().api_key == "from-the-process"
+
+
+def test_an_address_that_is_none_is_named() -> None:
+    with pytest.raises(UserError, match="OPENAI_BASE_URL is 'nowhere'"):
+        ApiAccess.read({"OPENAI_API_KEY": "key", "OPENAI_BASE_URL": "nowhere"})
+
+
+def test_the_only_agent_needs_no_name(tmp_path: Path) -> None:
+    file = write(tmp_path, ONE)
+    assert load_chat(file, None, access=ACCESS, view=Told()).end is None
+    assert load_chat(file, "front-desk", access=ACCESS, view=Told()).end is None
+
+
+def test_of_several_agents_one_must_be_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"name one with --agent \(front-desk, billing\)"):
+        load_chat(write(tmp_path, TWO), None, access=ACCESS, view=Told())
+
+
+def test_an_unknown_agent_is_answered_with_the_likely_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no agent 'front-dsk'\. Did you mean `front-desk`\?"):
+        load_chat(write(tmp_path, TWO), "front-dsk", access=ACCESS, view=Told())
+
+
+def test_a_wrong_file_is_wrong_here_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="`version` is 2"):
+        load_chat(write(tmp_path, "version: 2\n"), None, access=ACCESS, view=Told())

@@ -1,0 +1,1 @@
+"""A program written for the OpenAI Agents SDK, and the server that it talks to in tests."""
