@@ -58,9 +58,6 @@ class History:
         """What the agent says, as it grows, by part."""
         self._unshown: set[ItemId] = set()
         """Items that lack the newest words. Words come far more often than anybody looks."""
-        self._growing: tuple[ItemId, int] | None = None
-        self._newest: list[str] = []
-        """The newest words of the part that grows, which `_spoken` lacks."""
         self._final: set[ItemId] = set()
         self._items_of: dict[ResponseId, list[ItemId]] = {}
         self._told: dict[ItemId, Line] = {}
@@ -69,7 +66,7 @@ class History:
     def items(self) -> tuple[RealtimeItem, ...]:
         """All items in conversation order."""
         self._show()
-        return tuple(map(self._items.__getitem__, self._order))
+        return tuple(self._items[item_id] for item_id in self._order)
 
     @property
     def holds_speech_of_agent(self) -> bool:
@@ -185,16 +182,11 @@ class History:
 
     def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId, content_index: int = 0) -> None:
         """The agent says more."""
-        if self._growing == (item_id, content_index):
-            self._newest.append(delta)
-            return
-        self._join()
         self._belongs(item_id, response_id)
         parts = self._spoken.setdefault(item_id, {})
         parts[content_index] = parts.get(content_index, "") + delta
         if item_id in self._items:
             self._unshown.add(item_id)
-            self._growing = (item_id, content_index)
         else:
             self._show_spoken(item_id)
 
@@ -202,7 +194,6 @@ class History:
         self, item_id: ItemId, transcript: str, response_id: ResponseId, content_index: int = 0
     ) -> Line | None:
         """All that the agent says in one part of an item is known now."""
-        self._join()
         self._belongs(item_id, response_id)
         self._spoken.setdefault(item_id, {})[content_index] = transcript
         self._unshown.discard(item_id)
@@ -285,17 +276,7 @@ class History:
             return after - 1.0
         return (before + after) / 2
 
-    def _join(self) -> None:
-        """Put the newest words behind the others of their part."""
-        if self._growing is not None:
-            item_id, index = self._growing
-            parts = self._spoken[item_id]
-            parts[index] += "".join(self._newest)
-            self._growing = None
-            self._newest.clear()
-
     def _show(self) -> None:
-        self._join()
         while self._unshown:
             self._show_spoken(self._unshown.pop())
 
