@@ -67,8 +67,16 @@ class Socket(abc.ABC):
         """Send one message; raises `ConnectionLostError` when the socket is closed."""
 
     @abc.abstractmethod
-    async def receive(self) -> str | bytes | Closed:
-        """The next message, or how the socket ended, again and again. One receiver at a time. Cancel-safe."""
+    async def receive(self) -> bytes | Closed:
+        """The next message as bytes, be it text or binary, or how the socket ended, again and again. One
+        receiver at a time. Cancel-safe."""
+
+    def receive_now(self) -> bytes | None:
+        """The next message if it has come already; None otherwise, and when this socket cannot tell.
+
+        For a busy reader: a coroutine for each message is a good part of what a message costs.
+        """
+        return None
 
     @abc.abstractmethod
     async def close(self) -> None:
@@ -93,10 +101,11 @@ class WebsocketsSocket(Socket):
         except (websockets.exceptions.ConnectionClosed, OSError) as error:
             raise ConnectionLostError("the socket is closed") from error
 
-    async def receive(self) -> str | bytes | Closed:
+    async def receive(self) -> bytes | Closed:
         """See `Socket.receive`."""
         try:
-            message: str | bytes = await self._connection.recv()
+            # Bytes are all that a reader of JSON needs; the package need not decode them.
+            message: bytes = await self._connection.recv(decode=False)
         except websockets.exceptions.ConnectionClosed as error:
             frame = error.rcvd
             if frame is None:

@@ -7,12 +7,14 @@ needs beyond that. Sources: API reference "Realtime server events".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+import msgspec
 
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.items import RealtimeItem
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
+from sipagent.realtime.value import Value
 
 # Session and connection -----------------------------------------------------------------------------
 
@@ -22,8 +24,7 @@ EndCause = Literal["closed_by_us", "call_over", "closed", "expired", "lost"]
 closed it in order; the session reached its maximum length; or it broke and could not be had again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelConnectionStatusEvent:
+class RealtimeModelConnectionStatusEvent(Value, frozen=True, kw_only=True):
     """The state of the connection changed."""
 
     status: ConnectionStatus
@@ -38,15 +39,13 @@ class RealtimeModelConnectionStatusEvent:
     type: Literal["connection_status"] = "connection_status"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelEndOfStreamEvent:
+class RealtimeModelEndOfStreamEvent(Value, frozen=True, kw_only=True):
     """Nothing follows."""
 
     type: Literal["end_of_stream"] = "end_of_stream"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSessionEvent:
+class RealtimeModelSessionEvent(Value, frozen=True, kw_only=True):
     """The session in force, after it was created or changed."""
 
     created: bool
@@ -63,8 +62,7 @@ class RealtimeModelSessionEvent:
     type: Literal["session"] = "session"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelErrorEvent:
+class RealtimeModelErrorEvent(Value, frozen=True, kw_only=True):
     """The server reports an error; most leave the session open."""
 
     error: Mapping[str, Any]
@@ -72,8 +70,7 @@ class RealtimeModelErrorEvent:
     type: Literal["error"] = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelExceptionEvent:
+class RealtimeModelExceptionEvent(Value, frozen=True, kw_only=True):
     """Something of ours raised; the session goes on."""
 
     exception: Exception
@@ -81,8 +78,7 @@ class RealtimeModelExceptionEvent:
     type: Literal["exception"] = "exception"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
+class RateLimit(Value, frozen=True, kw_only=True):
     """One limit of the project, as of now."""
 
     name: str
@@ -92,8 +88,7 @@ class RateLimit:
     reset_s: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelRateLimitsEvent:
+class RealtimeModelRateLimitsEvent(Value, frozen=True, kw_only=True):
     """How much of the project's limits is left."""
 
     rate_limits: tuple[RateLimit, ...]
@@ -103,16 +98,14 @@ class RealtimeModelRateLimitsEvent:
 # Responses ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelResponseRequestedEvent:
+class RealtimeModelResponseRequestedEvent(Value, frozen=True, kw_only=True):
     """A request for a response was sent."""
 
     event_id: str
     type: Literal["response_requested"] = "response_requested"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelTurnStartedEvent:
+class RealtimeModelTurnStartedEvent(Value, frozen=True, kw_only=True):
     """The server began a response."""
 
     response_id: ResponseId
@@ -121,16 +114,14 @@ class RealtimeModelTurnStartedEvent:
     type: Literal["turn_started"] = "turn_started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelUsageEvent:
+class RealtimeModelUsageEvent(Value, frozen=True, kw_only=True):
     """What a response consumed; comes right before its end."""
 
     usage: ResponseUsage
     type: Literal["usage"] = "usage"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelTurnEndedEvent:
+class RealtimeModelTurnEndedEvent(Value, frozen=True, kw_only=True):
     """The server ended a response."""
 
     response_id: ResponseId
@@ -144,8 +135,7 @@ class RealtimeModelTurnEndedEvent:
     type: Literal["turn_ended"] = "turn_ended"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelToolCallEvent:
+class RealtimeModelToolCallEvent(Value, frozen=True, kw_only=True):
     """The model calls a tool."""
 
     name: str
@@ -160,8 +150,7 @@ class RealtimeModelToolCallEvent:
 # Items and words ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelItemUpdatedEvent:
+class RealtimeModelItemUpdatedEvent(Value, frozen=True, kw_only=True):
     """An item of the conversation is new, or known better."""
 
     item: RealtimeItem
@@ -172,8 +161,7 @@ class RealtimeModelItemUpdatedEvent:
     type: Literal["item_updated"] = "item_updated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelItemPlacedEvent:
+class RealtimeModelItemPlacedEvent(Value, frozen=True, kw_only=True):
     """Where an item that is still to come belongs (``input_audio_buffer.committed``)."""
 
     item_id: ItemId
@@ -181,16 +169,14 @@ class RealtimeModelItemPlacedEvent:
     type: Literal["item_placed"] = "item_placed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelItemDeletedEvent:
+class RealtimeModelItemDeletedEvent(Value, frozen=True, kw_only=True):
     """An item left the conversation."""
 
     item_id: ItemId
     type: Literal["item_deleted"] = "item_deleted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelItemTruncatedEvent:
+class RealtimeModelItemTruncatedEvent(Value, frozen=True, kw_only=True):
     """The server cut an item to what was heard."""
 
     item_id: ItemId
@@ -198,19 +184,23 @@ class RealtimeModelItemTruncatedEvent:
     type: Literal["item_truncated"] = "item_truncated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelTranscriptDeltaEvent:
-    """More words of what the agent is saying."""
+class RealtimeModelTranscriptDeltaEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="response.output_audio_transcript.delta"
+):
+    """More words of what the agent is saying.
+
+    With the other events that have a tag, most of what a call brings: `sipagent.realtime.wire_frequent`
+    decodes them from the server's text straight into what they are.
+    """
 
     item_id: ItemId
     delta: str
     response_id: ResponseId
     content_index: int = 0
-    type: Literal["transcript_delta"] = "transcript_delta"
+    type: ClassVar[Literal["transcript_delta"]] = "transcript_delta"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelTranscriptDoneEvent:
+class RealtimeModelTranscriptDoneEvent(Value, frozen=True, kw_only=True):
     """All words of one part of what the agent says."""
 
     item_id: ItemId
@@ -220,27 +210,32 @@ class RealtimeModelTranscriptDoneEvent:
     type: Literal["transcript_done"] = "transcript_done"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelOutputTextDeltaEvent:
+class RealtimeModelOutputTextDeltaEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="response.output_text.delta"
+):
     """More words of what the agent writes."""
 
     item_id: ItemId
     delta: str
     response_id: ResponseId
-    type: Literal["output_text_delta"] = "output_text_delta"
+    type: ClassVar[Literal["output_text_delta"]] = "output_text_delta"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelInputAudioTranscriptionDeltaEvent:
+class RealtimeModelInputAudioTranscriptionDeltaEvent(
+    Value,
+    frozen=True,
+    kw_only=True,
+    tag_field="type",
+    tag="conversation.item.input_audio_transcription.delta",
+):
     """More words of what the caller said."""
 
     item_id: ItemId
     delta: str
-    type: Literal["input_audio_transcription_delta"] = "input_audio_transcription_delta"
+    type: ClassVar[Literal["input_audio_transcription_delta"]] = "input_audio_transcription_delta"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelInputAudioTranscriptionCompletedEvent:
+class RealtimeModelInputAudioTranscriptionCompletedEvent(Value, frozen=True, kw_only=True):
     """All words of what the caller said."""
 
     item_id: ItemId
@@ -249,8 +244,7 @@ class RealtimeModelInputAudioTranscriptionCompletedEvent:
     type: Literal["input_audio_transcription_completed"] = "input_audio_transcription_completed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelInputAudioTranscriptionFailedEvent:
+class RealtimeModelInputAudioTranscriptionFailedEvent(Value, frozen=True, kw_only=True):
     """What the caller said could not be transcribed."""
 
     item_id: ItemId
@@ -261,19 +255,20 @@ class RealtimeModelInputAudioTranscriptionFailedEvent:
 # Sound ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelAudioEvent:
+class RealtimeModelAudioEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="response.output_audio.delta"
+):
     """Audio of the agent, where it comes over the socket."""
 
-    data: bytes
+    data: bytes = msgspec.field(name="delta")
+    """In the session's output format; on the wire it is base64."""
     response_id: ResponseId
     item_id: ItemId
-    content_index: int
-    type: Literal["audio"] = "audio"
+    content_index: int = 0
+    type: ClassVar[Literal["audio"]] = "audio"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelAudioInterruptedEvent:
+class RealtimeModelAudioInterruptedEvent(Value, frozen=True, kw_only=True):
     """Playing must stop."""
 
     item_id: ItemId
@@ -281,8 +276,7 @@ class RealtimeModelAudioInterruptedEvent:
     type: Literal["audio_interrupted"] = "audio_interrupted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelAudioDoneEvent:
+class RealtimeModelAudioDoneEvent(Value, frozen=True, kw_only=True):
     """All audio of one part was generated."""
 
     item_id: ItemId
@@ -291,8 +285,7 @@ class RealtimeModelAudioDoneEvent:
     type: Literal["audio_done"] = "audio_done"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelInputAudioTimeoutTriggeredEvent:
+class RealtimeModelInputAudioTimeoutTriggeredEvent(Value, frozen=True, kw_only=True):
     """Nobody spoke for the configured time."""
 
     item_id: ItemId
@@ -301,8 +294,7 @@ class RealtimeModelInputAudioTimeoutTriggeredEvent:
     type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelCallerSpeechStartedEvent:
+class RealtimeModelCallerSpeechStartedEvent(Value, frozen=True, kw_only=True):
     """The server hears the caller speak."""
 
     item_id: ItemId
@@ -310,8 +302,7 @@ class RealtimeModelCallerSpeechStartedEvent:
     type: Literal["caller_speech_started"] = "caller_speech_started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelCallerSpeechStoppedEvent:
+class RealtimeModelCallerSpeechStoppedEvent(Value, frozen=True, kw_only=True):
     """The caller fell silent."""
 
     item_id: ItemId
@@ -319,8 +310,7 @@ class RealtimeModelCallerSpeechStoppedEvent:
     type: Literal["caller_speech_stopped"] = "caller_speech_stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelPlaybackEvent:
+class RealtimeModelPlaybackEvent(Value, frozen=True, kw_only=True):
     """The server's output buffer began to play, played to its end, or was emptied (WebRTC and SIP only)."""
 
     change: Literal["started", "stopped", "cleared"]
@@ -328,8 +318,7 @@ class RealtimeModelPlaybackEvent:
     type: Literal["playback"] = "playback"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelDtmfEvent:
+class RealtimeModelDtmfEvent(Value, frozen=True, kw_only=True):
     """The caller pressed a key (SIP only)."""
 
     digit: str
@@ -341,8 +330,7 @@ class RealtimeModelDtmfEvent:
 # The rest -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelOtherEvent:
+class RealtimeModelOtherEvent(Value, frozen=True, kw_only=True):
     """A message we do not know, or that lacks what its type documents."""
 
     data: Mapping[str, Any] | str
@@ -353,8 +341,7 @@ class RealtimeModelOtherEvent:
     type: Literal["other"] = "other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelRawServerEvent:
+class RealtimeModelRawServerEvent(Value, frozen=True, kw_only=True):
     """A message of the server, unchanged; only when the model was asked for ``raw_events``."""
 
     data: Mapping[str, Any] | str

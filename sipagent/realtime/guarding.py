@@ -77,6 +77,8 @@ class Guarding:
         self._debounce = max(1, length)
         self._turns: dict[ResponseId, _Turn | None] = {}
         """By response; None once it has ended, or has no guardrails."""
+        self.unguarded: ResponseId | None = None
+        """A response that runs and has no guardrails: nothing it says need be looked at."""
 
     def take(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> None:
         """Look at ``event``, while ``agent`` leads. Never waits, never raises."""
@@ -102,6 +104,7 @@ class Guarding:
         if not own and not everyones:
             # Kept, so that an agent that takes over meanwhile does not answer for it.
             self._turns[response_id] = None
+            self.unguarded = response_id
             return None
         turn = _Turn(
             agent=agent,

@@ -7,8 +7,9 @@ kept, and each item gets a *position* that never changes: the middle between its
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec.structs import replace
 
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.items import (
@@ -23,13 +24,13 @@ from sipagent.realtime.items import (
     UserMessageItem,
     text_of,
 )
+from sipagent.realtime.value import Value
 
 TranscriptRole = Literal["caller", "agent"]
 Change = Literal["added", "changed", "same"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Value, frozen=True, kw_only=True):
     """One line of the transcript as it stands now."""
 
     role: TranscriptRole

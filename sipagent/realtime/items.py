@@ -6,10 +6,10 @@ transcript, or None as long as none is known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from sipagent.identifiers import ItemId, ToolCallId
+from sipagent.realtime.value import Value
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 """How far an item is; ``incomplete`` when the response that made it was cut off or failed."""
@@ -17,24 +17,21 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 # Parts of a message ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputText:
+class InputText(Value, frozen=True, kw_only=True):
     """Text that a user or the system put in."""
 
     text: str
     type: Literal["input_text"] = "input_text"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputAudio:
+class InputAudio(Value, frozen=True, kw_only=True):
     """Speech of the caller."""
 
     transcript: str | None = None
     type: Literal["input_audio"] = "input_audio"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputImage:
+class InputImage(Value, frozen=True, kw_only=True):
     """A picture, by URL or as a data URL."""
 
     image_url: str
@@ -42,16 +39,14 @@ class InputImage:
     type: Literal["input_image"] = "input_image"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssistantText:
+class AssistantText(Value, frozen=True, kw_only=True):
     """Text that the model wrote."""
 
     text: str
     type: Literal["text"] = "text"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssistantAudio:
+class AssistantAudio(Value, frozen=True, kw_only=True):
     """Speech of the model."""
 
     transcript: str | None = None
@@ -66,8 +61,7 @@ AssistantContent = AssistantText | AssistantAudio
 # Items ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SystemMessageItem:
+class SystemMessageItem(Value, frozen=True, kw_only=True):
     """A message of the application to the model."""
 
     item_id: ItemId
@@ -80,8 +74,7 @@ class SystemMessageItem:
     type: Literal["message"] = "message"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserMessageItem:
+class UserMessageItem(Value, frozen=True, kw_only=True):
     """What the caller said, or what was written on the caller's behalf."""
 
     item_id: ItemId
@@ -94,8 +87,7 @@ class UserMessageItem:
     type: Literal["message"] = "message"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssistantMessageItem:
+class AssistantMessageItem(Value, frozen=True, kw_only=True):
     """What the model said."""
 
     item_id: ItemId
@@ -110,8 +102,7 @@ class AssistantMessageItem:
     type: Literal["message"] = "message"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeToolCallItem:
+class RealtimeToolCallItem(Value, frozen=True, kw_only=True):
     """A call of a tool, and its answer once there is one."""
 
     item_id: ItemId

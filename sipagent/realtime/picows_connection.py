@@ -48,10 +48,9 @@ class PicowsSocket(picows.WSListener, Socket):
         self._max_size = _bytes_at_most(limits)
         self._loop = asyncio.get_running_loop()
         self._transport: picows.WSTransport
-        self._messages: deque[str | bytes] = deque()
+        self._messages: deque[bytes] = deque()
         self._parts: list[bytes] = []
         """What came so far of a message in several frames."""
-        self._text = False
         self._closed: Closed | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._readable: asyncio.Future[None] | None = None
@@ -75,7 +74,7 @@ class PicowsSocket(picows.WSListener, Socket):
             if self._gone.done():
                 raise ConnectionLostError("the socket is closed")
 
-    async def receive(self) -> str | bytes | Closed:
+    async def receive(self) -> bytes | Closed:
         """See `Socket.receive`."""
         while not self._messages:
             if self._closed is not None:
@@ -85,11 +84,11 @@ class PicowsSocket(picows.WSListener, Socket):
                 await self._readable
             finally:
                 self._readable = None
-        message = self._messages.popleft()
-        if self._paused and not self._messages:
-            self._paused = False
-            self._transport.underlying_transport.resume_reading()
-        return message
+        return self._next()
+
+    def receive_now(self) -> bytes | None:
+        """See `Socket.receive_now`."""
+        return self._next() if self._messages else None
 
     async def close(self) -> None:
         """See `Socket.close`."""
@@ -127,10 +126,7 @@ class PicowsSocket(picows.WSListener, Socket):
             return
         kind = frame.msg_type
         if kind == _TEXT and frame.fin:
-            try:
-                self._put(frame.get_payload_as_utf8_text())
-            except UnicodeDecodeError as error:
-                raise _violation(picows.WSCloseCode.INVALID_TEXT, "text that is not UTF-8") from error
+            self._put(frame.get_payload_as_bytes())
         elif kind == _CLOSE:
             self._peer_closes(frame)
         elif kind in (_TEXT, _BINARY, _CONTINUATION):
@@ -159,7 +155,14 @@ class PicowsSocket(picows.WSListener, Socket):
 
     # Inside ----------------------------------------------------------------------------------------
 
-    def _put(self, message: str | bytes) -> None:
+    def _next(self) -> bytes:
+        message = self._messages.popleft()
+        if self._paused and not self._messages:
+            self._paused = False
+            self._transport.underlying_transport.resume_reading()
+        return message
+
+    def _put(self, message: bytes) -> None:
         if self._closing:
             return  # nobody will receive it
         self._messages.append(message)
@@ -174,16 +177,13 @@ class PicowsSocket(picows.WSListener, Socket):
 
     def _part(self, frame: picows.WSFrame) -> None:
         if frame.msg_type != _CONTINUATION:
-            self._parts, self._text = [], frame.msg_type == _TEXT
+            self._parts = []
         self._parts.append(frame.get_payload_as_bytes())
         if sum(map(len, self._parts)) > self._max_size:
             raise _violation(picows.WSCloseCode.MESSAGE_TOO_BIG, "a message beyond the limit")
         if frame.fin:
             whole, self._parts = b"".join(self._parts), []
-            try:
-                self._put(whole.decode() if self._text else whole)
-            except UnicodeDecodeError as error:
-                raise _violation(picows.WSCloseCode.INVALID_TEXT, "text that is not UTF-8") from error
+            self._put(whole)
 
     def _peer_closes(self, frame: picows.WSFrame) -> None:
         # A number at run time, whatever its type says: the enumeration names only some of them.

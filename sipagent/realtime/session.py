@@ -15,29 +15,27 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from sipagent.clock import monotonic_s
-from sipagent.errors import ConnectionLostError
-from sipagent.identifiers import ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
-from sipagent.realtime.approvals import Approvals, Decision
+from sipagent.realtime.approvals import Decision
 from sipagent.realtime.events import (
     EndCause,
+    RealtimeModelAudioEvent,
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelEvent,
+    RealtimeModelInputAudioTranscriptionDeltaEvent,
     RealtimeModelResponseRequestedEvent,
     RealtimeModelToolCallEvent,
+    RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
 from sipagent.realtime.guarding import Guarding
-from sipagent.realtime.handoffs import Handoff
 from sipagent.realtime.handover import NOTEWORTHY, Handover
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
     RealtimeModelSendInterrupt,
     RealtimeModelSendSystemMessage,
-    RealtimeModelSendToolOutput,
     RealtimeModelSendUserInput,
     RealtimeModelUserInput,
 )
@@ -46,17 +44,12 @@ from sipagent.realtime.leading import Offer
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.session_events import (
-    RealtimeError,
     RealtimeEventInfo,
     RealtimeSessionEvent,
-    RealtimeToolApprovalRequired,
-    RealtimeToolEnd,
-    RealtimeToolStart,
 )
 from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSettings, agent_settings
 from sipagent.realtime.stream import EventStream
-from sipagent.realtime.tool_guardrails import check_tool_input, run_guarded_tool
-from sipagent.realtime.tools import FunctionTool, ToolContext, ToolResult
+from sipagent.realtime.tool_calls import ToolCalls
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
 
@@ -64,7 +57,14 @@ logger = logging.getLogger(__name__)
 
 QUEUE_EVENTS = 1000
 """How many events may wait for whoever iterates before the socket is read no further."""
-_CAUSED_BY_US = (RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent)
+_CAUSED_BY_US = frozenset({RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent})
+_FREQUENT = frozenset(
+    {
+        RealtimeModelTranscriptDeltaEvent,
+        RealtimeModelAudioEvent,
+        RealtimeModelInputAudioTranscriptionDeltaEvent,
+    }
+)
 TOOL_GRACE_S = 1.0
 """How long a closing session waits for tools that it has cancelled."""
 
@@ -99,10 +99,9 @@ class RealtimeSession(RealtimeModelListener):
         self._info = RealtimeEventInfo(
             context=context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
         )
-        self._translation = Translation(self._info, raw=bool(self._run_config.get("raw_events")))
+        self._raw = bool(self._run_config.get("raw_events"))
+        self._translation = Translation(self._info, raw=self._raw)
         self._runs: set[asyncio.Task[None]] = set()
-        self._called: set[ToolCallId] = set()
-        self._one_at_a_time = None if self._run_config.get("async_tool_calls", True) else asyncio.Lock()
         self._events: EventStream[RealtimeSessionEvent] = EventStream(QUEUE_EVENTS)
         self._handover = Handover(
             agent,
@@ -114,7 +113,15 @@ class RealtimeSession(RealtimeModelListener):
             start=self._start,
             resolve=self._settings_of,
         )
-        self._approvals = Approvals(self._run_config.get("tool_error_formatter"))
+        self._tool_calls = ToolCalls(
+            model=model,
+            info=self._info,
+            run_config=self._run_config,
+            handover=self._handover,
+            translation=self._translation,
+            events=self._events,
+            start=self._start,
+        )
         self._guarding = Guarding(
             model, self._info, self._run_config, emit=self._events.put_at_once, start=self._start
         )
@@ -153,12 +160,12 @@ class RealtimeSession(RealtimeModelListener):
     @property
     def agent_is_speaking(self) -> bool:
         """Whether the caller hears the agent, or is about to."""
-        return self._translation.agent_is_speaking
+        return self._translation.speaking.agent_is_speaking
 
     @property
     def response_active(self) -> bool:
         """Whether the model is making a response, or was asked for one."""
-        return self._translation.response_active or self._model.response_pending
+        return self._translation.speaking.response_active or self._model.response_pending
 
     @property
     def end(self) -> SessionEnd | None:
@@ -273,7 +280,7 @@ class RealtimeSession(RealtimeModelListener):
     async def approve_tool_call(self, call_id: str, always: bool = False) -> None:
         """Let a call run that `RealtimeToolApprovalRequired` told of; with ``always``, every later call of
         its tool too. Nothing happens when no such call waits (any more)."""
-        self._approvals.decide(call_id, Decision(approved=True), always=always)
+        self._tool_calls.approvals.decide(call_id, Decision(approved=True), always=always)
 
     async def reject_tool_call(
         self, call_id: str, always: bool = False, rejection_message: str | None = None
@@ -282,7 +289,7 @@ class RealtimeSession(RealtimeModelListener):
         ``tool_error_formatter`` of the run configuration, or in fixed ones; with ``always``, of every later
         call of its tool too. Nothing happens when no such call waits (any more)."""
         decision = Decision(approved=False, rejection_message=rejection_message)
-        self._approvals.decide(call_id, decision, always=always)
+        self._tool_calls.approvals.decide(call_id, decision, always=always)
 
     async def wait_until_agent_silent(self, timeout_s: float) -> bool:
         """True once no response is under way and what was said has been heard; False when ``timeout_s``
@@ -301,6 +308,24 @@ class RealtimeSession(RealtimeModelListener):
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
         handover = self._handover
+        if type(event) in _FREQUENT and not self._raw and not handover.speech.active:
+            # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
+            # else that is looked for below, silence least of all.
+            happened: RealtimeSessionEvent | None = None
+            if type(event) is RealtimeModelAudioEvent:
+                happened = self._translation.take_audio(event)
+            elif type(event) is RealtimeModelInputAudioTranscriptionDeltaEvent:
+                happened = self._translation.take_caller_words(event)
+            elif type(event) is RealtimeModelTranscriptDeltaEvent and (
+                event.response_id == self._guarding.unguarded
+            ):
+                happened = self._translation.take_words(event, handover.lead.speaker)
+            if happened is not None:
+                if self._events.has_room:
+                    self._events.put_at_once(happened)
+                else:
+                    await self._events.put(happened)
+                return
         if noteworthy := type(event) in NOTEWORTHY:
             handover.notice(event)
         self._guarding.take(event, handover.lead.speaker)
@@ -311,30 +336,18 @@ class RealtimeSession(RealtimeModelListener):
             self._tell_hooks(event, meaning)
         # Before anything waits for room in the queue: whoever makes room may wait for silence.
         self._quiet.set()
-        for happened in meaning:
-            if isinstance(event, _CAUSED_BY_US):
-                # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
-                self._events.put_at_once(happened)
+        # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
+        never_waits = type(event) in _CAUSED_BY_US
+        for each in meaning:
+            if never_waits or self._events.has_room:
+                self._events.put_at_once(each)
             else:
-                await self._events.put(happened)
+                await self._events.put(each)
         if isinstance(event, RealtimeModelToolCallEvent):
-            self._begin_tool(event)
+            if not self._closed:
+                self._tool_calls.begin(event)
         elif self._translation.over:
             self._events.end()
-
-    def _begin_tool(self, call: RealtimeModelToolCallEvent) -> None:
-        if call.call_id in self._called or self._closed:
-            return  # a repeated event must not run a tool twice
-        self._called.add(call.call_id)
-        offer, found = self._handover.lead.find(call)
-        match found:
-            case FunctionTool():
-                work = self._run_tool(call, found, offer.agent)
-            case Handoff():
-                work = self._hand_off(call, found, offer)
-            case None:
-                work = self._unknown_tool(call)
-        self._start(work, f"tool {call.name[:100]} {call.call_id[:100]}")
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run ``work`` beside the conversation; closing ends it."""
@@ -355,98 +368,3 @@ class RealtimeSession(RealtimeModelListener):
         return await agent_settings(
             agent, self._info.context, run_config=self._run_config, initial=initial, initial_wins=first
         )
-
-    async def _hand_off(self, call: RealtimeModelToolCallEvent, way: Handoff[Any, Any], offer: Offer) -> None:
-        text = await self._handover.hand_off(call, way, offer)
-        await self._answer(call, text, starts_response=True)
-
-    async def _run_tool(
-        self, call: RealtimeModelToolCallEvent, tool: FunctionTool, agent: RealtimeAgent[Any]
-    ) -> None:
-        context = ToolContext(
-            context=self._info.context.context,
-            usage=self._info.context.usage,
-            tool_name=tool.name,
-            tool_call_id=call.call_id,
-            tool_arguments=call.arguments,
-        )
-        # Nobody else waits while somebody makes up their mind, so this is outside of the lock.
-        refused = await self._refused(call, tool, agent, context)
-        if self._one_at_a_time is not None:
-            async with self._one_at_a_time:
-                await self._run_tool_now(call, tool, agent, context, refused)
-        else:
-            await self._run_tool_now(call, tool, agent, context, refused)
-
-    async def _refused(
-        self,
-        call: RealtimeModelToolCallEvent,
-        tool: FunctionTool,
-        agent: RealtimeAgent[Any],
-        context: ToolContext[Any],
-    ) -> ToolResult | None:
-        """The answer to give instead of running ``tool``, where it needs an approval that it does not get."""
-        if tool.needs_approval is False:
-            return None
-        if self._run_config.get("tool_execution", {}).get("pre_approval_tool_input_guardrails"):
-            refused = await check_tool_input(tool, context, agent=agent)
-            if refused is not None:
-                return refused
-        event = RealtimeToolApprovalRequired(
-            agent=agent, tool=tool, arguments=call.arguments, call_id=call.call_id, info=self._info
-        )
-        return await self._approvals.refusal(tool, context, lambda: self._events.put(event))
-
-    async def _run_tool_now(
-        self,
-        call: RealtimeModelToolCallEvent,
-        tool: FunctionTool,
-        agent: RealtimeAgent[Any],
-        context: ToolContext[Any],
-        refused: ToolResult | None,
-    ) -> None:
-        about: dict[str, Any] = {
-            "agent": agent,
-            "tool": tool,
-            "arguments": call.arguments,
-            "tool_call_id": call.call_id,
-            "info": self._info,
-        }
-        await self._events.put(RealtimeToolStart(**about))
-        self._handover.hooks.tool_started(context, agent, tool)
-        began = monotonic_s()
-        result = refused or await run_guarded_tool(tool, context, call.arguments, agent=agent)
-        duration_ms = (monotonic_s() - began) * 1000
-        self._handover.hooks.tool_ended(context, agent, tool, result.output)
-        if result.error is not None:
-            await self._events.put(RealtimeError(error=result.error, info=self._info))
-        await self._answer(call, result.text, starts_response=tool.starts_response or result.is_error)
-        await self._events.put(
-            RealtimeToolEnd(
-                **about,
-                output=result.output,
-                output_text=result.text,
-                is_error=result.is_error,
-                duration_ms=duration_ms,
-            )
-        )
-
-    async def _unknown_tool(self, call: RealtimeModelToolCallEvent) -> None:
-        logger.warning("The model called a tool that does not exist: %s", call.name[:100])
-        error = {"type": "unknown_tool", "message": f"The model called the unknown tool {call.name!r}."}
-        await self._events.put(RealtimeError(error=error, info=self._info))
-        # A caller who hears nothing is worse off than one who hears that something did not work.
-        await self._answer(call, f"Tool {call.name} not found", starts_response=True)
-
-    async def _answer(self, call: RealtimeModelToolCallEvent, output: str, *, starts_response: bool) -> None:
-        try:
-            await self._model.send_event(
-                RealtimeModelSendToolOutput(tool_call=call, output=output, start_response=starts_response)
-            )
-        except ConnectionLostError:
-            logger.info("The answer of tool %s came after the end of the connection", call.name[:100])
-        except Exception as error:  # noqa: BLE001 - a model may be one that users wrote
-            logger.warning("The answer of tool %s could not be sent: %s", call.name[:100], error)
-            await self._events.put(RealtimeError(error=error, info=self._info))
-        for happened in self._translation.tool_answered(call.call_id, output):
-            await self._events.put(happened)

@@ -8,200 +8,65 @@ audio (``audio_start_ms``, ``audio_end_ms``) count from the start of the session
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from sipagent.identifiers import ItemId, ResponseId, ToolCallId
-from sipagent.realtime.agent import RealtimeAgent
-from sipagent.realtime.events import RateLimit, RealtimeModelAudioEvent, RealtimeModelEvent
-from sipagent.realtime.guardrails import InputGuardrailResult, OutputGuardrailResult
-from sipagent.realtime.items import RealtimeItem
-from sipagent.realtime.run_context import RunContextWrapper
-from sipagent.realtime.tools import FunctionTool
+from sipagent.identifiers import ItemId, ResponseId
+from sipagent.realtime.agent_events import (
+    RealtimeAgentEndEvent as RealtimeAgentEndEvent,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeAgentStartEvent as RealtimeAgentStartEvent,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeAudio as RealtimeAudio,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeAudioEnd as RealtimeAudioEnd,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeAudioInterrupted as RealtimeAudioInterrupted,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeError as RealtimeError,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeEventInfo as RealtimeEventInfo,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeGuardrailTripped as RealtimeGuardrailTripped,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeHandoffEvent as RealtimeHandoffEvent,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeHistoryAdded as RealtimeHistoryAdded,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeHistoryUpdated as RealtimeHistoryUpdated,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeInputGuardrailTripped as RealtimeInputGuardrailTripped,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeRawModelEvent as RealtimeRawModelEvent,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeToolApprovalRequired as RealtimeToolApprovalRequired,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeToolEnd as RealtimeToolEnd,
+)
+from sipagent.realtime.agent_events import (
+    RealtimeToolStart as RealtimeToolStart,
+)
+from sipagent.realtime.events import RateLimit
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeEventInfo:
-    """What every event carries: the user's context, and the usage so far."""
-
-    context: RunContextWrapper[Any]
-
-
-# Names of the Agents SDK ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentStartEvent:
-    """``agent`` began a turn."""
-
-    agent: RealtimeAgent[Any]
-    info: RealtimeEventInfo
-    type: Literal["agent_start"] = "agent_start"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentEndEvent:
-    """``agent``, which began the turn, ended it; its speech may still be playing."""
-
-    agent: RealtimeAgent[Any]
-    info: RealtimeEventInfo
-    type: Literal["agent_end"] = "agent_end"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeHandoffEvent:
-    """``to_agent`` leads from now on; a server that refuses it is reported as an error of type
-    ``handoff_refused``, and ``from_agent`` leads again."""
-
-    from_agent: RealtimeAgent[Any]
-    to_agent: RealtimeAgent[Any]
-    info: RealtimeEventInfo
-    type: Literal["handoff"] = "handoff"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeToolStart:
-    """A tool starts to run. It comes for a refused call too, so that each `RealtimeToolEnd` has one."""
-
-    agent: RealtimeAgent[Any]
-    tool: FunctionTool
-    arguments: str
-    """JSON, as the model wrote it."""
-    tool_call_id: ToolCallId
-    info: RealtimeEventInfo
-    type: Literal["tool_start"] = "tool_start"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeToolEnd:
-    """A tool has run, and its output was handed to the model."""
-
-    agent: RealtimeAgent[Any]
-    tool: FunctionTool
-    arguments: str
-    output: Any
-    """What the tool returned, or the sentence that stands for its failure."""
-    output_text: str
-    """What the model was told."""
-    is_error: bool
-    duration_ms: float
-    tool_call_id: ToolCallId
-    info: RealtimeEventInfo
-    type: Literal["tool_end"] = "tool_end"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeToolApprovalRequired:
-    """A tool call waits for `RealtimeSession.approve_tool_call` or ``reject_tool_call``."""
-
-    agent: RealtimeAgent[Any]
-    tool: FunctionTool
-    arguments: str
-    """JSON, as the model wrote it."""
-    call_id: ToolCallId
-    info: RealtimeEventInfo
-    type: Literal["tool_approval_required"] = "tool_approval_required"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeGuardrailTripped:
-    """What the agent says must not go on: the response is being cut off. Once for each response."""
-
-    guardrail_results: tuple[OutputGuardrailResult, ...]
-    message: str
-    """The words that were looked at; the caller may have heard more of them, or less."""
-    response_id: ResponseId
-    item_id: ItemId
-    info: RealtimeEventInfo
-    type: Literal["guardrail_tripped"] = "guardrail_tripped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeInputGuardrailTripped:
-    """What the caller said must not be answered: the response to it is being cut off. Once for each item."""
-
-    guardrail_results: tuple[InputGuardrailResult, ...]
-    message: str
-    """The transcript that was looked at."""
-    item_id: ItemId
-    info: RealtimeEventInfo
-    type: Literal["input_guardrail_tripped"] = "input_guardrail_tripped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeHistoryAdded:
-    """An item is new in the history."""
-
-    item: RealtimeItem
-    info: RealtimeEventInfo
-    type: Literal["history_added"] = "history_added"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeHistoryUpdated:
-    """An item changed or went; ``history`` is all of it, in conversation order."""
-
-    history: tuple[RealtimeItem, ...]
-    info: RealtimeEventInfo
-    type: Literal["history_updated"] = "history_updated"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAudio:
-    """Speech of the agent, where it comes over the socket; never on SIP."""
-
-    audio: RealtimeModelAudioEvent
-    item_id: ItemId
-    content_index: int
-    info: RealtimeEventInfo
-    type: Literal["audio"] = "audio"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAudioEnd:
-    """All audio of one part was generated; on SIP it may still be playing."""
-
-    item_id: ItemId
-    content_index: int
-    info: RealtimeEventInfo
-    type: Literal["audio_end"] = "audio_end"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAudioInterrupted:
-    """Stop playing: the agent was cut off."""
-
-    item_id: ItemId
-    content_index: int
-    info: RealtimeEventInfo
-    type: Literal["audio_interrupted"] = "audio_interrupted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeError:
-    """The server, or something of ours, reports an error; the session goes on."""
-
-    error: Any
-    """A mapping with ``message``, and with ``code``, ``type``, ``param`` and ``event_id`` where known."""
-    info: RealtimeEventInfo
-    type: Literal["error"] = "error"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeRawModelEvent:
-    """Every event of the model as it came; only when the run configuration asks for ``raw_events``."""
-
-    data: RealtimeModelEvent
-    info: RealtimeEventInfo
-    type: Literal["raw_model_event"] = "raw_model_event"
-
+from sipagent.realtime.value import Value
 
 # Who speaks -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeCallerSpeechStarted:
+class RealtimeCallerSpeechStarted(Value, frozen=True, kw_only=True):
     """The server hears the caller speak."""
 
     item_id: ItemId
@@ -210,8 +75,7 @@ class RealtimeCallerSpeechStarted:
     type: Literal["caller_speech_started"] = "caller_speech_started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeCallerSpeechStopped:
+class RealtimeCallerSpeechStopped(Value, frozen=True, kw_only=True):
     """The caller fell silent."""
 
     item_id: ItemId
@@ -220,8 +84,7 @@ class RealtimeCallerSpeechStopped:
     type: Literal["caller_speech_stopped"] = "caller_speech_stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentSpeechStarted:
+class RealtimeAgentSpeechStarted(Value, frozen=True, kw_only=True):
     """The agent can be heard (SIP: ``output_audio_buffer.started``; socket: the first audio)."""
 
     response_id: ResponseId
@@ -229,8 +92,7 @@ class RealtimeAgentSpeechStarted:
     type: Literal["agent_speech_started"] = "agent_speech_started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentSpeechStopped:
+class RealtimeAgentSpeechStopped(Value, frozen=True, kw_only=True):
     """All that the agent said was played."""
 
     response_id: ResponseId
@@ -238,8 +100,7 @@ class RealtimeAgentSpeechStopped:
     type: Literal["agent_speech_stopped"] = "agent_speech_stopped"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeAgentSpeechCleared:
+class RealtimeAgentSpeechCleared(Value, frozen=True, kw_only=True):
     """The agent was cut off: what was not played yet never will be."""
 
     response_id: ResponseId
@@ -247,8 +108,7 @@ class RealtimeAgentSpeechCleared:
     type: Literal["agent_speech_cleared"] = "agent_speech_cleared"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeDtmfReceived:
+class RealtimeDtmfReceived(Value, frozen=True, kw_only=True):
     """The caller pressed a key; the model was not told."""
 
     digit: str
@@ -259,8 +119,7 @@ class RealtimeDtmfReceived:
     type: Literal["dtmf_received"] = "dtmf_received"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeInputAudioTimeoutTriggered:
+class RealtimeInputAudioTimeoutTriggered(Value, frozen=True, kw_only=True):
     """Nobody spoke for the configured time; the server makes the agent speak."""
 
     item_id: ItemId
@@ -275,8 +134,7 @@ class RealtimeInputAudioTimeoutTriggered:
 TranscriptRole = Literal["caller", "agent"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeTranscriptDelta:
+class RealtimeTranscriptDelta(Value, frozen=True, kw_only=True):
     """Some more words of a line that is being spoken."""
 
     role: TranscriptRole
@@ -286,8 +144,7 @@ class RealtimeTranscriptDelta:
     type: Literal["transcript_delta"] = "transcript_delta"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeTranscriptLine:
+class RealtimeTranscriptLine(Value, frozen=True, kw_only=True):
     """A line as far as it is known. It comes when the line is final, and again whenever it changes."""
 
     role: TranscriptRole
@@ -303,8 +160,7 @@ class RealtimeTranscriptLine:
     type: Literal["transcript_line"] = "transcript_line"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeTranscriptionFailed:
+class RealtimeTranscriptionFailed(Value, frozen=True, kw_only=True):
     """What the caller said could not be transcribed; the model heard it all the same."""
 
     item_id: ItemId
@@ -313,8 +169,7 @@ class RealtimeTranscriptionFailed:
     type: Literal["transcription_failed"] = "transcription_failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeTranscriptionUsage:
+class RealtimeTranscriptionUsage(Value, frozen=True, kw_only=True):
     """What a transcription was billed by."""
 
     item_id: ItemId
@@ -326,16 +181,14 @@ class RealtimeTranscriptionUsage:
 # Responses ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeResponseRequested:
+class RealtimeResponseRequested(Value, frozen=True, kw_only=True):
     """A request for a response was sent; the server has not said yes yet."""
 
     info: RealtimeEventInfo
     type: Literal["response_requested"] = "response_requested"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeResponseStarted:
+class RealtimeResponseStarted(Value, frozen=True, kw_only=True):
     """The server began a response, asked for by us or by its own turn detection."""
 
     response_id: ResponseId
@@ -346,8 +199,7 @@ class RealtimeResponseStarted:
 ResponseStatus = Literal["completed", "cancelled", "incomplete", "failed", "unknown"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeResponseEnded:
+class RealtimeResponseEnded(Value, frozen=True, kw_only=True):
     """The server ended a response; its speech may still be playing."""
 
     response_id: ResponseId
@@ -361,8 +213,7 @@ class RealtimeResponseEnded:
     type: Literal["response_ended"] = "response_ended"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeRateLimitsUpdated:
+class RealtimeRateLimitsUpdated(Value, frozen=True, kw_only=True):
     """How much of the project's limits is left."""
 
     rate_limits: tuple[RateLimit, ...]
@@ -373,8 +224,7 @@ class RealtimeRateLimitsUpdated:
 # Connection -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeConnectionLost:
+class RealtimeConnectionLost(Value, frozen=True, kw_only=True):
     """The socket broke; it is being opened again. Either it comes back or the session ends."""
 
     close_code: int | None
@@ -382,16 +232,14 @@ class RealtimeConnectionLost:
     type: Literal["connection_lost"] = "connection_lost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeConnectionRestored:
+class RealtimeConnectionRestored(Value, frozen=True, kw_only=True):
     """The socket is back. What the server said meanwhile is lost."""
 
     info: RealtimeEventInfo
     type: Literal["connection_restored"] = "connection_restored"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeUnknownEvent:
+class RealtimeUnknownEvent(Value, frozen=True, kw_only=True):
     """A message of the server that we do not know, or that lacks what its type documents."""
 
     event_type: str

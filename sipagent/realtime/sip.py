@@ -23,7 +23,6 @@ from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     RealtimeModelConnectionStatusEvent,
-    RealtimeModelEvent,
     RealtimeModelPlaybackEvent,
     RealtimeModelTranscriptDeltaEvent,
 )
@@ -77,6 +76,8 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         self._attempts_left = self._policy.reattach_attempts
         self._spoke_last: ResponseId | None = None
         """The latest response with words, unless it was heard to its end or cut off."""
+        self._notes[RealtimeModelTranscriptDeltaEvent] = self._note_words
+        self._notes[RealtimeModelPlaybackEvent] = self._note_playback
 
     @staticmethod
     async def build_initial_session_payload(
@@ -208,15 +209,17 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         clear = wanted is None or wanted in (self._gate.response_id, self._spoke_last)
         running = self._gate.response_id
         if self._gate.cancel(wanted):
-            await self._send(commands.response_cancel(wanted or running))
+            await self._outgoing.send(commands.response_cancel(wanted or running))
         if clear:
-            await self._send(commands.playback_clear())
+            await self._outgoing.send(commands.playback_clear())
 
-    async def _note_sound(self, event: RealtimeModelEvent) -> None:
-        if isinstance(event, RealtimeModelTranscriptDeltaEvent):
+    def _note_words(self, event: RealtimeModelTranscriptDeltaEvent) -> bool:
+        self._spoke_last = event.response_id
+        return True
+
+    def _note_playback(self, event: RealtimeModelPlaybackEvent) -> bool:
+        if event.change == "started":
             self._spoke_last = event.response_id
-        elif isinstance(event, RealtimeModelPlaybackEvent):
-            if event.change == "started":
-                self._spoke_last = event.response_id
-            elif event.response_id == self._spoke_last:
-                self._spoke_last = None
+        elif event.response_id == self._spoke_last:
+            self._spoke_last = None
+        return True

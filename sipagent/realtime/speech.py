@@ -154,5 +154,5 @@ class ProtectedSpeech:
 
 def _was_heard(speech: _Speech, translation: Translation) -> bool:
     if speech.response_id is not None:
-        return translation.was_heard(speech.response_id)
-    return not (translation.response_active or translation.agent_is_speaking)
+        return translation.speaking.was_heard(speech.response_id)
+    return not (translation.speaking.response_active or translation.speaking.agent_is_speaking)

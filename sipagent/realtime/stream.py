@@ -16,9 +16,15 @@ class EventStream(Generic[T]):
         self._capacity = capacity
         self._waiting: deque[T] = deque()
         self._ended = False
-        self._readable = asyncio.Event()
+        self._reader: asyncio.Future[None] | None = None
+        """Present while somebody waits for an event."""
         self._writable = asyncio.Event()
         self._writable.set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `put` would not wait."""
+        return len(self._waiting) < self._capacity
 
     async def put(self, event: T) -> None:
         """Queue ``event`` once there is room; nothing happens after the end. Cancel-safe."""
@@ -32,12 +38,14 @@ class EventStream(Generic[T]):
         the reader there would be waiting for ever. Nothing happens after the end."""
         if not self._ended:
             self._waiting.append(event)
-            self._readable.set()
+            if self._reader is not None:
+                self._wake(self._reader)
 
     def end(self) -> None:
         """Nothing follows what is queued. Idempotent."""
         self._ended = True
-        self._readable.set()
+        if self._reader is not None:
+            self._wake(self._reader)
         self._writable.set()
 
     def __aiter__(self) -> Self:
@@ -48,9 +56,16 @@ class EventStream(Generic[T]):
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration
-            self._readable.clear()
-            await self._readable.wait()
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
         event = self._waiting.popleft()
         if not self._writable.is_set() and len(self._waiting) < self._capacity:
             self._writable.set()
         return event
+
+    def _wake(self, reader: asyncio.Future[None]) -> None:
+        if not reader.done():
+            reader.set_result(None)

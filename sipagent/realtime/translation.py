@@ -1,12 +1,13 @@
 """What a model reports, as the events of a session. No I/O: model events in, session events out.
 
-Keeps what the translation needs to know: the history, which responses run, and what of them is still to be
-heard.
+Keeps the history, and what of the responses is still to be heard. One table says which method reads which
+event; two methods for what nearly every message brings are called directly.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
@@ -77,6 +78,7 @@ from sipagent.realtime.session_events import (
     RealtimeTranscriptLine,
     RealtimeUnknownEvent,
 )
+from sipagent.realtime.speaking import Speaking
 
 Events = list[RealtimeSessionEvent]
 
@@ -89,230 +91,229 @@ class Translation:
         self._info = info
         self._raw = raw
         self.history = History()
+        self.speaking = Speaking()
         self.ended: RealtimeModelConnectionStatusEvent | None = None
         """The last word about the connection, once there is one."""
         self.over = False
         """Whether nothing follows."""
-        self._running: dict[ResponseId, RealtimeAgent[Any]] = {}
-        self._aside: set[ResponseId] = set()
-        """Responses outside the conversation, which run beside another."""
-        self._over: set[ResponseId] = set()
-        self._audible: dict[ResponseId, None] = {}
-        """Responses that speak, and have not been heard to their end, in the order in which they will be."""
-        self._playing: set[ResponseId] = set()
-        self._played: set[ResponseId] = set()
-        """Responses that were heard to their end, or cut off."""
-        self._audio_over_socket = False
-
-    @property
-    def response_active(self) -> bool:
-        """Whether a response is under way."""
-        return bool(self._running)
-
-    @property
-    def agent_is_speaking(self) -> bool:
-        """Whether the agent is heard, or has begun what will be heard."""
-        return bool(self._audible)
-
-    def was_heard(self, response_id: ResponseId) -> bool:
-        """Whether a response that began has ended, and nothing of it is still to be heard."""
-        return response_id not in self._running and response_id not in self._audible
+        self._noted: ResponseId | None = None
+        """Whose words came last, if nothing else came behind them: it is known to run and to be audible."""
 
     def take(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> Events:
         """What ``event`` means, while ``agent`` leads."""
-        self._notice_response(event, agent)
-        meaning = self._meaning(event, agent)
+        self._noted = None
+        reading = _READINGS.get(type(event))
+        meaning = [] if reading is None else reading(self, event, agent)
         return [RealtimeRawModelEvent(data=event, info=self._info), *meaning] if self._raw else meaning
+
+    def take_words(
+        self, event: RealtimeModelTranscriptDeltaEvent, agent: RealtimeAgent[Any]
+    ) -> RealtimeTranscriptDelta:
+        """What a few words more of the agent mean."""
+        response_id = event.response_id
+        if response_id != self._noted:
+            self.speaking.shows_itself(response_id, agent)
+            self.speaking.has_words(response_id)
+            self._noted = response_id
+        self.history.spoke(event.item_id, event.delta, response_id, event.content_index)
+        return RealtimeTranscriptDelta(
+            role="agent", item_id=event.item_id, delta=event.delta, info=self._info
+        )
+
+    def take_audio(self, event: RealtimeModelAudioEvent) -> RealtimeAudio:
+        """What a little more sound means, where it comes over the socket."""
+        self._noted = None
+        self.speaking.has_sound(event.response_id)
+        return RealtimeAudio(
+            audio=event, item_id=event.item_id, content_index=event.content_index, info=self._info
+        )
+
+    def take_caller_words(
+        self, event: RealtimeModelInputAudioTranscriptionDeltaEvent
+    ) -> RealtimeTranscriptDelta | None:
+        """What a few words more of the caller mean; nothing when there are none."""
+        if not event.delta:
+            return None
+        self._noted = None
+        self.history.hears(event.item_id, event.delta)
+        return RealtimeTranscriptDelta(
+            role="caller", item_id=event.item_id, delta=event.delta, info=self._info
+        )
 
     def tool_answered(self, call_id: ToolCallId, output: str) -> Events:
         """A tool call was answered."""
         return self._updated() if self.history.answer_tool(call_id, output) is not None else []
 
-    def _meaning(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> Events:
-        info = self._info
-        match event:
-            # In the order of how often they come.
-            case RealtimeModelTranscriptDeltaEvent() | RealtimeModelOutputTextDeltaEvent():
-                return self._agent_delta(event)
-            case (
-                RealtimeModelAudioEvent()
-                | RealtimeModelAudioDoneEvent()
-                | RealtimeModelAudioInterruptedEvent()
-            ):
-                return self._audio(event)
-            case RealtimeModelTurnStartedEvent() | RealtimeModelTurnEndedEvent():
-                return self._turn(event, agent)
-            case RealtimeModelTranscriptDoneEvent(item_id=item_id, transcript=words, response_id=response_id):
-                self._expect_speech(response_id)
-                return self._lines(self.history.spoken(item_id, words, response_id, event.content_index))
-            case (
-                RealtimeModelInputAudioTranscriptionDeltaEvent()
-                | RealtimeModelInputAudioTranscriptionCompletedEvent()
-                | RealtimeModelInputAudioTranscriptionFailedEvent()
-            ):
-                return self._caller_words(event)
-            case (
-                RealtimeModelItemUpdatedEvent()
-                | RealtimeModelItemPlacedEvent()
-                | RealtimeModelItemDeletedEvent()
-                | RealtimeModelItemTruncatedEvent()
-            ):
-                return self._item(event)
-            case RealtimeModelPlaybackEvent():
-                return self._playback(event)
-            case RealtimeModelConnectionStatusEvent():
-                return self._connection(event)
-            case RealtimeModelCallerSpeechStartedEvent(item_id=item_id, audio_start_ms=start):
-                return [RealtimeCallerSpeechStarted(item_id=item_id, audio_start_ms=start, info=info)]
-            case RealtimeModelCallerSpeechStoppedEvent(item_id=item_id, audio_end_ms=end):
-                return [RealtimeCallerSpeechStopped(item_id=item_id, audio_end_ms=end, info=info)]
-            case RealtimeModelDtmfEvent(digit=digit, received_at=received_at):
-                return [RealtimeDtmfReceived(digit=digit, received_at=received_at, info=info)]
-            case RealtimeModelResponseRequestedEvent():
-                return [RealtimeResponseRequested(info=info)]
-            case RealtimeModelRateLimitsEvent(rate_limits=rate_limits):
-                return [RealtimeRateLimitsUpdated(rate_limits=rate_limits, info=info)]
-            case RealtimeModelErrorEvent(error=error):
-                return [RealtimeError(error=error, info=info)]
-            case RealtimeModelExceptionEvent(exception=exception):
-                return [RealtimeError(error=exception, info=info)]
-            case RealtimeModelOtherEvent(data=data, event_type=event_type):
-                return [RealtimeUnknownEvent(event_type=event_type, raw=data, info=info)]
-            case RealtimeModelInputAudioTimeoutTriggeredEvent():
-                return [
-                    RealtimeInputAudioTimeoutTriggered(
-                        item_id=event.item_id,
-                        audio_start_ms=event.audio_start_ms,
-                        audio_end_ms=event.audio_end_ms,
-                        info=info,
-                    )
-                ]
-            case RealtimeModelUsageEvent(usage=usage):
-                info.context.usage.add(usage)
-            case RealtimeModelEndOfStreamEvent():
-                self.over = True
-                return self._lines(*self.history.finish())
-            case RealtimeModelSessionEvent() | RealtimeModelToolCallEvent() | RealtimeModelRawServerEvent():
-                pass
-        return []
-
     # Responses -------------------------------------------------------------------------------------
 
-    def _turn(
-        self, event: RealtimeModelTurnStartedEvent | RealtimeModelTurnEndedEvent, agent: RealtimeAgent[Any]
-    ) -> Events:
-        info, response_id = self._info, event.response_id
-        if isinstance(event, RealtimeModelTurnStartedEvent):
-            self._begin(response_id, agent, aside=event.out_of_band)
-            return [
-                RealtimeResponseStarted(response_id=response_id, info=info),
-                RealtimeAgentStartEvent(agent=agent, info=info),
-            ]
-        who = self._running.pop(response_id, agent)
-        self._over.add(response_id)
-        happened: Events = []
-        if event.status == "cancelled":
-            happened += self._lines(*self.history.interrupt(response_id))
-        if response_id not in self._playing and event.status in ("cancelled", "failed"):
-            self._audible.pop(response_id, None)  # it never came to be heard
-        happened.append(
+    def _turn_started(self, event: RealtimeModelTurnStartedEvent, agent: RealtimeAgent[Any]) -> Events:
+        self.speaking.begin(event.response_id, agent, aside=event.out_of_band)
+        return [
+            RealtimeResponseStarted(response_id=event.response_id, info=self._info),
+            RealtimeAgentStartEvent(agent=agent, info=self._info),
+        ]
+
+    def _turn_ended(self, event: RealtimeModelTurnEndedEvent, agent: RealtimeAgent[Any]) -> Events:
+        response_id = event.response_id
+        who = self.speaking.end(response_id, agent, unheard=event.status in ("cancelled", "failed"))
+        cut = self.history.interrupt(response_id) if event.status == "cancelled" else []
+        return [
+            *self._lines(*cut),
             RealtimeResponseEnded(
                 response_id=response_id,
                 status=event.status,
                 reason=event.reason,
                 error_message=event.error_message,
                 usage=event.usage,
-                info=info,
-            )
-        )
-        happened.append(RealtimeAgentEndEvent(agent=who, info=info))
-        return happened
+                info=self._info,
+            ),
+            RealtimeAgentEndEvent(agent=who, info=self._info),
+        ]
 
-    def _begin(self, response_id: ResponseId, agent: RealtimeAgent[Any], *, aside: bool) -> None:
-        if aside:
-            self._aside.add(response_id)
-        else:
-            # The conversation runs one response at a time: the end of an older one was missed.
-            self._running = {each: who for each, who in self._running.items() if each in self._aside}
-        self._running[response_id] = agent
+    def _requested(self, event: RealtimeModelResponseRequestedEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [RealtimeResponseRequested(info=self._info)]
 
-    def _notice_response(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> None:
-        """Whatever a response does shows that it runs, although its beginning was missed."""
-        match event:
-            case (
-                RealtimeModelTranscriptDeltaEvent(response_id=response_id)
-                | RealtimeModelTranscriptDoneEvent(response_id=response_id)
-                | RealtimeModelItemUpdatedEvent(response_id=response_id)
-                | RealtimeModelToolCallEvent(response_id=response_id)
-            ):
-                if response_id is not None and response_id not in self._over:
-                    self._running.setdefault(response_id, agent)
-            case _:
-                pass
+    def _tool_called(self, event: RealtimeModelToolCallEvent, agent: RealtimeAgent[Any]) -> Events:
+        self.speaking.shows_itself(event.response_id, agent)
+        return []
 
-    def _playback(self, event: RealtimeModelPlaybackEvent) -> Events:
+    def _usage(self, event: RealtimeModelUsageEvent, agent: RealtimeAgent[Any]) -> Events:
+        self._info.context.usage.add(event.usage)
+        return []
+
+    # Sound -----------------------------------------------------------------------------------------
+
+    def _playback(self, event: RealtimeModelPlaybackEvent, agent: RealtimeAgent[Any]) -> Events:
         info, response_id = self._info, event.response_id
         match event.change:
             case "started":
-                self._audible[response_id] = None
-                self._playing.add(response_id)
-                self._played.discard(response_id)  # it may have run dry, and go on now
-                # One after the other: whatever was to be heard before this one was, though nobody said so.
-                for earlier in list(self._audible):
-                    if earlier == response_id:
-                        break
-                    self._heard(earlier)
+                self.speaking.starts_to_play(response_id)
                 return [RealtimeAgentSpeechStarted(response_id=response_id, info=info)]
             case "stopped":
-                self._heard(response_id)
+                self.speaking.stops_to_play(response_id)
                 return [RealtimeAgentSpeechStopped(response_id=response_id, info=info)]
             case "cleared":
                 # An output buffer that had run empty can be cleared too; then everything was heard.
-                was_heard = response_id in self._played
-                self._heard(response_id)
-                cut = [] if was_heard else self.history.interrupt(response_id)
+                cut = self.history.interrupt(response_id) if self.speaking.stops_to_play(response_id) else []
                 return [RealtimeAgentSpeechCleared(response_id=response_id, info=info), *self._lines(*cut)]
 
-    def _heard(self, response_id: ResponseId) -> None:
-        self._audible.pop(response_id, None)
-        self._playing.discard(response_id)
-        self._played.add(response_id)
+    def _audio(self, event: RealtimeModelAudioEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [self.take_audio(event)]
 
-    def _expect_speech(self, response_id: ResponseId) -> None:
-        """The response has words; the server will play them, unless the audio comes over the socket."""
-        if response_id in self._running and response_id not in self._played and not self._audio_over_socket:
-            self._audible.setdefault(response_id)
+    def _audio_done(self, event: RealtimeModelAudioDoneEvent, agent: RealtimeAgent[Any]) -> Events:
+        if event.response_id is not None:
+            self.speaking.has_words(event.response_id)
+        return [RealtimeAudioEnd(item_id=event.item_id, content_index=event.content_index, info=self._info)]
 
-    def _audio(
-        self,
-        event: RealtimeModelAudioEvent | RealtimeModelAudioDoneEvent | RealtimeModelAudioInterruptedEvent,
+    def _audio_interrupted(
+        self, event: RealtimeModelAudioInterruptedEvent, agent: RealtimeAgent[Any]
     ) -> Events:
-        where: dict[str, Any] = {
-            "item_id": event.item_id,
-            "content_index": event.content_index,
-            "info": self._info,
-        }
-        match event:
-            case RealtimeModelAudioEvent():
-                # Who plays this audio is not the server, so its end will not be reported either.
-                self._audio_over_socket = True
-                self._audible.pop(event.response_id, None)
-                return [RealtimeAudio(audio=event, **where)]
-            case RealtimeModelAudioDoneEvent():
-                if event.response_id is not None:
-                    self._expect_speech(event.response_id)
-                return [RealtimeAudioEnd(**where)]
-            case RealtimeModelAudioInterruptedEvent():
-                return [RealtimeAudioInterrupted(**where), *self._lines(self.history.cut(event.item_id))]
+        item_id, index = event.item_id, event.content_index
+        stop = RealtimeAudioInterrupted(item_id=item_id, content_index=index, info=self._info)
+        return [stop, *self._lines(self.history.cut(item_id))]
 
-    def _connection(self, event: RealtimeModelConnectionStatusEvent) -> Events:
+    def _caller_started(
+        self, event: RealtimeModelCallerSpeechStartedEvent, agent: RealtimeAgent[Any]
+    ) -> Events:
+        start = event.audio_start_ms
+        return [RealtimeCallerSpeechStarted(item_id=event.item_id, audio_start_ms=start, info=self._info)]
+
+    def _caller_stopped(
+        self, event: RealtimeModelCallerSpeechStoppedEvent, agent: RealtimeAgent[Any]
+    ) -> Events:
+        end = event.audio_end_ms
+        return [RealtimeCallerSpeechStopped(item_id=event.item_id, audio_end_ms=end, info=self._info)]
+
+    def _nobody_spoke(
+        self, event: RealtimeModelInputAudioTimeoutTriggeredEvent, agent: RealtimeAgent[Any]
+    ) -> Events:
+        return [
+            RealtimeInputAudioTimeoutTriggered(
+                item_id=event.item_id,
+                audio_start_ms=event.audio_start_ms,
+                audio_end_ms=event.audio_end_ms,
+                info=self._info,
+            )
+        ]
+
+    def _key(self, event: RealtimeModelDtmfEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [RealtimeDtmfReceived(digit=event.digit, received_at=event.received_at, info=self._info)]
+
+    # Items -----------------------------------------------------------------------------------------
+
+    def _item(self, event: RealtimeModelItemUpdatedEvent, agent: RealtimeAgent[Any]) -> Events:
+        item, response_id = event.item, event.response_id
+        if response_id is not None:
+            self.speaking.shows_itself(response_id, agent)
+            if _is_spoken(item):
+                self.speaking.has_words(response_id)
+        change = self.history.update(item, placed=event.placed, response_id=response_id)
+        if change == "same":
+            return []
+        known = self.history.get(item.item_id)
+        assert known is not None, "it was just put there"
+        line = self.history.line_of(item.item_id)
+        first: Events = (
+            [RealtimeHistoryAdded(item=known, info=self._info)] if change == "added" else self._updated()
+        )
+        return first if line is None else first + self._lines(line)
+
+    def _placed(self, event: RealtimeModelItemPlacedEvent, agent: RealtimeAgent[Any]) -> Events:
+        self.history.place(event.item_id, event.previous_item_id)
+        return []
+
+    def _deleted(self, event: RealtimeModelItemDeletedEvent, agent: RealtimeAgent[Any]) -> Events:
+        return self._updated() if self.history.delete(event.item_id) else []
+
+    def _truncated(self, event: RealtimeModelItemTruncatedEvent, agent: RealtimeAgent[Any]) -> Events:
+        return self._lines(self.history.cut(event.item_id))
+
+    # Words -----------------------------------------------------------------------------------------
+
+    def _words(self, event: RealtimeModelTranscriptDeltaEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [self.take_words(event, agent)]
+
+    def _whole(self, event: RealtimeModelTranscriptDoneEvent, agent: RealtimeAgent[Any]) -> Events:
+        response_id = event.response_id
+        self.speaking.shows_itself(response_id, agent)
+        self.speaking.has_words(response_id)
+        return self._lines(
+            self.history.spoken(event.item_id, event.transcript, response_id, event.content_index)
+        )
+
+    def _text(self, event: RealtimeModelOutputTextDeltaEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [
+            RealtimeTranscriptDelta(role="agent", item_id=event.item_id, delta=event.delta, info=self._info)
+        ]
+
+    def _caller_words(
+        self, event: RealtimeModelInputAudioTranscriptionDeltaEvent, agent: RealtimeAgent[Any]
+    ) -> Events:
+        words = self.take_caller_words(event)
+        return [] if words is None else [words]
+
+    def _caller_whole(
+        self, event: RealtimeModelInputAudioTranscriptionCompletedEvent, agent: RealtimeAgent[Any]
+    ) -> Events:
+        info, item_id, usage = self._info, event.item_id, event.usage
+        happened = self._lines(self.history.heard(item_id, event.transcript)) + self._updated()
+        if usage is not None:
+            happened.append(RealtimeTranscriptionUsage(item_id=item_id, usage=usage, info=info))
+        return happened
+
+    def _not_transcribed(
+        self, event: RealtimeModelInputAudioTranscriptionFailedEvent, agent: RealtimeAgent[Any]
+    ) -> Events:
+        return [RealtimeTranscriptionFailed(item_id=event.item_id, message=event.message, info=self._info)]
+
+    # Session and connection ------------------------------------------------------------------------
+
+    def _connection(self, event: RealtimeModelConnectionStatusEvent, agent: RealtimeAgent[Any]) -> Events:
         match event.status:
             case "lost":
                 return [RealtimeConnectionLost(close_code=event.close_code, info=self._info)]
             case "connected" if event.reattached:
-                # A response that ended meanwhile will never be reported; one that did not shows itself again.
-                # Speech that was playing may well be playing on, and a goodbye must not be cut.
-                self._running.clear()
+                self.speaking.missed()
                 return [RealtimeConnectionRestored(info=self._info)]
             case "disconnected":
                 self.ended = event
@@ -320,67 +321,23 @@ class Translation:
                 pass
         return []
 
-    # Items and words -------------------------------------------------------------------------------
+    def _rate_limits(self, event: RealtimeModelRateLimitsEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [RealtimeRateLimitsUpdated(rate_limits=event.rate_limits, info=self._info)]
 
-    def _item(
-        self,
-        event: RealtimeModelItemUpdatedEvent
-        | RealtimeModelItemPlacedEvent
-        | RealtimeModelItemDeletedEvent
-        | RealtimeModelItemTruncatedEvent,
-    ) -> Events:
-        match event:
-            case RealtimeModelItemUpdatedEvent(item=item):
-                if event.response_id is not None and _is_spoken(item):
-                    self._expect_speech(event.response_id)
-                change = self.history.update(item, placed=event.placed, response_id=event.response_id)
-                if change == "same":
-                    return []
-                known = self.history.get(item.item_id)
-                assert known is not None, "it was just put there"
-                line = self.history.line_of(item.item_id)
-                first: Events = (
-                    [RealtimeHistoryAdded(item=known, info=self._info)]
-                    if change == "added"
-                    else self._updated()
-                )
-                return first + self._lines(line)
-            case RealtimeModelItemPlacedEvent(item_id=item_id, previous_item_id=previous):
-                self.history.place(item_id, previous)
-                return []
-            case RealtimeModelItemDeletedEvent(item_id=item_id):
-                return self._updated() if self.history.delete(item_id) else []
-            case RealtimeModelItemTruncatedEvent(item_id=item_id):
-                return self._lines(self.history.cut(item_id))
+    def _error(self, event: RealtimeModelErrorEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [RealtimeError(error=event.error, info=self._info)]
 
-    def _agent_delta(
-        self, event: RealtimeModelTranscriptDeltaEvent | RealtimeModelOutputTextDeltaEvent
-    ) -> Events:
-        if isinstance(event, RealtimeModelTranscriptDeltaEvent):
-            self._expect_speech(event.response_id)
-            self.history.spoke(event.item_id, event.delta, event.response_id, event.content_index)
-        return [
-            RealtimeTranscriptDelta(role="agent", item_id=event.item_id, delta=event.delta, info=self._info)
-        ]
+    def _exception(self, event: RealtimeModelExceptionEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [RealtimeError(error=event.exception, info=self._info)]
 
-    def _caller_words(
-        self,
-        event: RealtimeModelInputAudioTranscriptionDeltaEvent
-        | RealtimeModelInputAudioTranscriptionCompletedEvent
-        | RealtimeModelInputAudioTranscriptionFailedEvent,
-    ) -> Events:
-        info, item_id = self._info, event.item_id
-        match event:
-            case RealtimeModelInputAudioTranscriptionDeltaEvent(delta=delta):
-                self.history.hears(item_id, delta)
-                return [RealtimeTranscriptDelta(role="caller", item_id=item_id, delta=delta, info=info)]
-            case RealtimeModelInputAudioTranscriptionFailedEvent(message=message):
-                return [RealtimeTranscriptionFailed(item_id=item_id, message=message, info=info)]
-            case RealtimeModelInputAudioTranscriptionCompletedEvent(transcript=transcript, usage=usage):
-                happened = self._lines(self.history.heard(item_id, transcript)) + self._updated()
-                if usage is not None:
-                    happened.append(RealtimeTranscriptionUsage(item_id=item_id, usage=usage, info=info))
-                return happened
+    def _unknown(self, event: RealtimeModelOtherEvent, agent: RealtimeAgent[Any]) -> Events:
+        return [RealtimeUnknownEvent(event_type=event.event_type, raw=event.data, info=self._info)]
+
+    def _end_of_stream(self, event: RealtimeModelEndOfStreamEvent, agent: RealtimeAgent[Any]) -> Events:
+        self.over = True
+        return self._lines(*self.history.finish())
+
+    # Inside ----------------------------------------------------------------------------------------
 
     def _updated(self) -> Events:
         return [RealtimeHistoryUpdated(history=self.history.items, info=self._info)]
@@ -399,6 +356,41 @@ class Translation:
             for line in lines
             if line is not None
         ]
+
+
+_READINGS: Final[Mapping[type[Any], Callable[[Translation, Any, RealtimeAgent[Any]], Events]]] = {
+    RealtimeModelTranscriptDeltaEvent: Translation._words,
+    RealtimeModelAudioEvent: Translation._audio,
+    RealtimeModelOutputTextDeltaEvent: Translation._text,
+    RealtimeModelAudioDoneEvent: Translation._audio_done,
+    RealtimeModelAudioInterruptedEvent: Translation._audio_interrupted,
+    RealtimeModelTurnStartedEvent: Translation._turn_started,
+    RealtimeModelTurnEndedEvent: Translation._turn_ended,
+    RealtimeModelResponseRequestedEvent: Translation._requested,
+    RealtimeModelToolCallEvent: Translation._tool_called,
+    RealtimeModelUsageEvent: Translation._usage,
+    RealtimeModelTranscriptDoneEvent: Translation._whole,
+    RealtimeModelInputAudioTranscriptionDeltaEvent: Translation._caller_words,
+    RealtimeModelInputAudioTranscriptionCompletedEvent: Translation._caller_whole,
+    RealtimeModelInputAudioTranscriptionFailedEvent: Translation._not_transcribed,
+    RealtimeModelItemUpdatedEvent: Translation._item,
+    RealtimeModelItemPlacedEvent: Translation._placed,
+    RealtimeModelItemDeletedEvent: Translation._deleted,
+    RealtimeModelItemTruncatedEvent: Translation._truncated,
+    RealtimeModelPlaybackEvent: Translation._playback,
+    RealtimeModelCallerSpeechStartedEvent: Translation._caller_started,
+    RealtimeModelCallerSpeechStoppedEvent: Translation._caller_stopped,
+    RealtimeModelInputAudioTimeoutTriggeredEvent: Translation._nobody_spoke,
+    RealtimeModelDtmfEvent: Translation._key,
+    RealtimeModelConnectionStatusEvent: Translation._connection,
+    RealtimeModelRateLimitsEvent: Translation._rate_limits,
+    RealtimeModelErrorEvent: Translation._error,
+    RealtimeModelExceptionEvent: Translation._exception,
+    RealtimeModelOtherEvent: Translation._unknown,
+    RealtimeModelEndOfStreamEvent: Translation._end_of_stream,
+}
+UNTOLD: Final = frozenset({RealtimeModelSessionEvent, RealtimeModelRawServerEvent})
+"""What a model reports and means nothing to a session: with the table, everything there is."""
 
 
 def _is_spoken(item: RealtimeItem) -> bool:

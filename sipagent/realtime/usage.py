@@ -6,11 +6,12 @@ server leaves out is 0, and events in flight at hang-up are lost: a total is a l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from sipagent.realtime.value import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseUsage:
+class ResponseUsage(Value, frozen=True, kw_only=True):
     """Tokens of one response."""
 
     input_tokens: int = 0
@@ -29,11 +30,10 @@ class ResponseUsage:
     reasoning_tokens: int = 0
 
 
-_COUNTS = tuple(each.name for each in fields(ResponseUsage))
+_COUNTS = ResponseUsage.__struct_fields__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscriptionUsage:
+class TranscriptionUsage(Value, frozen=True, kw_only=True):
     """What the transcription of one item of caller speech was billed by: tokens, or seconds."""
 
     input_tokens: int = 0

@@ -11,7 +11,6 @@ from sipagent.realtime.events import (
     RealtimeModelAudioEvent,
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelCallerSpeechStartedEvent,
-    RealtimeModelEvent,
     RealtimeModelSessionEvent,
     RealtimeModelTurnEndedEvent,
 )
@@ -36,6 +35,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         self._received = ReceivedAudio()
         self._silenced: set[ResponseId] = set()
         """Responses of which nothing more is to be heard."""
+        self._notes[RealtimeModelAudioEvent] = self._note_audio
+        self._reactions[RealtimeModelCallerSpeechStartedEvent] = self._caller_speaks
 
     async def connect(self, options: RealtimeModelConfig) -> None:
         """See `RealtimeModel.connect`."""
@@ -67,9 +68,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         return settings.get("model_name", DEFAULT_REALTIME_MODEL)
 
     async def _send_audio(self, event: RealtimeModelSendAudio) -> None:
-        await self._send(commands.audio_append(event.audio))
+        await self._outgoing.send(commands.audio_append(event.audio))
         if event.commit:
-            await self._send(commands.audio_commit())
+            await self._outgoing.send(commands.audio_commit())
 
     async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
         wanted = event.response_id
@@ -78,20 +79,15 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         await self._stop_playing(wanted)
         running = self._gate.response_id
         if (event.force_response_cancel or not self._server_interrupts) and self._gate.cancel(wanted):
-            await self._send(commands.response_cancel(wanted or running))
+            await self._outgoing.send(commands.response_cancel(wanted or running))
 
-    async def _note(self, event: RealtimeModelEvent) -> bool:
-        if isinstance(event, RealtimeModelAudioEvent) and event.response_id in self._silenced:
-            return False  # made before the server heard that it is not wanted
-        if isinstance(event, RealtimeModelTurnEndedEvent):
-            self._silenced.discard(event.response_id)
-        return await super()._note(event)
-
-    async def _caller_speaks(self) -> None:
-        """The caller began to speak: what plays must stop."""
+    async def _caller_speaks(self, event: RealtimeModelCallerSpeechStartedEvent) -> None:
+        """The caller began to speak: what plays must stop, unless it has to be heard to its end."""
+        if self._uninterruptible:
+            return
         await self._stop_playing()
         if not self._server_interrupts and self._gate.cancel():
-            await self._try_send(commands.response_cancel(self._gate.response_id))
+            await self._outgoing.try_send(commands.response_cancel(self._gate.response_id))
 
     @property
     def _server_interrupts(self) -> bool:
@@ -115,23 +111,26 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
             RealtimeModelAudioInterruptedEvent(item_id=heard.item_id, content_index=heard.content_index)
         )
         if not heard.fully_played or heard.response_id == self._gate.response_id:
-            await self._try_send(commands.truncate(heard))
+            await self._outgoing.try_send(commands.truncate(heard))
 
-    async def _note_sound(self, event: RealtimeModelEvent) -> None:
-        match event:
-            case RealtimeModelSessionEvent(output_format=output_format):
-                self._received.set_audio_format(output_format)
-                if (tracker := self._options.get("playback_tracker")) is not None:
-                    tracker.set_audio_format(output_format)
-            case RealtimeModelAudioEvent():
-                self._received.add(
-                    item_id=event.item_id,
-                    content_index=event.content_index,
-                    response_id=event.response_id,
-                    byte_count=len(event.data),
-                    now=monotonic_s(),
-                )
-            case RealtimeModelCallerSpeechStartedEvent() if not self._uninterruptible:
-                await self._caller_speaks()
-            case _:
-                pass
+    def _note_turn_ended(self, event: RealtimeModelTurnEndedEvent) -> bool:
+        self._silenced.discard(event.response_id)
+        return super()._note_turn_ended(event)
+
+    def _note_session(self, session: RealtimeModelSessionEvent) -> bool:
+        self._received.set_audio_format(session.output_format)
+        if (tracker := self._options.get("playback_tracker")) is not None:
+            tracker.set_audio_format(session.output_format)
+        return super()._note_session(session)
+
+    def _note_audio(self, event: RealtimeModelAudioEvent) -> bool:
+        if event.response_id in self._silenced:
+            return False  # made before the server heard that it is not wanted
+        self._received.add(
+            item_id=event.item_id,
+            content_index=event.content_index,
+            response_id=event.response_id,
+            byte_count=len(event.data),
+            now=monotonic_s(),
+        )
+        return True

@@ -13,7 +13,9 @@ import binascii
 import json
 from collections.abc import Callable
 
-from sipagent.identifiers import ItemId, ResponseId
+import msgspec
+
+from sipagent.identifiers import ItemId
 from sipagent.realtime.events import (
     RateLimit,
     RealtimeModelAudioDoneEvent,
@@ -36,15 +38,10 @@ from sipagent.realtime.events import (
     RealtimeModelPlaybackEvent,
     RealtimeModelRateLimitsEvent,
     RealtimeModelSessionEvent,
-    RealtimeModelToolCallEvent,
     RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTranscriptDoneEvent,
-    RealtimeModelTurnEndedEvent,
-    RealtimeModelTurnStartedEvent,
-    RealtimeModelUsageEvent,
 )
-from sipagent.realtime.items import RealtimeItem, RealtimeToolCallItem
-from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
+from sipagent.realtime.usage import TranscriptionUsage
 from sipagent.realtime.wire_fields import (
     MalformedError,
     Message,
@@ -61,25 +58,31 @@ from sipagent.realtime.wire_fields import (
     text_at,
 )
 from sipagent.realtime.wire_items import parse_item
+from sipagent.realtime.wire_responses import response_created, response_done, tool_call
 
 Events = tuple[RealtimeModelEvent, ...]
 _SHOWN_CHARACTERS = 200
-_decode = json.JSONDecoder().raw_decode
-"""Half the time of ``json.loads``, for text without space around it."""
+_decode = msgspec.json.Decoder().decode
 
 
 def parse_text(text: str | bytes) -> Message | str:
     """A frame of the socket as a JSON object, or the start of its text when it is none."""
     try:
-        message, end = _decode(text) if isinstance(text, str) and text.startswith("{") else (None, -1)
-        if end != len(text):
-            message = json.loads(text)
-    except (ValueError, RecursionError):
-        message = None
+        message = _decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        message = _parse_leniently(text)
     if isinstance(message, dict):
         return message
     shown = text[:_SHOWN_CHARACTERS]
     return shown.decode(errors="replace") if isinstance(shown, bytes) else shown
+
+
+def _parse_leniently(text: str | bytes) -> object:
+    """What the standard library lets pass and a strict reader does not: NaN, half a surrogate pair."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def parse_message(message: Message | str) -> Events:
@@ -142,81 +145,6 @@ def _rate_limits(message: Message) -> Events:
     return (RealtimeModelRateLimitsEvent(rate_limits=limits),)
 
 
-# Responses ------------------------------------------------------------------------------------------
-
-_STATUSES = ("completed", "cancelled", "incomplete", "failed")
-
-
-def _out_of_band(response: Message) -> bool:
-    # The API names the conversation of a response, and null for one that belongs to none.
-    return "conversation_id" in response and response["conversation_id"] is None
-
-
-def _response_created(message: Message) -> Events:
-    response = object_at(message, "response")
-    return (
-        RealtimeModelTurnStartedEvent(
-            response_id=ResponseId(text_at(response, "id")), out_of_band=_out_of_band(response)
-        ),
-    )
-
-
-def _response_done(message: Message) -> Events:
-    response = object_at(message, "response")
-    details = optional_object(response, "status_details")
-    error = optional_object(details, "error")
-    status = response.get("status")
-    counts = optional_object(response, "usage")
-    usage = _response_usage(counts) if counts else None
-    ended = RealtimeModelTurnEndedEvent(
-        response_id=ResponseId(text_at(response, "id")),
-        status=status if status in _STATUSES else "unknown",
-        reason=optional_text(details, "reason") or optional_text(error, "code"),
-        error_message=optional_text(error, "message"),
-        usage=usage,
-        out_of_band=_out_of_band(response),
-    )
-    output = _output_once_more(response, ended.response_id)
-    return (*output, ended) if usage is None else (*output, RealtimeModelUsageEvent(usage=usage), ended)
-
-
-def _output_once_more(response: Message, response_id: ResponseId) -> Events:
-    """The items of a response that ended. All of them came one by one before; here they are again, for
-    whoever missed one while the connection was away."""
-    events: list[RealtimeModelEvent] = []
-    for raw in objects_at(response, "output"):
-        try:
-            item = parse_item(raw, None, default=None)
-            if item is not None:
-                events.append(RealtimeModelItemUpdatedEvent(item=item, response_id=response_id))
-                events.extend(_tool_call(item, response_id))
-        except MalformedError:
-            continue  # that the response ended matters more
-    return tuple(events)
-
-
-def _response_usage(usage: Message) -> ResponseUsage:
-    given = optional_object(usage, "input_token_details")
-    cached = optional_object(given, "cached_tokens_details")
-    made = optional_object(usage, "output_token_details")
-    input_tokens, output_tokens = count_at(usage, "input_tokens"), count_at(usage, "output_tokens")
-    return ResponseUsage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        total_tokens=count_at(usage, "total_tokens") or input_tokens + output_tokens,
-        input_text_tokens=count_at(given, "text_tokens"),
-        input_audio_tokens=count_at(given, "audio_tokens"),
-        input_image_tokens=count_at(given, "image_tokens"),
-        cached_tokens=count_at(given, "cached_tokens"),
-        cached_text_tokens=count_at(cached, "text_tokens"),
-        cached_audio_tokens=count_at(cached, "audio_tokens"),
-        cached_image_tokens=count_at(cached, "image_tokens"),
-        output_text_tokens=count_at(made, "text_tokens"),
-        output_audio_tokens=count_at(made, "audio_tokens"),
-        reasoning_tokens=count_at(made, "reasoning_tokens"),
-    )
-
-
 # Items ----------------------------------------------------------------------------------------------
 
 
@@ -235,26 +163,7 @@ def _output_item(message: Message) -> Events:
         return ()
     response_id = optional_response_id(message)
     updated = RealtimeModelItemUpdatedEvent(item=item, response_id=response_id)
-    return (updated, *(_tool_call(item, response_id) if done else ()))
-
-
-def _tool_call(
-    item: RealtimeItem | None, response_id: ResponseId | None
-) -> tuple[RealtimeModelToolCallEvent, ...]:
-    """The call that a completed item stands for; () for any other item."""
-    if not isinstance(item, RealtimeToolCallItem) or item.status != "completed":
-        return ()
-    if not item.call_id or not item.name:
-        raise MalformedError("a function call has no call_id or no name: it cannot be answered")
-    return (
-        RealtimeModelToolCallEvent(
-            name=item.name,
-            call_id=item.call_id,
-            arguments=item.arguments,
-            id=item.item_id,
-            response_id=response_id,
-        ),
-    )
+    return (updated, *(tool_call(item, response_id) if done else ()))
 
 
 def _committed(message: Message) -> Events:
@@ -414,8 +323,8 @@ _PARSERS: dict[str, Callable[[Message], Events]] = {
     "session.updated": _session,
     "error": _error,
     "rate_limits.updated": _rate_limits,
-    "response.created": _response_created,
-    "response.done": _response_done,
+    "response.created": response_created,
+    "response.done": response_done,
     "response.output_item.added": _output_item,
     "response.output_item.done": _output_item,
     "conversation.item.added": _item_added,

@@ -188,7 +188,7 @@ async def test_messages_go_both_ways_and_then_the_end_is_told() -> None:
         await socket.send('{"type":"hello","event_id":"1"}')
         assert (await peer.receive("hello"))["event_id"] == "1"
         await peer.send("text", b"bytes")
-        assert await socket.receive() == "text"
+        assert await socket.receive() == b"text"
         assert await socket.receive() == b"bytes"
         await peer.close(1001, "an hour is over")
         assert await socket.receive() == Closed(code=1001, reason="an hour is over")
@@ -205,7 +205,7 @@ async def test_what_was_sent_before_a_break_is_still_read() -> None:
         await peer.send("last words")
         peer.drop()
         async with asyncio.timeout(PATIENCE_S):
-            assert await socket.receive() == "last words"
+            assert await socket.receive() == b"last words"
             assert await socket.receive() == Closed(code=1006, reason="")
         await socket.close()
         await socket.close()
@@ -230,7 +230,7 @@ async def test_cancelling_while_receiving_loses_no_message() -> None:
         reader.cancel()
         await asyncio.wait([reader])
         await peer.send("kept")
-        assert await socket.receive() == "kept"
+        assert await socket.receive() == b"kept"
         await socket.close()
 
 

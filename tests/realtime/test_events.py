@@ -7,17 +7,20 @@ import inspect
 from types import ModuleType
 from typing import get_args
 
+import msgspec
 import pytest
 
-from sipagent.realtime import events, inputs, session_events
+from sipagent.identifiers import ItemId, ResponseId
+from sipagent.realtime import agent_events, events, inputs, session_events
 
 
 def members(module: ModuleType, *, but: frozenset[str] = frozenset()) -> set[type]:
+    homes = {module.__name__, agent_events.__name__ if module is session_events else module.__name__}
     return {
         each
         for name, each in vars(module).items()
         if inspect.isclass(each)
-        and each.__module__ == module.__name__
+        and each.__module__ in homes
         and dataclasses.is_dataclass(each)
         and name not in but
     }
@@ -42,7 +45,8 @@ def test_a_union_names_every_class_of_its_file(
 @pytest.mark.parametrize("union", [union for _, union, _ in UNIONS])
 def test_every_member_is_frozen_slotted_and_documented(union: object) -> None:
     for each in get_args(union):
-        assert each.__dataclass_params__.frozen, each
+        config = each.__struct_config__ if issubclass(each, msgspec.Struct) else each.__dataclass_params__
+        assert config.frozen, each
         assert hasattr(each, "__slots__"), each
         assert each.__doc__, each
         assert not each.__doc__.startswith(f"{each.__name__}("), (
@@ -65,3 +69,19 @@ def test_types_are_told_apart_by_name(union: object) -> None:
 def test_every_session_event_carries_the_context() -> None:
     for each in get_args(session_events.RealtimeSessionEvent):
         assert "info" in {field.name for field in dataclasses.fields(each)}, each
+
+
+def test_the_frequent_ones_are_read_like_the_others() -> None:
+    delta = events.RealtimeModelTranscriptDeltaEvent(
+        item_id=ItemId("item_1"), delta="Good", response_id=ResponseId("resp_1")
+    )
+    assert dataclasses.asdict(delta) == {
+        "item_id": "item_1",
+        "delta": "Good",
+        "response_id": "resp_1",
+        "content_index": 0,
+        "type": "transcript_delta",
+    }
+    assert dataclasses.replace(delta, delta="Bad").delta == "Bad"
+    with pytest.raises(AttributeError):
+        delta.delta = "Bad"  # type: ignore[misc]

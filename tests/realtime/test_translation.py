@@ -275,7 +275,7 @@ def test_a_turn_is_ended_by_the_agent_that_began_it() -> None:
 
 def speaking(told: Told) -> tuple[bool, bool]:
     """Whether a response runs, and whether the agent is to be heard."""
-    return told.translation.response_active, told.translation.agent_is_speaking
+    return told.translation.speaking.response_active, told.translation.speaking.agent_is_speaking
 
 
 def test_words_that_wait_to_be_played_are_speech() -> None:
@@ -353,9 +353,9 @@ def test_text_is_no_speech() -> None:
 def test_a_newer_response_shows_that_the_older_one_is_over() -> None:
     told = Told()
     told.take(created(R1), created(ResponseId("aside"), out_of_band=True), created(R2), done(R2))
-    assert told.translation.response_active, "the one outside the conversation runs on"
+    assert told.translation.speaking.response_active, "the one outside the conversation runs on"
     told.take(done(ResponseId("aside")))
-    assert not told.translation.response_active
+    assert not told.translation.speaking.response_active
 
 
 @pytest.mark.parametrize(
@@ -371,9 +371,9 @@ def test_a_newer_response_shows_that_the_older_one_is_over() -> None:
 def test_a_response_whose_beginning_was_missed_shows_itself(sign: RealtimeModelEvent) -> None:
     told = Told()
     told.take(RealtimeModelConnectionStatusEvent(status="connected", reattached=True), sign)
-    assert told.translation.response_active
+    assert told.translation.speaking.response_active
     told.take(done(), sign)
-    assert not told.translation.response_active
+    assert not told.translation.speaking.response_active
 
 
 PLAYED = st.sampled_from(

@@ -1,0 +1,119 @@
+"""What goes out over the socket of one session, which may break and be had again meanwhile.
+
+The reader finds out what became of a broken socket; until it has, whoever sends waits here. An update of the
+session is remembered until the server has confirmed or refused it, and said once more over the next socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+
+from sipagent.errors import ConnectionLostError
+from sipagent.realtime.commands import Command, CommandWriter
+from sipagent.realtime.connection import Socket
+
+
+class Outgoing:
+    """The socket of one model, as far as sending goes."""
+
+    def __init__(self) -> None:
+        self.socket: Socket | None = None
+        """None before the first connection, and after the end of the last."""
+        self.reader: asyncio.Task[None] | None = None
+        """Whoever reads: it finds out what became of a broken socket, and so must not wait for that."""
+        self._usable = asyncio.Event()
+        """Unset only while a broken connection is being had again, or its loss found out."""
+        self._usable.set()
+        self._writer = CommandWriter()
+        self._unconfirmed: deque[str] = deque()
+
+    @property
+    def usable(self) -> bool:
+        """Whether something can be sent at once."""
+        return self.socket is not None and self._usable.is_set()
+
+    def write(self, command: Command) -> str:
+        """``command`` as text, with an id of its own."""
+        return self._writer.write(command)
+
+    def opened(self, socket: Socket, writer: CommandWriter, first_update: str) -> None:
+        """A connection begins; ``first_update`` was sent."""
+        self.socket, self._writer = socket, writer
+        self._unconfirmed = deque([first_update])
+        self._usable.set()
+
+    def broken(self) -> None:
+        """The socket broke; whether there will be another is being found out."""
+        self._usable.clear()
+
+    async def restored(self, socket: Socket) -> None:
+        """``socket`` takes the place of the broken one. Whoever waits goes on after `resume`."""
+        self.socket = socket
+        # A socket that is gone again is found out by the reader.
+        with contextlib.suppress(ConnectionLostError):
+            for update in tuple(self._unconfirmed):
+                await socket.send(update)
+
+    def resume(self) -> None:
+        """Let go on whoever waits."""
+        self._usable.set()
+
+    def ended(self) -> Socket | None:
+        """There is no connection any more; the socket that was there."""
+        socket, self.socket = self.socket, None
+        self._usable.set()
+        return socket
+
+    def confirmed(self) -> None:
+        """The server confirmed the eldest update."""
+        if self._unconfirmed:
+            self._unconfirmed.popleft()
+
+    def refused(self, event_id: object) -> None:
+        """The server refused what has this id."""
+        mark = f'"event_id":"{event_id}"'
+        self._unconfirmed = deque(update for update in self._unconfirmed if mark not in update)
+
+    def require_connection(self) -> Socket:
+        """The socket; raises `ConnectionLostError` without one."""
+        if self.socket is None:
+            raise ConnectionLostError("Not connected: the connection has ended, or was never made.")
+        return self.socket
+
+    async def send(self, command: Command) -> None:
+        """Send; when the connection is lost, wait until it is back. Raises `ConnectionLostError` when it is
+        not coming back. Cancel-safe: sent whole, or not at all."""
+        await self._send_text(self._writer.write(command))
+
+    async def send_update(self, command: Command) -> None:
+        """Send a ``session.update``, and remember it until the server has confirmed or refused it."""
+        update = self._writer.write(command)
+        self._unconfirmed.append(update)
+        await self._send_text(update)
+
+    async def try_send(self, command: Command) -> bool:
+        """Send unless the socket is gone; for the reader, which must not wait for itself."""
+        if self.socket is None:
+            return False
+        try:
+            await self.socket.send(self._writer.write(command))
+        except ConnectionLostError:
+            return False
+        return True
+
+    async def _send_text(self, text: str) -> None:
+        while True:
+            if not self._usable.is_set() and asyncio.current_task() is self.reader:
+                raise ConnectionLostError("a listener cannot wait for the connection that it holds up")
+            await self._usable.wait()
+            socket = self.require_connection()
+            try:
+                await socket.send(text)
+            except ConnectionLostError:
+                # The reader finds out too; until it has decided, nobody else tries.
+                if self.socket is socket:
+                    self._usable.clear()
+                continue
+            return
