@@ -21,6 +21,7 @@ import pytest
 import sipagent
 from sipagent.realtime import RealtimeModelEvent, RealtimeModelSendEvent, RealtimeSessionEvent
 from tests.realtime.sdk_example import own_program
+from tests.realtime.test_library_guide import programs
 from tests.realtime.test_sdk_example import EXAMPLE, with_our_imports
 
 UNIONS = {
@@ -92,6 +93,8 @@ def test_programs_of_users_are_clean(workplace: Workplace) -> None:
     (workplace.folder / "front_desk.py").write_text(program, encoding="utf-8")
     own = Path(own_program.__file__).read_text(encoding="utf-8")
     (workplace.folder / "own_program.py").write_text(own, encoding="utf-8")
+    guide = "\n\n".join(programs())
+    (workplace.folder / "guide.py").write_text(guide, encoding="utf-8")
     for name, union in UNIONS.items():
         whole = exhaustive(name, get_args(union))
         (workplace.folder / f"all_of_{name.lower()}.py").write_text(whole, encoding="utf-8")
