@@ -83,6 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _chat(arguments: argparse.Namespace, file: Path, plan: Script | None) -> int:
+    if sys.stdin is None:
+        raise UserError("there is nothing to read from: standard input is closed; </dev/null is nothing, too")
     lines = Lines(sys.stdin.fileno())
     screen = _screen(lines, as_json=arguments.json)
     async with AsyncExitStack() as stack:
