@@ -56,12 +56,14 @@ _REALTIME = """
 NAMES_OF_THE_SDK = frozenset(_REALTIME.split())
 """``agents.realtime.__all__`` of version 0.24."""
 _CORE = """
-    FunctionTool GuardrailFunctionOutput Handoff InputGuardrail InputGuardrailResult ModelBehaviorError
+    FunctionTool GuardrailFunctionOutput Handoff HostedMCPTool InputGuardrail InputGuardrailResult
+    MCPToolApprovalFunction MCPToolApprovalFunctionResult MCPToolApprovalRequest ModelBehaviorError
     OutputGuardrail OutputGuardrailResult Prompt RunContextWrapper ToolContext ToolErrorFormatter
     ToolErrorFormatterArgs ToolGuardrailFunctionOutput ToolInputGuardrail ToolInputGuardrailData
-    ToolOutputGuardrail ToolOutputGuardrailData ToolTimeoutError Usage UserError default_tool_error_function
-    function_tool input_guardrail output_guardrail tool_input_guardrail tool_output_guardrail
-    """
+    ToolOutputGuardrail ToolOutputGuardrailData ToolTimeoutError Usage UserError
+    default_tool_error_function function_tool input_guardrail output_guardrail tool_input_guardrail
+    tool_output_guardrail
+"""
 NAMES_OF_ITS_CORE = frozenset(_CORE.split())
 """What users of ``agents.realtime`` import from ``agents`` itself, and from modules below it."""
 SUBMODULES = {
