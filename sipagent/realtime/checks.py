@@ -81,26 +81,25 @@ class CheckRunner:
     async def cut_off(self, response_id: ResponseId) -> bool:
         """End a response and what is heard of it, and no other; see `tell` for what it returns."""
         return await self._send(
-            RealtimeModelSendInterrupt(force_response_cancel=True, response_id=response_id)
+            RealtimeModelSendInterrupt(force_response_cancel=True, response_id=response_id), lambda: True
         )
 
-    async def tell(self, words: str) -> bool:
-        """Tell the model; False when there is no connection, or the model refuses."""
-        return await self._send(RealtimeModelSendSystemMessage(text=words))
+    async def tell(self, words: str, *, instead_of: ResponseId | None = None) -> bool:
+        """Tell the model, with ``instead_of`` unless a response newer than that has begun, which knows
+        better. False then, when there is no connection, and when the model refuses."""
+        wanted = (lambda: True) if instead_of is None else (lambda: self.newest == instead_of)
+        return await self._send(RealtimeModelSendSystemMessage(text=words), wanted)
 
     async def ask_again(self, instead_of: ResponseId) -> None:
-        """Ask for another response, unless a newer one has begun meanwhile, which knows better."""
-        if self.newest == instead_of:
-            await self._send(RealtimeModelRequestResponse())
+        """Ask for another response, unless a newer one begins before its turn has come."""
+        await self._send(RealtimeModelRequestResponse(), lambda: self.newest == instead_of)
 
-    async def _send(self, what: RealtimeModelSendEvent) -> bool:
+    async def _send(self, what: RealtimeModelSendEvent, wanted: Callable[[], bool]) -> bool:
         try:
-            await self._model.send_event(what)
+            return await self._model.send_event_if(what, wanted)
         except ConnectionLostError:
             logger.info("A guardrail tripped after the end of the connection")
-            return False
         except Exception as error:  # noqa: BLE001 - a model may be one that users wrote
             logger.warning("What a guardrail wanted could not be sent: %s", type(error).__name__)
             self.emit(RealtimeError(error=error, info=self.info))
-            return False
-        return True
+        return False

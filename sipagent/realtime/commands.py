@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sipagent.errors import UserError
 from sipagent.realtime.inputs import RealtimeModelUserInput
 from sipagent.realtime.playback import Heard
+from sipagent.realtime.user_input import user_content
 
 Command = dict[str, Any]
 
@@ -96,30 +96,8 @@ def system_message(text: str) -> Command:
 
 
 def user_message(given: RealtimeModelUserInput) -> Command:
-    """Put in a message of the user.
-
-    Parts that are neither text nor a picture with a URL are left out; raises `UserError` when nothing is
-    left.
-    """
-    if isinstance(given, str):
-        return _user([{"type": "input_text", "text": given}])
-    content: list[dict[str, Any]] = []
-    for part in given["content"]:
-        fields: dict[str, Any] = dict(part)
-        if fields.get("type") == "input_text" and isinstance(fields.get("text"), str):
-            content.append({"type": "input_text", "text": fields["text"]})
-        elif fields.get("type") == "input_image" and fields.get("image_url"):
-            picture = {"type": "input_image", "image_url": fields["image_url"]}
-            if fields.get("detail") in ("auto", "low", "high"):
-                picture["detail"] = fields["detail"]
-            content.append(picture)
-    if not content:
-        raise UserError("a user's message needs at least one text or image part")
-    return _user(content)
-
-
-def _user(content: list[dict[str, Any]]) -> Command:
-    return _item_create({"type": "message", "role": "user", "content": content})
+    """Put in a message of the user; raises `UserError` for one that the API would not take."""
+    return _item_create({"type": "message", "role": "user", "content": user_content(given)})
 
 
 def _item_create(item: Mapping[str, Any]) -> Command:

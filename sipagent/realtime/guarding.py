@@ -196,12 +196,9 @@ class Guarding:
         runner = self._runner
         if not await runner.cut_off(turn.response_id) or turn.out_of_band:
             return
-        # While it was sent, a newer response may have begun, which knows better.
-        if runner.newest != turn.response_id:
-            return
         words = f"guardrail triggered: {guardrail}. What you were saying was cut off: do not go on with it."
         # After a response that the caller broke off, the caller has the word.
-        if await runner.tell(words) and not turn.cancelled:
+        if await runner.tell(words, instead_of=turn.response_id) and not turn.cancelled:
             await runner.ask_again(turn.response_id)
 
     # What the caller says --------------------------------------------------------------------------

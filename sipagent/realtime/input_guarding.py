@@ -104,9 +104,7 @@ class InputGuarding:
             self._telling[words] = said
             await self._runner.tell(words)
             return
-        if not await self._runner.cut_off(answer) or self._runner.newest != answer:
-            return
-        if await self._runner.tell(words):
+        if await self._runner.cut_off(answer) and await self._runner.tell(words, instead_of=answer):
             await self._runner.ask_again(answer)
 
     async def _cut_off_late(self, answer: ResponseId) -> None:

@@ -32,7 +32,9 @@ class RealtimeModelInputImageContent(TypedDict, total=False):
     type: str
     """``input_image``"""
     image_url: str
+    """The picture itself as ``data:image/…;base64,…``, PNG or JPEG, or where it is: ``https://…``"""
     detail: str
+    """``auto``, ``low`` or ``high``; ``auto`` where left out."""
 
 
 class RealtimeModelUserInputMessage(TypedDict):
@@ -109,7 +111,12 @@ class RealtimeModelSendInterrupt:
     force_response_cancel: bool = False
     """Over the socket: cancel even where the server would do so itself when the caller speaks."""
     response_id: ResponseId | None = None
-    """Cut off this response only, and nothing that came after it; None cuts off whatever there is."""
+    """Cut off this response only, and nothing that came after it; None cuts off whatever there is, and takes
+    back what was asked for and has not begun."""
+    playback_only: bool = False
+    """Stop what is heard, and let the model go on making it: nothing is cancelled."""
+    cancel_response_only: bool = False
+    """Cancel the response of ``response_id``, and let what was made of it be heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

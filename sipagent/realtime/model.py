@@ -100,6 +100,19 @@ class RealtimeModel(abc.ABC):
         together the later ones may be missing.
         """
 
+    async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
+        """Ask something of the model as long as ``send_if`` holds; whether it was asked.
+
+        Here, ``send_if`` is asked once, right before `send_event`: a transport that may wait before the
+        message goes out overrides this and asks again then. It sends where the same method of the OpenAI
+        Agents SDK only returns False, because a transport that does not know of this method would lose what
+        it is given without a word. Raises what ``send_if`` raises, and as `send_event`; cancel-safe as that.
+        """
+        if not send_if():
+            return False
+        await self.send_event(event)
+        return True
+
     @abc.abstractmethod
     async def close(self) -> None:
         """End the connection. Idempotent; afterwards the object may connect again. Cancel-safe: the socket is

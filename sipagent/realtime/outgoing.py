@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 
 from sipagent.errors import ConnectionLostError
 from sipagent.realtime.commands import Command, CommandWriter
@@ -82,10 +83,19 @@ class Outgoing:
             raise ConnectionLostError("Not connected: the connection has ended, or was never made.")
         return self.socket
 
-    async def send(self, command: Command) -> None:
+    async def send(self, command: Command, only_if: Callable[[], bool] | None = None) -> bool:
         """Send; when the connection is lost, wait until it is back. Raises `ConnectionLostError` when it is
-        not coming back. Cancel-safe: sent whole, or not at all."""
-        await self._send_text(self._writer.write(command))
+        not coming back. Cancel-safe: sent whole, or not at all.
+
+        With ``only_if``, which is asked right before it goes out, False when that did not hold.
+        """
+        return await self._send_text(self._writer.write(command), only_if)
+
+    async def ready(self) -> None:
+        """Wait until something can be sent at once; raises as `send`. Cancel-safe."""
+        while not self._usable.is_set():
+            await self._restoration()
+        self.require_connection()
 
     async def send_update(self, command: Command) -> None:
         """Send a ``session.update``, and remember it until the server has confirmed or refused it."""
@@ -103,12 +113,13 @@ class Outgoing:
             return False
         return True
 
-    async def _send_text(self, text: str) -> None:
+    async def _send_text(self, text: str, only_if: Callable[[], bool] | None = None) -> bool:
         while True:
-            if not self._usable.is_set() and asyncio.current_task() is self.reader:
-                raise ConnectionLostError("a listener cannot wait for the connection that it holds up")
-            await self._usable.wait()
+            await self._restoration()
             socket = self.require_connection()
+            # Nothing may be awaited between the question and the socket.
+            if only_if is not None and not only_if():
+                return False
             try:
                 await socket.send(text)
             except ConnectionLostError:
@@ -116,4 +127,10 @@ class Outgoing:
                 if self.socket is socket:
                     self._usable.clear()
                 continue
-            return
+            return True
+
+    async def _restoration(self) -> None:
+        """Wait while it is found out what became of a broken connection."""
+        if not self._usable.is_set() and asyncio.current_task() is self.reader:
+            raise ConnectionLostError("a listener cannot wait for the connection that it holds up")
+        await self._usable.wait()

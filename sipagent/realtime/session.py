@@ -266,7 +266,14 @@ class RealtimeSession(RealtimeModelListener):
         await self._model.send_event(RealtimeModelSendAudio(audio=audio, commit=commit))
 
     async def interrupt(self) -> None:
-        """Cut the agent off now."""
+        """Cut the agent off now, and take back every response that was asked for and has not begun; ask
+        behind it for what is to be said all the same.
+
+        Over the socket, as in the OpenAI Agents SDK, a response that is still being made is only cancelled
+        where the server's turn detection does not do so itself when the caller speaks; to cancel it always,
+        send ``RealtimeModelSendInterrupt(force_response_cancel=True)`` to the `model`. Raises and may be
+        cancelled as `RealtimeModel.send_event`.
+        """
         await self._model.send_event(RealtimeModelSendInterrupt())
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:

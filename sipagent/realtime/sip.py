@@ -208,9 +208,9 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         # would cut a newer one that has begun to speak.
         clear = wanted is None or wanted in (self._gate.response_id, self._spoke_last)
         running = self._gate.response_id
-        if self._gate.cancel(wanted):
+        if not event.playback_only and self._gate.cancel(wanted):
             await self._outgoing.send(commands.response_cancel(wanted or running))
-        if clear:
+        if clear and not event.cancel_response_only:
             await self._outgoing.send(commands.playback_clear())
 
     def _note_words(self, event: RealtimeModelTranscriptDeltaEvent) -> bool:

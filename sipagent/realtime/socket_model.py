@@ -41,6 +41,7 @@ from sipagent.realtime.inputs import (
     RealtimeModelSendToolOutput,
     RealtimeModelSendUserInput,
 )
+from sipagent.realtime.interrupting import check_interrupt, takes_back_requests
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, TransportConfig
 from sipagent.realtime.outgoing import Outgoing
 from sipagent.realtime.settings import (
@@ -75,6 +76,8 @@ class RealtimeSocketModel(RealtimeModel):
         self._tools = ToolTurns()
         self._session: RealtimeModelSessionEvent | None = None
         self._expired = False
+        self._input_under_way = False
+        """A user's input is being sent on a condition."""
         self._uninterruptible = False
         """What is being said must be heard to its end, whatever the caller says."""
         self._notes: dict[type[Any], Callable[[Any], bool]] = {
@@ -86,7 +89,9 @@ class RealtimeSocketModel(RealtimeModel):
         }
         """What keeps the turn and the playback in step with an event, before anybody hears of it; each
         returns False when nobody need."""
-        self._reactions: dict[type[Any], Callable[[Any], Awaitable[None]]] = {}
+        self._reactions: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
+            RealtimeModelTurnStartedEvent: self._cancel_unwanted,
+        }
         """What must be sent or told because of an event, before anybody hears of it."""
 
     # RealtimeModel ---------------------------------------------------------------------------------
@@ -144,25 +149,64 @@ class RealtimeSocketModel(RealtimeModel):
 
     async def send_event(self, event: RealtimeModelSendEvent) -> None:
         """See `RealtimeModel.send_event`."""
+        await self._send(event, None)
+        await self._ask()
+
+    async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
+        """See `RealtimeModel.send_event_if`. ``send_if`` is asked right before the message goes out, and of a
+        request for a response again when its turn has come; it must not wait for anything.
+
+        False as well for a user's input while a response was asked for that has not begun: that one would
+        answer it, or pass it by.
+        """
+        if not isinstance(event, RealtimeModelSendUserInput):
+            committed = await self._send(event, send_if)
+        elif self._input_under_way:
+            return False
+        else:
+            self._input_under_way = True
+            try:
+                committed = await self._send(event, lambda: not self._gate.pending and send_if())
+            finally:
+                self._input_under_way = False
+        await self._ask()
+        return committed
+
+    async def _send(self, event: RealtimeModelSendEvent, only_if: Callable[[], bool] | None) -> bool:
+        """Send what ``event`` stands for, or have the gate ask for it; False when ``only_if`` forbade it."""
         outgoing = self._outgoing
+        match event:
+            case RealtimeModelSendUserInput(user_input=user_input):
+                if not await outgoing.send(commands.user_message(user_input), only_if):
+                    return False
+                self._gate.request()
+                return True
+            case RealtimeModelSendSystemMessage(text=text):
+                return await outgoing.send(commands.system_message(text), only_if)
+            case RealtimeModelSendToolOutput(tool_call=call, output=output):
+                if not await outgoing.send(commands.tool_output(call.call_id, output), only_if):
+                    return False
+                if self._tools.answered(call.call_id, wants_response=event.start_response):
+                    self._gate.request()
+                return True
+            case _:
+                pass
+        if only_if is not None:
+            await outgoing.ready()
+            if not only_if():
+                return False
         match event:
             case RealtimeModelSendRawMessage():
                 await self._send_raw(event)
-            case RealtimeModelSendUserInput(user_input=user_input):
-                await outgoing.send(commands.user_message(user_input))
-                self._gate.request()
-            case RealtimeModelSendSystemMessage(text=text):
-                await outgoing.send(commands.system_message(text))
             case RealtimeModelRequestResponse(response=response):
                 outgoing.require_connection()
-                self._gate.request(response, event_id=event.event_id)
-            case RealtimeModelSendToolOutput(tool_call=call, output=output):
-                await outgoing.send(commands.tool_output(call.call_id, output))
-                if self._tools.answered(call.call_id, wants_response=event.start_response):
-                    self._gate.request()
+                self._gate.request(response, event_id=event.event_id, only_if=_harmless(only_if))
             case RealtimeModelSendAudio():
                 await self._send_audio(event)
             case RealtimeModelSendInterrupt():
+                check_interrupt(event)
+                if takes_back_requests(event):
+                    self._gate.take_back()
                 await self._interrupt(event)
             case RealtimeModelSendSessionUpdate(session_settings=settings):
                 update = self._session_update(settings, keep_voice=event.keep_voice)
@@ -176,7 +220,7 @@ class RealtimeSocketModel(RealtimeModel):
                 )
             case _:
                 assert_never(event)
-        await self._ask()
+        return True
 
     # What subclasses say ---------------------------------------------------------------------------
 
@@ -290,6 +334,14 @@ class RealtimeSocketModel(RealtimeModel):
         self._gate.created(event.response_id, out_of_band=event.out_of_band)
         return True
 
+    async def _cancel_unwanted(self, event: RealtimeModelTurnStartedEvent) -> None:
+        """Cut off a response that was taken back while its request was on the way."""
+        if self._gate.unwanted != event.response_id:
+            return
+        self._gate.unwanted = None
+        if self._gate.cancel(event.response_id):
+            await self._outgoing.try_send(commands.response_cancel(event.response_id))
+
     def _note_turn_ended(self, event: RealtimeModelTurnEndedEvent) -> bool:
         self._gate.done(event.response_id)
         if self._tools.response_ended(event.response_id):
@@ -387,3 +439,18 @@ def disconnected(cause: EndCause, closed: Closed, detail: str = "") -> RealtimeM
     return RealtimeModelConnectionStatusEvent(
         status="disconnected", cause=cause, close_code=closed.code, detail=detail or closed.reason
     )
+
+
+def _harmless(only_if: Callable[[], bool] | None) -> Callable[[], bool] | None:
+    """``only_if`` for the reader of a socket, whom an exception of somebody else must not end."""
+    if only_if is None:
+        return None
+
+    def holds() -> bool:
+        try:
+            return only_if()
+        except Exception as error:  # noqa: BLE001 - code that users wrote
+            logger.warning("The condition of a request raised %s: it is dropped", type(error).__name__)
+            return False
+
+    return holds

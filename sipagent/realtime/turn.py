@@ -20,7 +20,7 @@ if the server got to it while its own was running, and then asked again after th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -112,6 +112,8 @@ class ResponseRequest:
     """Its own parameters; None for an automatic request, which may be merged."""
     perhaps_heard: bool = False
     """The connection was lost while it was on its way: a response that runs may well be this one's."""
+    only_if: Callable[[], bool] | None = None
+    """Asked when its turn has come: False drops it. Must not raise."""
 
     @property
     def out_of_band(self) -> bool:
@@ -144,17 +146,31 @@ class ResponseGate:
         """A response ended, since the latest request was sent, whose beginning we have not seen."""
         self._count = 0
         self._newest_sent = 0
+        self._taken_back = 0
+        """Nobody wants an answer any more to what was asked for up to this number."""
+        self.unwanted: ResponseId | None = None
+        """A response that began although what it was asked for had been taken back."""
 
     @property
     def pending(self) -> bool:
         """A request waits or was sent, and has not begun."""
         return bool(self._waiting or self._outside_waiting) or self.state is TurnState.REQUESTED
 
-    def request(self, response: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> None:
-        """Want a response, with ``response`` as its own parameters."""
+    def request(
+        self,
+        response: Mapping[str, Any] | None = None,
+        *,
+        event_id: str | None = None,
+        only_if: Callable[[], bool] | None = None,
+    ) -> None:
+        """Want a response, with ``response`` as its own parameters; with ``only_if``, as long as that holds
+        when its turn has come."""
         self._count += 1
         wanted = ResponseRequest(
-            event_id=event_id or f"sipagent_response_{self._count}", number=self._count, response=response
+            event_id=event_id or f"sipagent_response_{self._count}",
+            number=self._count,
+            response=response,
+            only_if=only_if,
         )
         if wanted.out_of_band:
             self._outside_waiting.append(wanted)
@@ -166,13 +182,27 @@ class ResponseGate:
         if self._outside_waiting:
             self._outside_asked.append(self._outside_waiting[0].event_id)
             return self._outside_waiting.popleft()
-        if not self._waiting or self.state is not TurnState.IDLE:
+        if self.state is not TurnState.IDLE:
+            return None
+        while self._waiting and (only_if := self._waiting[0].only_if) is not None and not only_if():
+            self._waiting.popleft()
+        if not self._waiting:
             return None
         self._signal(TurnSignal.ASKED)
         self._sent, self._doubtful, self._stray_end = self._eldest(), True, False
         self._newest_sent = max(self._newest_sent, self._sent.number)
         self._recent.append(self._sent)
         return self._sent
+
+    def take_back(self) -> None:
+        """Nobody wants any more what was asked for and has not begun, but for what is outside the
+        conversation. The response to what was sent already will be `unwanted`.
+
+        The server may begin one of its own at that very moment; the two cannot be told apart, and it is
+        unwanted as well.
+        """
+        self._taken_back = self._count
+        self._waiting.clear()
 
     def unsent(self, request: ResponseRequest) -> None:
         """``request``, which `take` gave last, could not be sent: it waits again, in its old place."""
@@ -199,6 +229,8 @@ class ResponseGate:
         elif not overtaken:
             if self.response_id is not None:
                 self._ended.add(self.response_id, begun=True)
+            if self.state is TurnState.REQUESTED and self._is_taken_back(self._sent):
+                self.unwanted = response_id
             self._signal(TurnSignal.CREATED)
             self.response_id = response_id
         elif self.state is TurnState.REQUESTED:
@@ -305,8 +337,10 @@ class ResponseGate:
         if not self._waiting:
             return False
         last = self._waiting[-1]
-        # One that may have been heard covers nothing: it is dropped when it turns out that it was.
-        return last.response is None and not last.perhaps_heard and last.number > self._newest_sent
+        # One that may have been heard covers nothing, nor one on a condition: either may be dropped.
+        if last.perhaps_heard or last.only_if is not None:
+            return False
+        return last.response is None and last.number > self._newest_sent
 
     def _eldest(self) -> ResponseRequest:
         """The request whose turn it is, with the automatic ones behind it merged into it."""
@@ -316,8 +350,13 @@ class ResponseGate:
             request = covered if request.perhaps_heard else request
         return request
 
+    def _is_taken_back(self, request: ResponseRequest | None) -> bool:
+        return request is not None and request.number <= self._taken_back
+
     def _wait_again(self, request: ResponseRequest) -> None:
-        """Let a request that was taken wait in its old place."""
+        """Let a request that was taken wait in its old place, unless it was taken back meanwhile."""
+        if self._is_taken_back(request):
+            return
         older = sum(each.number < request.number for each in self._waiting)
         self._waiting.insert(older, request)
 

@@ -74,11 +74,14 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
 
     async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
         wanted = event.response_id
-        if wanted is not None:
-            self._silenced.add(wanted)
-        await self._stop_playing(wanted)
+        if not event.cancel_response_only:
+            if wanted is not None:
+                self._silenced.add(wanted)
+            await self._stop_playing(wanted)
         running = self._gate.response_id
-        if (event.force_response_cancel or not self._server_interrupts) and self._gate.cancel(wanted):
+        asked = event.force_response_cancel or event.cancel_response_only
+        cancels = not event.playback_only and (asked or not self._server_interrupts)
+        if cancels and self._gate.cancel(wanted):
             await self._outgoing.send(commands.response_cancel(wanted or running))
 
     async def _caller_speaks(self, event: RealtimeModelCallerSpeechStartedEvent) -> None:

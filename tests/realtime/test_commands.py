@@ -90,24 +90,14 @@ def test_a_truncation_says_how_much_was_heard() -> None:
     }
 
 
-def test_a_message_of_parts_keeps_text_and_pictures_only() -> None:
-    content: list[Any] = [
-        {"type": "input_text", "text": "see"},
-        {"type": "input_text", "text": None},
-        {"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "low"},
-        {"type": "input_image", "image_url": "data:image/png;base64,BB", "detail": "enormous"},
-        {"type": "input_image", "image_url": ""},
-        {"type": "input_sound"},
-    ]
-    item = commands.user_message({"type": "message", "role": "user", "content": content})["item"]
-    assert item == {
-        "type": "message",
-        "role": "user",
-        "content": [
-            {"type": "input_text", "text": "see"},
-            {"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "low"},
-            {"type": "input_image", "image_url": "data:image/png;base64,BB"},
-        ],
+def test_a_message_of_the_user_is_an_item_of_the_conversation() -> None:
+    assert commands.user_message("Good morning.") == {
+        "type": "conversation.item.create",
+        "item": {
+            "type": "message",
+            "role": "user",
+            "content": [{"type": "input_text", "text": "Good morning."}],
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -339,6 +340,127 @@ def test_a_request_on_its_way_at_a_loss_is_sent_again_unless_a_response_runs() -
     gate.created(R1)
     gate.done(R1)
     assert gate.take() is None, "the response that ran was its answer: nothing is said twice"
+
+
+def gate_collides(gate: ResponseGate, request: ResponseRequest) -> None:
+    assert gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+
+
+def gate_collides_late(gate: ResponseGate, request: ResponseRequest) -> None:
+    gate.created(R1)
+    gate_collides(gate, request)
+
+
+def gate_is_lost(gate: ResponseGate, request: ResponseRequest) -> None:
+    gate.lost()
+
+
+# Taking back ----------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_taken_back_and_what_comes_later_is_not() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    gate.request()
+    gate.request({"instructions": "Say goodbye."})
+    gate.request({"conversation": "none"})
+    gate.take_back()
+    assert taken(gate).out_of_band  # it leaves the conversation alone
+    assert not gate.pending
+    gate.request()
+    gate.done(R1)
+    assert taken(gate).response is None
+    gate.created(R2)
+    assert gate.unwanted is None
+
+
+def test_the_response_to_what_was_on_its_way_is_unwanted() -> None:
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    gate.take_back()
+    assert gate.pending
+    gate.created(R1)
+    assert gate.unwanted == R1
+    assert gate.cancel(R1)
+    gate.done(R1)
+    assert gate.take() is None
+
+
+def test_a_response_that_nobody_had_asked_for_when_all_was_taken_back_is_wanted() -> None:
+    gate = ResponseGate()
+    gate.take_back()
+    gate.created(R1)
+    gate.take_back()
+    gate.done(R1)
+    gate.request()
+    taken(gate)
+    gate.created(R2)
+    assert gate.unwanted is None
+
+
+@pytest.mark.parametrize("outcome", [gate_collides, gate_collides_late, ResponseGate.unsent, gate_is_lost])
+def test_what_was_taken_back_on_its_way_is_not_asked_again(
+    outcome: Callable[[ResponseGate, ResponseRequest], object],
+) -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "Greet."})
+    request = taken(gate)
+    gate.take_back()
+    outcome(gate, request)
+    gate.done(R1)
+    assert gate.take() is None
+    assert state_of(gate) is TurnState.IDLE
+    assert not gate.pending
+
+
+# Conditions -----------------------------------------------------------------------------------------
+
+
+def test_a_request_on_a_condition_is_dropped_when_that_does_not_hold_any_more() -> None:
+    gate = ResponseGate()
+    wanted = True
+    gate.created(R1)
+    gate.request(only_if=lambda: wanted)
+    gate.request({"instructions": "Greet."}, only_if=lambda: wanted)
+    gate.request({"instructions": "Go on."})
+    wanted = False
+    gate.done(R1)
+    assert taken(gate).response == {"instructions": "Go on."}
+    assert gate.take() is None
+
+
+def test_a_request_on_a_condition_is_asked_again_only_while_that_holds() -> None:
+    gate = ResponseGate()
+    answers = iter([True, True, False])
+    gate.request(only_if=lambda: next(answers))
+    for _ in range(2):
+        request = taken(gate)
+        gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+        gate.done(R1)
+    assert gate.take() is None
+    assert next(answers, None) is None
+
+
+def test_a_request_without_a_condition_is_not_covered_by_one_that_has_one() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    gate.request(only_if=lambda: False)
+    gate.request()
+    gate.done(R1)
+    assert taken(gate).only_if is None
+    gate.created(R2)
+    # One that holds covers those behind it, since one response answers them all.
+    gate.request(only_if=lambda: True)
+    gate.request()
+    gate.done(R2)
+    taken(gate)
+    gate.created(ResponseId("resp_3"))
+    gate.done(ResponseId("resp_3"))
+    assert gate.take() is None
+
+
+# The table ------------------------------------------------------------------------------------------
 
 
 def test_the_table_names_every_state_and_leads_to_states_only() -> None:
