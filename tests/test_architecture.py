@@ -133,6 +133,7 @@ PURE = (
     "realtime/leading.py",
     "realtime/playback.py",
     "realtime/speaking.py",
+    "realtime/spoken.py",
     "realtime/translation.py",
     "realtime/turn.py",
     "realtime/user_input.py",

@@ -311,7 +311,12 @@ class RealtimeModelCallerSpeechStoppedEvent(Value, frozen=True, kw_only=True):
 
 
 class RealtimeModelPlaybackEvent(Value, frozen=True, kw_only=True):
-    """The server's output buffer began to play, played to its end, or was emptied (WebRTC and SIP only)."""
+    """A response began to play, was played to its end, or was cut off.
+
+    On SIP and WebRTC the server says so of its output buffer. Where the audio comes over the socket, the
+    model says so itself: ``started`` before the first audio that is heard at once, ``stopped`` when all of a
+    response that has ended was played, by the playback tracker or the clock, ``cleared`` at an interruption.
+    """
 
     change: Literal["started", "stopped", "cleared"]
     response_id: ResponseId

@@ -101,6 +101,8 @@ class ReceivedAudio:
         self._format: Any = None
         self._parts: dict[tuple[ItemId, int], _Part] = {}
         self._cut_off: set[ItemId] = set()
+        self._until = 0.0
+        """What `playing_until` says; sound comes too often to look through all parts."""
 
     def set_audio_format(self, spelling: Any) -> None:
         """The session's output format."""
@@ -108,20 +110,29 @@ class ReceivedAudio:
 
     def add(
         self, *, item_id: ItemId, content_index: int, response_id: ResponseId, byte_count: int, now: float
-    ) -> None:
-        """Another ``byte_count`` bytes came. Those of an item that was cut off will not be heard."""
+    ) -> bool:
+        """Another ``byte_count`` bytes came; True when they are the first of their part. Those of an item
+        that was cut off will not be heard."""
         if item_id in self._cut_off:
-            return
+            return False
         key = (item_id, content_index)
         duration_ms = bytes_to_ms(byte_count, self._format)
         part = self._parts.get(key)
-        starts_at = max(now, self.playing_until())
+        starts_at = max(now, self._until)
         if part is None:
             self._parts[key] = _Part(response_id, starts_at, duration_ms)
-            return
+            self._until = starts_at + duration_ms / 1000
+            return True
         # Where a part ran dry, silence was heard until now, and nothing of the part.
         part.first_at += max(0.0, starts_at - part.played_at)
         part.received_ms += duration_ms
+        self._until = part.played_at
+        return False
+
+    @property
+    def latest_part(self) -> tuple[ItemId, int] | None:
+        """The item and the part of which audio came last, and is not cut off; None when nothing came."""
+        return next(reversed(self._parts), None)
 
     @property
     def latest_response(self) -> ResponseId | None:
@@ -130,7 +141,27 @@ class ReceivedAudio:
 
     def playing_until(self) -> float:
         """When all that came will have been played, on the clock of ``now``; 0 when nothing came."""
-        return max((part.played_at for part in self._parts.values()), default=0.0)
+        return self._until
+
+    def unplayed_ms(
+        self, response_id: ResponseId, tracker: RealtimePlaybackState | None, now: float
+    ) -> float:
+        """How much of what came of a response is still to be played, after ``tracker`` if there is one, else
+        after the clock; 0 for one of which nothing came, or that was cut off."""
+        parts = [part for part in self._parts.values() if part.response_id == response_id]
+        if tracker is None:
+            return max((0.0, *((part.played_at - now) * 1000 for part in parts)))
+        item, index = tracker["current_item_id"], tracker["current_item_content_index"]
+        playing = None if item is None or index is None else self._parts.get((ItemId(item), index))
+        if playing is None:
+            return sum(part.received_ms for part in parts)  # it was not begun, as far as the tracker knows
+        later = sum(part.received_ms for part in parts if part.first_at > playing.first_at)
+        if playing.response_id != response_id:
+            return later
+        elapsed_ms = tracker["elapsed_ms"]
+        if elapsed_ms is None or not math.isfinite(elapsed_ms):
+            elapsed_ms = 0.0
+        return later + max(0.0, playing.received_ms - elapsed_ms)
 
     def heard(self, tracker: RealtimePlaybackState | None, now: float) -> Heard | None:
         """What was heard by ``now``, after ``tracker`` if there is one, else after the clock; None when no
@@ -154,6 +185,7 @@ class ReceivedAudio:
         """Playing stopped: nothing of what came, or still comes, of these items will be heard any more."""
         self._cut_off.update(item_id for item_id, _ in self._parts)
         self._parts.clear()
+        self._until = 0.0
 
     def _cut(self, item_id: ItemId, content_index: int, elapsed_ms: float) -> Heard:
         part = self._parts.get((item_id, content_index))

@@ -23,6 +23,7 @@ from sipagent.realtime.events import (
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelEvent,
     RealtimeModelInputAudioTranscriptionDeltaEvent,
+    RealtimeModelPlaybackEvent,
     RealtimeModelResponseRequestedEvent,
     RealtimeModelToolCallEvent,
     RealtimeModelTranscriptDeltaEvent,
@@ -57,7 +58,9 @@ logger = logging.getLogger(__name__)
 
 QUEUE_EVENTS = 1000
 """How many events may wait for whoever iterates before the socket is read no further."""
-_CAUSED_BY_US = frozenset({RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent})
+_CAUSED_BY_US = frozenset(
+    {RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent, RealtimeModelPlaybackEvent}
+)
 _FREQUENT = frozenset(
     {
         RealtimeModelTranscriptDeltaEvent,

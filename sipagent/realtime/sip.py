@@ -16,17 +16,20 @@ import pydantic
 from openai.types.realtime import RealtimeSessionCreateRequest
 
 from sipagent.errors import AttachError, AttachNotFoundError, UserError
-from sipagent.identifiers import ResponseId
+from sipagent.identifiers import ItemId, ResponseId
 from sipagent.realtime import commands
 from sipagent.realtime.address import address_of
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
+    RealtimeModelAudioInterruptedEvent,
     RealtimeModelConnectionStatusEvent,
+    RealtimeModelItemUpdatedEvent,
     RealtimeModelPlaybackEvent,
     RealtimeModelTranscriptDeltaEvent,
 )
 from sipagent.realtime.inputs import RealtimeModelSendAudio, RealtimeModelSendInterrupt
+from sipagent.realtime.items import AssistantMessageItem
 from sipagent.realtime.model import RealtimeModelConfig, TransportConfig
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.settings import (
@@ -39,6 +42,7 @@ from sipagent.realtime.settings import (
 from sipagent.realtime.socket_model import RealtimeSocketModel, disconnected
 
 _LONGEST_PAUSE_S = 0.5
+_ITEMS_KEPT = 8
 SIP_FORMAT = "g711_ulaw"
 """What telephones speak; both ways where the settings name no other."""
 
@@ -74,10 +78,15 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         self._attached_at = -math.inf
         """When the socket was last attached again, on the loop's clock."""
         self._attempts_left = self._policy.reattach_attempts
-        self._spoke_last: ResponseId | None = None
-        """The latest response with words, unless it was heard to its end or cut off."""
+        self._spoke: RealtimeModelTranscriptDeltaEvent | RealtimeModelPlaybackEvent | None = None
+        """What showed last that the agent speaks, unless that was heard to its end or cut off."""
+        self._playing: ResponseId | None = None
+        """What the server plays."""
+        self._items: dict[ResponseId, ItemId] = {}
+        """What the latest responses say, for those whose words are not the latest."""
         self._notes[RealtimeModelTranscriptDeltaEvent] = self._note_words
-        self._notes[RealtimeModelPlaybackEvent] = self._note_playback
+        self._notes[RealtimeModelItemUpdatedEvent] = self._note_item
+        self._reactions[RealtimeModelPlaybackEvent] = self._playback_changed
 
     @staticmethod
     async def build_initial_session_payload(
@@ -130,7 +139,8 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         await super().connect(options)
         # Nothing was read yet: the reader runs when this task waits next.
         self._attached_at = -math.inf
-        self._spoke_last = None
+        self._spoke = self._playing = None
+        self._items.clear()
 
     async def _address(self, options: RealtimeModelConfig) -> Address:
         return await address_of(options, query={"call_id": options["call_id"]})
@@ -213,13 +223,38 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         if clear and not event.cancel_response_only:
             await self._outgoing.send(commands.playback_clear())
 
+    @property
+    def _spoke_last(self) -> ResponseId | None:
+        """The latest response with words, unless it was heard to its end or cut off."""
+        return None if self._spoke is None else self._spoke.response_id
+
     def _note_words(self, event: RealtimeModelTranscriptDeltaEvent) -> bool:
-        self._spoke_last = event.response_id
+        self._spoke = event
         return True
 
-    def _note_playback(self, event: RealtimeModelPlaybackEvent) -> bool:
-        if event.change == "started":
-            self._spoke_last = event.response_id
-        elif event.response_id == self._spoke_last:
-            self._spoke_last = None
+    def _note_item(self, event: RealtimeModelItemUpdatedEvent) -> bool:
+        if event.response_id is not None and isinstance(event.item, AssistantMessageItem):
+            self._items[event.response_id] = event.item.item_id
+            if len(self._items) > _ITEMS_KEPT:
+                del self._items[next(iter(self._items))]
         return True
+
+    async def _playback_changed(self, event: RealtimeModelPlaybackEvent) -> None:
+        """Follow the server's buffer; what it empties while it plays was not heard to its end."""
+        response_id, spoke = event.response_id, self._spoke
+        if event.change == "started":
+            self._playing = response_id
+            if spoke is None or spoke.response_id != response_id:
+                self._spoke = event
+            return
+        was_playing = response_id == self._playing
+        if was_playing:
+            self._playing = None
+        if spoke is not None and spoke.response_id == response_id:
+            self._spoke = None
+        if event.change == "cleared" and was_playing:
+            index, item_id = 0, self._items.get(response_id)
+            if isinstance(spoke, RealtimeModelTranscriptDeltaEvent) and spoke.response_id == response_id:
+                index, item_id = spoke.content_index, spoke.item_id
+            if item_id is not None:
+                await self._tell(RealtimeModelAudioInterruptedEvent(item_id=item_id, content_index=index))

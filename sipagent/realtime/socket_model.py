@@ -295,8 +295,9 @@ class RealtimeSocketModel(RealtimeModel):
         The busiest loop of a call: what most messages need is done here, without another function.
         """
         outgoing, notes, reactions = self._outgoing, self._notes, self._reactions
+        receive = self._receiver(socket)
         while outgoing.socket is socket:
-            message = socket.receive_now() or await socket.receive()
+            message = socket.receive_now() or await receive()
             if isinstance(message, Closed):
                 return message
             frequent = None if raw else parse_frequent(message)
@@ -314,6 +315,10 @@ class RealtimeSocketModel(RealtimeModel):
                 except Exception as error:  # noqa: BLE001 - code that users wrote
                     await self._tell_failure(error)
         return None
+
+    def _receiver(self, socket: Socket) -> Callable[[], Awaitable[bytes | Closed]]:
+        """What waits for the next message; see `Socket.receive`."""
+        return socket.receive
 
     async def _take(self, text: bytes, *, raw: bool) -> None:
         message = parse_text(text)

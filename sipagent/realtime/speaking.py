@@ -26,7 +26,10 @@ class Speaking:
         self._playing: set[ResponseId] = set()
         self._played: set[ResponseId] = set()
         """Responses that were heard to their end, or cut off."""
-        self._audio_over_socket = False
+        self._playing_is_told = False
+        """The model tells what is played."""
+        self._playing_is_unknown = False
+        """Audio came over the socket, and its model tells nobody what becomes of it."""
 
     @property
     def response_active(self) -> bool:
@@ -66,17 +69,22 @@ class Speaking:
         return who
 
     def has_words(self, response_id: ResponseId) -> None:
-        """A response has words; the server will play them, unless the audio comes over the socket."""
-        if response_id in self._running and response_id not in self._played and not self._audio_over_socket:
+        """A response has words, which will be played."""
+        if response_id in self._running and response_id not in self._played and not self._playing_is_unknown:
             self._audible.setdefault(response_id)
 
     def has_sound(self, response_id: ResponseId) -> None:
-        """Audio came over the socket: who plays it is not the server, so its end will not be reported."""
-        self._audio_over_socket = True
-        self._audible.pop(response_id, None)
+        """Audio of a response came over the socket. Of a model that has not told before that it is played,
+        its end will not be told either: nobody should wait for it."""
+        if not self._playing_is_told:
+            self._playing_is_unknown = True
+            self._audible.pop(response_id, None)
+        elif response_id not in self._played:
+            self._audible.setdefault(response_id)
 
     def starts_to_play(self, response_id: ResponseId) -> None:
-        """The server plays a response."""
+        """A response is played now."""
+        self._playing_is_told, self._playing_is_unknown = True, False
         self._audible[response_id] = None
         self._playing.add(response_id)
         self._played.discard(response_id)  # it may have run dry, and go on now

@@ -98,6 +98,8 @@ class Translation:
         """Whether nothing follows."""
         self._noted: ResponseId | None = None
         """Whose words came last, if nothing else came behind them: it is known to run and to be audible."""
+        self._sounds: ResponseId | None = None
+        """Whose sound came last: it is known to be audible, or that nobody can tell."""
 
     def take(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> Events:
         """What ``event`` means, while ``agent`` leads."""
@@ -122,8 +124,10 @@ class Translation:
 
     def take_audio(self, event: RealtimeModelAudioEvent) -> RealtimeAudio:
         """What a little more sound means, where it comes over the socket."""
-        self._noted = None
-        self.speaking.has_sound(event.response_id)
+        response_id = event.response_id
+        if response_id != self._sounds:
+            self.speaking.has_sound(response_id)
+            self._sounds, self._noted = response_id, None
         return RealtimeAudio(
             audio=event, item_id=event.item_id, content_index=event.content_index, info=self._info
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from sipagent.clock import monotonic_s
 from sipagent.identifiers import ResponseId
 from sipagent.realtime import commands
 from sipagent.realtime.address import address_of
-from sipagent.realtime.connection import Address
+from sipagent.realtime.connection import Address, Closed, Socket
 from sipagent.realtime.events import (
     RealtimeModelAudioEvent,
     RealtimeModelAudioInterruptedEvent,
@@ -16,16 +20,18 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.inputs import RealtimeModelSendAudio, RealtimeModelSendInterrupt
 from sipagent.realtime.model import RealtimeModelConfig, TransportConfig
-from sipagent.realtime.playback import ReceivedAudio
+from sipagent.realtime.playback import RealtimePlaybackState, ReceivedAudio
 from sipagent.realtime.settings import DEFAULT_REALTIME_MODEL, RealtimeSessionModelSettings
 from sipagent.realtime.socket_model import RealtimeSocketModel
+from sipagent.realtime.spoken import SpokenResponses
 
 
 class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     """A session whose audio goes over the socket.
 
     Whoever plays the audio stops when the caller speaks; the model then cuts the conversation to what was
-    heard, after the playback tracker of its configuration, or after the clock.
+    heard, after the playback tracker of its configuration, or after the clock. After the same it reports
+    `RealtimeModelPlaybackEvent`: which response is heard, and when it was heard to its end.
     """
 
     default_format = "pcm16"
@@ -33,6 +39,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:
         super().__init__(transport_config=transport_config)
         self._received = ReceivedAudio()
+        self._spoken = SpokenResponses(self._received)
         self._silenced: set[ResponseId] = set()
         """Responses of which nothing more is to be heard."""
         self._notes[RealtimeModelAudioEvent] = self._note_audio
@@ -43,7 +50,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         await super().connect(options)
         # Nothing was read yet: the reader runs when this task waits next.
         self._received = ReceivedAudio()
+        self._spoken = SpokenResponses(self._received)
         self._silenced.clear()
+        self._reactions.pop(RealtimeModelAudioEvent, None)
 
     async def close(self) -> None:
         """See `RealtimeModel.close`. Emits nothing: whoever closes knows."""
@@ -99,25 +108,54 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     async def _stop_playing(self, response_id: ResponseId | None = None) -> None:
         """Cut what plays to what was heard, here and at the server; nothing if another response plays than
         the one that is named, or waits behind it to be played."""
-        tracker = self._options.get("playback_tracker")
-        heard = self._received.heard(None if tracker is None else tracker.get_state(), monotonic_s())
+        heard = self._received.heard(self._tracker_state(), monotonic_s())
         if response_id is not None and (
             heard is None or not heard.response_id == response_id == self._received.latest_response
         ):
             return
+        # Where a tracker knows nothing yet, whoever plays must stop all the same.
+        part = self._received.latest_part if heard is None else (heard.item_id, heard.content_index)
         self._received.interrupted()
-        if tracker is not None:
+        if (tracker := self._options.get("playback_tracker")) is not None:
             tracker.on_interrupted()
-        if heard is None:
-            return
-        await self._tell(
-            RealtimeModelAudioInterruptedEvent(item_id=heard.item_id, content_index=heard.content_index)
-        )
-        if not heard.fully_played or heard.response_id == self._gate.response_id:
+        if part is not None:
+            await self._tell(RealtimeModelAudioInterruptedEvent(item_id=part[0], content_index=part[1]))
+        while (report := self._spoken.cut()) is not None:
+            await self._tell(report)
+        if heard is not None and (not heard.fully_played or heard.response_id == self._gate.response_id):
             await self._outgoing.try_send(commands.truncate(heard))
+
+    # What is heard ---------------------------------------------------------------------------------
+
+    def _receiver(self, socket: Socket) -> Callable[[], Awaitable[bytes | Closed]]:
+        return partial(self._receive, socket)
+
+    async def _receive(self, socket: Socket) -> bytes | Closed:
+        """The next message; meanwhile, tell when a response was played to its end."""
+        while (due := self._spoken.due) is not None:
+            try:
+                async with asyncio.timeout(max(0.0, due - monotonic_s())):
+                    return await socket.receive()
+            except TimeoutError:
+                await self._report()
+        return await socket.receive()
+
+    async def _report(self) -> None:
+        # One by one: while a listener hears the one, somebody may interrupt, and nothing of the next is true.
+        while (report := self._spoken.next_report(monotonic_s(), self._tracker_state())) is not None:
+            await self._tell(report)
+
+    async def _report_start(self, event: RealtimeModelAudioEvent) -> None:
+        del self._reactions[RealtimeModelAudioEvent]
+        await self._report()
+
+    def _tracker_state(self) -> RealtimePlaybackState | None:
+        tracker = self._options.get("playback_tracker")
+        return None if tracker is None else tracker.get_state()
 
     def _note_turn_ended(self, event: RealtimeModelTurnEndedEvent) -> bool:
         self._silenced.discard(event.response_id)
+        self._spoken.made(event.response_id, monotonic_s(), self._tracker_state())
         return super()._note_turn_ended(event)
 
     def _note_session(self, session: RealtimeModelSessionEvent) -> bool:
@@ -129,11 +167,15 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     def _note_audio(self, event: RealtimeModelAudioEvent) -> bool:
         if event.response_id in self._silenced:
             return False  # made before the server heard that it is not wanted
-        self._received.add(
+        now = monotonic_s()
+        begins = self._received.add(
             item_id=event.item_id,
             content_index=event.content_index,
             response_id=event.response_id,
             byte_count=len(event.data),
-            now=monotonic_s(),
+            now=now,
         )
+        if begins and self._spoken.sounds(event.response_id, now, self._tracker_state()):
+            # For this one alone: what reacts to every sound costs a coroutine for each.
+            self._reactions[RealtimeModelAudioEvent] = self._report_start
         return True

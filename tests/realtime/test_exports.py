@@ -227,10 +227,6 @@ MISSING: dict[str, dict[str, str]] = {
     "InputGuardrail": {"run_in_parallel": "Always in parallel: the server answers the caller by itself."},
     "ModelBehaviorError": {"message": MESSAGE},
     "RealtimeAgent": {"mcp_config": LOCAL_MCP, "mcp_servers": LOCAL_MCP},
-    "RealtimeModelSendInterrupt": {
-        "cancel_response_only": "The model knows what plays, and clears nothing when only text is made.",
-        "playback_only": "The model knows what runs: a response that has ended is not cancelled.",
-    },
     "RealtimeModelToolCallEvent": {"previous_item_id": "The item itself says it, in the event before."},
     "RealtimeModelUsageEvent": {
         "input_tokens_details": "In usage, which `RealtimeModelInputTokensDetails.of` reads.",
@@ -276,10 +272,7 @@ MISSING_MEMBERS: dict[str, dict[str, str]] = {
         "mcp_annotations": LOCAL_MCP,
         "qualified_name": "Tools have no namespaces in the Realtime API.",
     },
-    "OpenAIRealtimeSIPModel": {"send_event_if": "As in RealtimeModel."},
-    "OpenAIRealtimeWebSocketModel": {"send_event_if": "As in RealtimeModel."},
     "RealtimeAgent": {"get_mcp_tools": LOCAL_MCP},
-    "RealtimeModel": {"send_event_if": "What it guarded is decided by the model's own gate."},
     "RunContextWrapper": dict.fromkeys(
         (
             "approve_tool",

@@ -168,6 +168,59 @@ def test_what_comes_late_of_an_item_that_was_cut_off_does_not_count() -> None:
     assert (heard.item_id, heard.heard_ms) == (OTHER, 200)
 
 
+# What is still to be played -------------------------------------------------------------------------
+
+
+def test_what_came_first_of_a_part_is_known() -> None:
+    audio = ReceivedAudio()
+    about: Any = {"item_id": ITEM, "content_index": 0, "response_id": RESPONSE, "byte_count": 480, "now": 1.0}
+    assert [audio.add(**about), audio.add(**about), audio.add(**{**about, "content_index": 1})] == [
+        True,
+        False,
+        True,
+    ]
+    latest = [audio.latest_part]
+    audio.interrupted()
+    assert [*latest, audio.latest_part] == [(ITEM, 1), None]
+    assert not audio.add(**about)
+
+
+def test_by_the_clock_what_came_is_played_in_time() -> None:
+    audio = received(seconds=1.0)
+    assert audio.unplayed_ms(RESPONSE, None, 100.25) == pytest.approx(750)
+    assert audio.unplayed_ms(RESPONSE, None, 102.0) == 0.0
+    assert audio.unplayed_ms(ResponseId("resp_other"), None, 100.25) == 0.0
+    audio.interrupted()
+    assert audio.unplayed_ms(RESPONSE, None, 100.25) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("item_id", "elapsed_ms", "unplayed_ms"),
+    [
+        (ITEM, 400.0, 1600.0),  # the rest of this one, and the whole of the next
+        (ITEM, 5000.0, 1000.0),
+        (ITEM, math.nan, 2000.0),
+        (OTHER, 400.0, 600.0),
+        ("elsewhere", 400.0, 2000.0),
+    ],
+)
+def test_by_a_tracker_what_it_has_not_reached_is_to_be_played(
+    item_id: str, elapsed_ms: float, unplayed_ms: float
+) -> None:
+    audio = received(seconds=1.0)
+    add(audio, seconds=1.0, item_id=OTHER, now=100.1)
+    assert audio.unplayed_ms(RESPONSE, tracked(item_id, elapsed_ms), 500.0) == pytest.approx(unplayed_ms)
+    assert audio.unplayed_ms(RESPONSE, RealtimePlaybackTracker().get_state(), 500.0) == pytest.approx(2000)
+
+
+def test_a_tracker_that_has_reached_another_response_has_played_the_one_before() -> None:
+    audio = received(seconds=1.0)
+    later = ResponseId("resp_2")
+    audio.add(item_id=OTHER, content_index=0, response_id=later, byte_count=SECOND_OF_PCMU, now=100.1)
+    assert audio.unplayed_ms(RESPONSE, tracked(OTHER, 10.0), 500.0) == 0.0
+    assert audio.unplayed_ms(later, tracked(ITEM, 10.0), 500.0) == pytest.approx(1000)
+
+
 @given(
     pieces=st.lists(
         st.tuples(st.sampled_from([ITEM, OTHER]), st.integers(1, 4000), st.floats(0, 1)),

@@ -19,9 +19,11 @@ from sipagent.realtime import (
     AttachPolicy,
     OpenAIRealtimeSIPModel,
     RealtimeAgent,
+    RealtimeModelAudioInterruptedEvent,
     RealtimeModelConfig,
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
+    RealtimeModelPlaybackEvent,
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
     RealtimeModelSendInterrupt,
@@ -39,7 +41,7 @@ from sipagent.realtime import (
 )
 from sipagent.realtime.events import RealtimeModelSessionEvent
 from tests.realtime import messages
-from tests.realtime.peer import Peer, RealtimeServer, Recorder, realtime_server
+from tests.realtime.peer import PATIENCE_S, Peer, RealtimeServer, Recorder, realtime_server
 
 QUICK = AttachPolicy(
     not_found_deadline_s=0.3, first_retry_s=0.01, reattach_attempts=2, reattach_deadline_s=5.0
@@ -519,6 +521,88 @@ async def test_a_lost_tool_call_is_found_in_the_end_of_its_response() -> None:
         )
         await second.receive("conversation.item.create")
         await second.receive("response.create")
+
+
+# What the caller heard ------------------------------------------------------------------------------
+
+
+def cut_short(recorder: Recorder) -> list[tuple[str, int]]:
+    events = recorder.all(RealtimeModelAudioInterruptedEvent)
+    return [(event.item_id, event.content_index) for event in events]
+
+
+async def told(recorder: Recorder, *changes: str) -> None:
+    await recorder.until(
+        lambda: [each.change for each in recorder.all(RealtimeModelPlaybackEvent)] == list(changes)
+    )
+
+
+async def test_what_the_server_stops_to_play_was_interrupted() -> None:
+    async with realtime_server() as server, attached(server) as (_, peer, recorder):
+        words = {**messages.transcript_delta("Good morn"), "content_index": 1}
+        await peer.send(messages.response_created(), words, messages.playback("started"))
+        await peer.send(messages.speech_started(), messages.playback("cleared"))
+        await told(recorder, "started", "cleared")
+        assert cut_short(recorder) == [("item_1", 1)]
+        assert isinstance(recorder.events[-2], RealtimeModelAudioInterruptedEvent)
+        await peer.send(messages.playback("cleared"))
+        await told(recorder, "started", "cleared", "cleared")
+        assert len(cut_short(recorder)) == 1
+
+
+async def test_what_was_heard_to_its_end_was_not_interrupted() -> None:
+    async with realtime_server() as server, attached(server) as (_, peer, recorder):
+        await peer.send(messages.response_created(), messages.transcript_delta("Good morning."))
+        await peer.send(messages.playback("started"), messages.playback("stopped"))
+        await peer.send(messages.playback("cleared"))
+        await told(recorder, "started", "stopped", "cleared")
+        assert cut_short(recorder) == []
+
+
+async def test_the_item_that_plays_is_known_although_newer_words_came() -> None:
+    async with realtime_server() as server, attached(server) as (_, peer, recorder):
+        for number in range(12):  # more than anybody keeps
+            said = messages.assistant_message(f"item_{number}", None, status="in_progress")
+            await peer.send({**messages.output_item_done(said, f"resp_{number}")})
+        await peer.send(messages.playback("started", "resp_10"))
+        await peer.send(messages.transcript_delta("Then", "item_11", "resp_11"))
+        await peer.send(messages.playback("cleared", "resp_10"))
+        await told(recorder, "started", "cleared")
+        assert cut_short(recorder) == [("item_10", 0)]
+
+
+async def test_of_what_nobody_knows_nothing_was_interrupted() -> None:
+    async with realtime_server() as server, attached(server) as (_, peer, recorder):
+        await peer.send(messages.playback("started"), messages.playback("cleared"))
+        await told(recorder, "started", "cleared")
+        assert cut_short(recorder) == []
+
+
+async def test_a_session_tells_that_the_agent_was_interrupted_on_a_call() -> None:
+    async with realtime_server() as server:
+        runner = RealtimeRunner(
+            RealtimeAgent[None](name="a"), model=OpenAIRealtimeSIPModel(attach_policy=QUICK)
+        )
+        async with await runner.run(model_config=config(server)) as session:
+            peer = await server.peer()
+            await peer.receive("session.update")
+            await peer.send(
+                messages.response_created(),
+                messages.transcript_delta("Good morning."),
+                messages.playback("started"),
+                messages.speech_started(),
+                messages.playback("cleared"),
+            )
+            happened = []
+            async with asyncio.timeout(PATIENCE_S):
+                async for event in session:
+                    happened.append(event)
+                    if event.type == "agent_speech_cleared":
+                        break
+            [stop] = [event for event in happened if event.type == "audio_interrupted"]
+            assert (stop.item_id, stop.content_index) == ("item_1", 0)
+            [line] = [event for event in happened if event.type == "transcript_line"]
+            assert (line.text, line.interrupted) == ("Good morning.", True)
 
 
 # The payload ----------------------------------------------------------------------------------------
