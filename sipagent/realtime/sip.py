@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
-from openai.types.realtime import RealtimeSessionCreateRequest
 
 from sipagent.errors import AttachError, AttachNotFoundError, UserError
 from sipagent.identifiers import ResponseId
@@ -37,6 +36,9 @@ from sipagent.realtime.settings import (
     session_payload,
 )
 from sipagent.realtime.socket_model import RealtimeSocketModel, disconnected
+
+if TYPE_CHECKING:
+    from openai.types.realtime import RealtimeSessionCreateRequest
 
 _LONGEST_PAUSE_S = 0.5
 SIP_FORMAT = "g711_ulaw"
@@ -101,6 +103,9 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         )
         if overrides is not None:
             settings.update(overrides)
+        # The types of the API take a tenth of a second to import, which only their users should pay.
+        from openai.types.realtime import RealtimeSessionCreateRequest
+
         model = settings.get("model_name", DEFAULT_REALTIME_MODEL)
         payload = session_payload(settings, default_format=SIP_FORMAT, model=model)
         try:
