@@ -304,15 +304,21 @@ class TextScreen(Screen):
         self._break()
 
     def _write(self, text: Text) -> None:
-        self._out.print(text, end="")
-        self._out.file.flush()
+        self._put(text)
         self._at_start = False
 
     def _break(self) -> None:
         self._speaker = None
         if not self._at_start:
-            self._out.print()
+            self._put(Text("\n"))
             self._at_start = True
+
+    def _put(self, text: Text) -> None:
+        with self._out.capture() as rendered:
+            self._out.print(text, end="")
+        # Written here, since rich leaves the process by itself when nobody reads any more.
+        self._out.file.write(rendered.get())
+        self._out.file.flush()
 
 
 def printable(text: str) -> str:

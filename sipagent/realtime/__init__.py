@@ -72,6 +72,16 @@ from sipagent.realtime.handoffs import (
 from sipagent.realtime.hooks import (
     RealtimeRunHooks,
 )
+from sipagent.realtime.hosted_mcp import (
+    HostedMCPTool,
+    MCPApprovalRequestData,
+    MCPToolApprovalFunction,
+    MCPToolApprovalFunctionResult,
+    MCPToolApprovalRequest,
+    RealtimeHostedMcpApproval,
+    RealtimeHostedMcpTool,
+    RealtimeHostedMcpToolFilter,
+)
 from sipagent.realtime.inputs import (
     RealtimeModelInputImageContent,
     RealtimeModelInputTextContent,
@@ -115,6 +125,13 @@ from sipagent.realtime.model import (
 from sipagent.realtime.playback import (
     RealtimePlaybackState,
     RealtimePlaybackTracker,
+)
+from sipagent.realtime.provider import (
+    OpenAIRegion,
+    RealtimeProvider,
+    azure_provider,
+    openai_provider,
+    provider_of,
 )
 from sipagent.realtime.run_context import (
     RunContextWrapper,
@@ -243,6 +260,7 @@ __all__ = [
     "FunctionTool",
     "GuardrailFunctionOutput",
     "Handoff",
+    "HostedMCPTool",
     "InputAudio",
     "InputGuardrail",
     "InputGuardrailResult",
@@ -250,9 +268,14 @@ __all__ = [
     "InputText",
     "Instructions",
     "ItemStatus",
+    "MCPApprovalRequestData",
+    "MCPToolApprovalFunction",
+    "MCPToolApprovalFunctionResult",
+    "MCPToolApprovalRequest",
     "ModelBehaviorError",
     "OpenAIRealtimeSIPModel",
     "OpenAIRealtimeWebSocketModel",
+    "OpenAIRegion",
     "OutputGuardrail",
     "OutputGuardrailResult",
     "Prompt",
@@ -285,6 +308,9 @@ __all__ = [
     "RealtimeHandoffEvent",
     "RealtimeHistoryAdded",
     "RealtimeHistoryUpdated",
+    "RealtimeHostedMcpApproval",
+    "RealtimeHostedMcpTool",
+    "RealtimeHostedMcpToolFilter",
     "RealtimeInputAudioNoiseReductionConfig",
     "RealtimeInputAudioTimeoutTriggered",
     "RealtimeInputAudioTranscriptionConfig",
@@ -348,6 +374,7 @@ __all__ = [
     "RealtimeModelUserInputMessage",
     "RealtimePlaybackState",
     "RealtimePlaybackTracker",
+    "RealtimeProvider",
     "RealtimeRateLimitsUpdated",
     "RealtimeRawModelEvent",
     "RealtimeReasoningConfig",
@@ -400,11 +427,14 @@ __all__ = [
     "UserContent",
     "UserError",
     "UserMessageItem",
+    "azure_provider",
     "default_tool_error_function",
     "function_tool",
     "get_api_key",
     "input_guardrail",
+    "openai_provider",
     "output_guardrail",
+    "provider_of",
     "realtime_handoff",
     "tool_input_guardrail",
     "tool_output_guardrail",

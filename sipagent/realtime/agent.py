@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NotRequired, TypedDict
 
@@ -38,9 +38,9 @@ class RealtimeAgent(Generic[TContext]):
     name: str
     handoff_description: str | None = None
     """For other agents: what this one is for."""
-    # Two lists, because a list of the one is none of the other to a type checker.
-    tools: list[FunctionTool] | list[FunctionTool | HostedMCPTool] = field(default_factory=list)
-    """What is called here, and what the API calls itself."""
+    # A list; as a sequence, a list of functions alone is one of these to a type checker too.
+    tools: Sequence[FunctionTool | HostedMCPTool] = field(default_factory=list)
+    """A list of what is called here and what the API calls itself."""
     instructions: str | Instructions | None = None
     prompt: Prompt | None = None
     handoffs: list[RealtimeAgent[Any] | Handoff[Any, Any]] = field(default_factory=list)

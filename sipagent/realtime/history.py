@@ -1,8 +1,8 @@
 """The items of a conversation in their order, and its lines as people read them. Pure.
 
 Events arrive out of order: the transcript of what the caller said comes beside the answer to it, sometimes
-before the item itself. So items are ordered by ``previous_item_id`` and not by arrival, what comes early is
-kept, and each item gets a *position* that never changes: the middle between its neighbours'.
+before the item itself. So items are ordered by ``previous_item_id`` and not by arrival (`order`), what comes
+early is kept, and what comes late takes nothing back.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from sipagent.realtime.items import (
     UserMessageItem,
     text_of,
 )
+from sipagent.realtime.order import ItemOrder
 from sipagent.realtime.value import Value
 
 TranscriptRole = Literal["caller", "agent"]
 Change = Literal["added", "changed", "same"]
+_ENDED = ("completed", "incomplete")
 
 
 class Line(Value, frozen=True, kw_only=True):
@@ -46,11 +48,9 @@ class History:
 
     def __init__(self) -> None:
         self._items: dict[ItemId, RealtimeItem] = {}
-        self._order: list[ItemId] = []
+        self._order = ItemOrder()
         self._places: dict[ItemId, ItemId | None] = {}
         """Where items belong that have not come yet."""
-        self._followers: dict[ItemId, ItemId] = {}
-        """By an item that has not come yet: the one that stands there and follows it."""
         self._hearing: dict[ItemId, str] = {}
         """What the caller says, as it grows."""
         self._early_transcripts: dict[ItemId, str] = {}
@@ -59,6 +59,11 @@ class History:
         self._unshown: set[ItemId] = set()
         """Items that lack the newest words. Words come far more often than anybody looks."""
         self._final: set[ItemId] = set()
+        self._full: dict[ItemId, set[int]] = {}
+        """Parts of what the agent says that were told in full."""
+        self._cut_early: set[ItemId] = set()
+        """Items that were cut off before they came."""
+        self._deleted: set[ItemId] = set()
         self._items_of: dict[ResponseId, list[ItemId]] = {}
         self._told: dict[ItemId, Line] = {}
 
@@ -66,7 +71,7 @@ class History:
     def items(self) -> tuple[RealtimeItem, ...]:
         """All items in conversation order."""
         self._show()
-        return tuple(self._items[item_id] for item_id in self._order)
+        return tuple(self._items[item_id] for item_id in self._order.ids)
 
     @property
     def holds_speech_of_agent(self) -> bool:
@@ -93,29 +98,43 @@ class History:
     # Items -----------------------------------------------------------------------------------------
 
     def place(self, item_id: ItemId, previous_item_id: ItemId | None) -> None:
-        """Say where an item belongs that is still to come."""
-        if item_id not in self._items:
+        """Say where an item belongs, which may be still to come. One that has its place keeps it."""
+        if item_id in self._items:
+            self._put(item_id, previous_item_id)
+        else:
             self._places[item_id] = previous_item_id
 
     def update(self, item: RealtimeItem, *, placed: bool, response_id: ResponseId | None = None) -> Change:
         """An item is new, or may be known better. ``placed`` says that ``previous_item_id`` is known; None
         is then the predecessor of the first item."""
         self._show()
-        if response_id is not None and isinstance(item, AssistantMessageItem):
-            self._belongs(item.item_id, response_id)
-        old = self._items.get(item.item_id)
+        item_id = item.item_id
+        if isinstance(item, AssistantMessageItem):
+            if response_id is not None:
+                self._belongs(item_id, response_id)
+            if item.status in _ENDED and text_of(item):
+                self._fill(item)
+        old = self._items.get(item_id)
         if old is not None:
-            merged = replace(_merged(old, item), position=old.position)
-            self._items[item.item_id] = merged
-            return "same" if merged == old else "changed"
+            stands = self._put(item_id, item.previous_item_id) if placed else old
+            merged = replace(_merged(stands, item), position=stands.position)
+            self._items[item_id] = merged
+            return "same" if merged == stands and stands.position == old.position else "changed"
+        if item_id in self._deleted:
+            if not placed:
+                return "same"  # said of what was there before it was taken out
+            self._deleted.discard(item_id)
         previous = item.previous_item_id
-        if not placed and item.item_id in self._places:
-            previous = self._places[item.item_id]
-        self._places.pop(item.item_id, None)
-        position = self._insert(item.item_id, previous)
-        if isinstance(item, UserMessageItem) and item.item_id in self._early_transcripts:
-            item = _with_heard(item, self._early_transcripts.pop(item.item_id))
-        self._items[item.item_id] = replace(item, position=position, previous_item_id=previous)
+        if not placed and item_id in self._places:
+            placed, previous = True, self._places[item_id]
+        self._places.pop(item_id, None)
+        self._number(self._order.add(item_id, previous, placed=placed))
+        if isinstance(item, UserMessageItem) and item_id in self._early_transcripts:
+            item = _with_heard(item, self._early_transcripts.pop(item_id))
+        if isinstance(item, AssistantMessageItem) and item_id in self._cut_early:
+            item = replace(item, interrupted=True)
+        position = self._order.positions[item_id]
+        self._items[item_id] = replace(item, position=position, previous_item_id=previous)
         return "added"
 
     def answer_tool(self, call_id: ToolCallId, output: str) -> RealtimeToolCallItem | None:
@@ -133,6 +152,9 @@ class History:
         if self._items.pop(item_id, None) is None:
             return False
         self._order.remove(item_id)
+        self._deleted.add(item_id)
+        self._hearing.pop(item_id, None)
+        self._unshown.discard(item_id)
         return True
 
     def finish(self) -> list[Line]:
@@ -154,16 +176,20 @@ class History:
                 and isinstance(item, AssistantMessageItem)
             ):
                 self._items[item_id] = replace(item, interrupted=True)
-        return [line for item_id in self._order if (line := self._line(item_id)) is not None]
+        return [line for item_id in self._order.ids if (line := self._line(item_id)) is not None]
 
     # Words -----------------------------------------------------------------------------------------
 
     def hears(self, item_id: ItemId, delta: str) -> None:
         """The caller says more."""
+        if item_id in self._final or item_id in self._deleted:
+            return
         self._hearing[item_id] = self._hearing.get(item_id, "") + delta
 
     def heard(self, item_id: ItemId, transcript: str) -> Line | None:
         """What the caller said in an item is known now."""
+        if item_id in self._deleted:
+            return None
         self._show()
         self._hearing.pop(item_id, None)
         item = self._items.get(item_id)
@@ -182,20 +208,26 @@ class History:
 
     def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId, content_index: int = 0) -> None:
         """The agent says more."""
+        full = self._full.get(item_id)
+        if full is not None and content_index in full:
+            return  # it was overtaken by the whole
         self._belongs(item_id, response_id)
         parts = self._spoken.setdefault(item_id, {})
         parts[content_index] = parts.get(content_index, "") + delta
         if item_id in self._items:
             self._unshown.add(item_id)
-        else:
+        elif item_id not in self._deleted:
             self._show_spoken(item_id)
 
     def spoken(
         self, item_id: ItemId, transcript: str, response_id: ResponseId, content_index: int = 0
     ) -> Line | None:
         """All that the agent says in one part of an item is known now."""
+        if item_id in self._deleted:
+            return None
         self._belongs(item_id, response_id)
         self._spoken.setdefault(item_id, {})[content_index] = transcript
+        self._full.setdefault(item_id, set()).add(content_index)
         self._unshown.discard(item_id)
         self._show_spoken(item_id)
         self._final.add(item_id)
@@ -209,6 +241,8 @@ class History:
         """One item of the agent was not heard to its end."""
         self._show()
         item = self._items.get(item_id)
+        if item is None:
+            self._cut_early.add(item_id)
         if not isinstance(item, AssistantMessageItem) or item.interrupted:
             return None
         self._items[item_id] = replace(item, interrupted=True)
@@ -253,28 +287,23 @@ class History:
         if item_id not in known:
             known.append(item_id)
 
-    def _insert(self, item_id: ItemId, previous: ItemId | None) -> float:
-        follower = self._followers.pop(item_id, None)
-        if previous in self._items:
-            index = self._order.index(previous) + 1
-        elif follower in self._items:
-            index = self._order.index(follower)
-        else:
-            # No predecessor that we know: either the first of all, or one whose elders are gone.
-            index = len(self._order)
-        if previous is not None and previous not in self._items:
-            self._followers[previous] = item_id
-        before = self._items[self._order[index - 1]].position if index > 0 else None
-        after = self._items[self._order[index]].position if index < len(self._order) else None
-        self._order.insert(index, item_id)
-        if before is None and after is None:
-            return 1.0
-        if after is None:
-            assert before is not None
-            return before + 1.0
-        if before is None:
-            return after - 1.0
-        return (before + after) / 2
+    def _fill(self, item: AssistantMessageItem) -> None:
+        """All that the agent says in an item is known now."""
+        for index, part in enumerate(item.content):
+            if isinstance(part, AssistantAudio) and part.transcript:
+                self._spoken.setdefault(item.item_id, {})[index] = part.transcript
+                self._full.setdefault(item.item_id, set()).add(index)
+
+    def _put(self, item_id: ItemId, previous: ItemId | None) -> RealtimeItem:
+        """Let an item that has come stand where it belongs, if that was not known yet; the item then."""
+        if self._order.is_unplaced(item_id):
+            self._items[item_id] = replace(self._items[item_id], previous_item_id=previous)
+            self._number(self._order.place(item_id, previous))
+        return self._items[item_id]
+
+    def _number(self, moved: list[ItemId]) -> None:
+        for item_id in moved:
+            self._items[item_id] = replace(self._items[item_id], position=self._order.positions[item_id])
 
     def _show(self) -> None:
         while self._unshown:
@@ -303,20 +332,29 @@ def _with_heard(item: UserMessageItem, transcript: str) -> UserMessageItem:
 
 
 def _merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
-    """``new``, with what only ``old`` knows: words, pictures, outputs, and that it was cut off."""
+    """``new``, with what only ``old`` knows: words, pictures, outputs, that it was cut off, that it ended."""
+    previous = old.previous_item_id
+    overtaken = old.status in _ENDED and new.status not in _ENDED
+    status = old.status if overtaken else new.status
     match old, new:
         case UserMessageItem(), UserMessageItem():
-            return replace(new, content=_merged_user(old, new), previous_item_id=old.previous_item_id)
+            content = _merged_user(old, new)
+            return replace(new, content=content, status=status, previous_item_id=previous)
         case AssistantMessageItem(), AssistantMessageItem():
-            content = new.content if text_of(new) else old.content or new.content
+            keep = old.content and (overtaken or not text_of(new))
             return replace(
-                new, content=content, interrupted=old.interrupted, previous_item_id=old.previous_item_id
+                new,
+                content=old.content if keep else new.content,
+                status=status,
+                interrupted=old.interrupted,
+                previous_item_id=previous,
             )
         case RealtimeToolCallItem(), RealtimeToolCallItem():
             output = new.output if new.output is not None else old.output
-            return replace(new, output=output, previous_item_id=old.previous_item_id)
+            arguments = old.arguments if overtaken else new.arguments
+            return replace(new, output=output, arguments=arguments, status=status, previous_item_id=previous)
         case _:
-            return replace(new, previous_item_id=old.previous_item_id)
+            return replace(new, status=status, previous_item_id=previous)
 
 
 def _merged_user(old: UserMessageItem, new: UserMessageItem) -> tuple[UserContent, ...]:

@@ -45,7 +45,7 @@ _CAMEL_CASE = {
     "idleTimeoutMs": "idle_timeout_ms",
     "modelVersion": "model_version",
 }
-_AS_GIVEN = ("max_output_tokens", "tool_choice", "parallel_tool_calls", "reasoning", "include")
+_AS_GIVEN = ("max_output_tokens", "tool_choice", "parallel_tool_calls", "reasoning", "include", "tracing")
 
 
 def session_payload(
@@ -84,10 +84,7 @@ def session_payload(
         if (value := settings.get(key)) is not None:
             payload[key] = value
     if "prompt" in settings:
-        prompt = settings["prompt"]
-        payload["prompt"] = dict(prompt) if prompt else None
-    if tracing := settings.get("tracing"):
-        payload["tracing"] = tracing
+        payload["prompt"] = settings["prompt"]
     if (truncation := settings.get("truncation")) is not None:
         payload["truncation"] = _truncation(truncation)
     payload = _merged(payload, settings.get("extra_session") or {})
@@ -237,11 +234,10 @@ def _truncation(given: str | Mapping[str, Any]) -> str | dict[str, Any]:
     if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 <= ratio <= 1:
         raise UserError(f"truncation needs a retention_ratio from 0 to 1, not {ratio!r}")
     result: dict[str, Any] = {"type": "retention_ratio", "retention_ratio": ratio}
-    limits = dict(given.get("token_limits") or {})
-    if given.get("token_limit") is not None:
-        limits["post_instructions"] = given["token_limit"]
-    if limits:
-        result["token_limits"] = limits
+    if (limits := given.get("token_limits")) is not None:
+        result["token_limits"] = dict(limits)
+    if (limit := given.get("token_limit")) is not None:
+        result["token_limits"] = {**result.get("token_limits", {}), "post_instructions": limit}
     return result
 
 

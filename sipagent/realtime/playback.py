@@ -81,7 +81,13 @@ class Heard:
 class _Part:
     response_id: ResponseId
     first_at: float
+    """When it began to play, later by the time in which there was nothing to play."""
     received_ms: float
+
+    @property
+    def played_at(self) -> float:
+        """When all of it that came will have been played."""
+        return self.first_at + self.received_ms / 1000
 
 
 class ReceivedAudio:
@@ -109,10 +115,13 @@ class ReceivedAudio:
         key = (item_id, content_index)
         duration_ms = bytes_to_ms(byte_count, self._format)
         part = self._parts.get(key)
+        starts_at = max(now, self.playing_until())
         if part is None:
-            self._parts[key] = _Part(response_id, max(now, self.playing_until()), duration_ms)
-        else:
-            part.received_ms += duration_ms
+            self._parts[key] = _Part(response_id, starts_at, duration_ms)
+            return
+        # Where a part ran dry, silence was heard until now, and nothing of the part.
+        part.first_at += max(0.0, starts_at - part.played_at)
+        part.received_ms += duration_ms
 
     @property
     def latest_response(self) -> ResponseId | None:
@@ -121,7 +130,7 @@ class ReceivedAudio:
 
     def playing_until(self) -> float:
         """When all that came will have been played, on the clock of ``now``; 0 when nothing came."""
-        return max((part.first_at + part.received_ms / 1000 for part in self._parts.values()), default=0.0)
+        return max((part.played_at for part in self._parts.values()), default=0.0)
 
     def heard(self, tracker: RealtimePlaybackState | None, now: float) -> Heard | None:
         """What was heard by ``now``, after ``tracker`` if there is one, else after the clock; None when no
@@ -136,9 +145,10 @@ class ReceivedAudio:
             return self._cut(ItemId(item), index, elapsed_ms)
         if not self._parts:
             return None
-        started = [(part.first_at, key) for key, part in self._parts.items() if part.first_at <= now]
-        first_at, key = max(started, default=(now, next(iter(self._parts))))
-        return self._cut(*key, (now - first_at) * 1000)
+        # Of two that began at once, the first was empty.
+        started = [key for key, part in reversed(self._parts.items()) if part.first_at <= now]
+        key = max(started, key=lambda each: self._parts[each].first_at, default=next(iter(self._parts)))
+        return self._cut(*key, (now - self._parts[key].first_at) * 1000)
 
     def interrupted(self) -> None:
         """Playing stopped: nothing of what came, or still comes, of these items will be heard any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import Literal
 
 from sipagent.identifiers import ResponseId
@@ -18,6 +17,7 @@ from sipagent.realtime.inputs import (
 from sipagent.realtime.items import RealtimeMessageItem
 from sipagent.realtime.model import ApiKey
 from sipagent.realtime.settings import RealtimeSessionModelSettings
+from sipagent.realtime.value import Value
 
 RealtimeClientMessage = RealtimeModelRawClientMessage
 """Any client event of the API."""
@@ -48,8 +48,7 @@ DEFAULT_MODEL_SETTINGS: RealtimeSessionModelSettings = {
 """What a session over the socket has where its settings say nothing. Calls speak G.711 instead."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeResponse:
+class RealtimeResponse(Value, frozen=True, kw_only=True):
     """A response, and the messages that it wrote."""
 
     id: ResponseId

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sipagent.realtime.usage import ResponseUsage
+from sipagent.realtime.value import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelCachedTokensDetails:
+class RealtimeModelCachedTokensDetails(Value, frozen=True, kw_only=True):
     """Tokens that were read from the cache."""
 
     text_tokens: int | None = None
@@ -19,8 +17,7 @@ class RealtimeModelCachedTokensDetails:
     image_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelInputTokensDetails:
+class RealtimeModelInputTokensDetails(Value, frozen=True, kw_only=True):
     """Tokens that the model read."""
 
     text_tokens: int | None = None
@@ -46,8 +43,7 @@ class RealtimeModelInputTokensDetails:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelOutputTokensDetails:
+class RealtimeModelOutputTokensDetails(Value, frozen=True, kw_only=True):
     """Tokens that the model made."""
 
     text_tokens: int | None = None

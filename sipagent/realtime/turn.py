@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +30,7 @@ from sipagent.identifiers import ResponseId, ToolCallId
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 NOTHING_TO_CANCEL = "response_cancel_not_active"
 _REMEMBERED_REQUESTS = 16
+_REMEMBERED_RESPONSES = 32
 
 # The table ------------------------------------------------------------------------------------------
 
@@ -105,6 +106,8 @@ class ResponseRequest:
     """One ``response.create``."""
 
     event_id: str
+    number: int
+    """Counts what was wanted, so that what is asked again finds its old place."""
     response: Mapping[str, Any] | None = None
     """Its own parameters; None for an automatic request, which may be merged."""
     perhaps_heard: bool = False
@@ -124,6 +127,7 @@ class ResponseGate:
         self.response_id: ResponseId | None = None
         """The response that runs, where known."""
         self._waiting: deque[ResponseRequest] = deque()
+        self._outside_waiting: deque[ResponseRequest] = deque()
         self._sent: ResponseRequest | None = None
         """The latest request that was sent; in doubt until the response after it has ended."""
         self._doubtful = False
@@ -131,65 +135,94 @@ class ResponseGate:
         self._recent: deque[ResponseRequest] = deque(maxlen=_REMEMBERED_REQUESTS)
         """What was sent before: a request may be under way for longer than the server's own response."""
         self._outside: set[ResponseId] = set()
-        self._outside_wanted = 0
+        self._outside_asked: deque[str] = deque()
+        """The requests for such responses that were sent, by event id."""
+        self._names_conversations = False
+        """The server has told of a response that is inside, so that one outside can be known by that."""
+        self._ended = EndedResponses()
+        self._stray_end = False
+        """A response ended, since the latest request was sent, whose beginning we have not seen."""
         self._count = 0
+        self._newest_sent = 0
 
     @property
     def pending(self) -> bool:
         """A request waits or was sent, and has not begun."""
-        return bool(self._waiting) or self.state is TurnState.REQUESTED
+        return bool(self._waiting or self._outside_waiting) or self.state is TurnState.REQUESTED
 
     def request(self, response: Mapping[str, Any] | None = None, *, event_id: str | None = None) -> None:
         """Want a response, with ``response`` as its own parameters."""
         self._count += 1
-        wanted = ResponseRequest(event_id=event_id or f"sipagent_response_{self._count}", response=response)
-        if response is not None or not self._merges():
+        wanted = ResponseRequest(
+            event_id=event_id or f"sipagent_response_{self._count}", number=self._count, response=response
+        )
+        if wanted.out_of_band:
+            self._outside_waiting.append(wanted)
+        elif response is not None or not self._merges():
             self._waiting.append(wanted)
 
     def take(self) -> ResponseRequest | None:
         """The request to send now, if any; call again until None."""
-        for request in self._waiting:
-            if request.out_of_band:
-                self._waiting.remove(request)
-                self._outside_wanted += 1
-                return request
+        if self._outside_waiting:
+            self._outside_asked.append(self._outside_waiting[0].event_id)
+            return self._outside_waiting.popleft()
         if not self._waiting or self.state is not TurnState.IDLE:
             return None
         self._signal(TurnSignal.ASKED)
-        self._sent, self._doubtful = self._waiting.popleft(), True
+        self._sent, self._doubtful, self._stray_end = self._eldest(), True, False
+        self._newest_sent = max(self._newest_sent, self._sent.number)
         self._recent.append(self._sent)
         return self._sent
 
     def unsent(self, request: ResponseRequest) -> None:
         """``request``, which `take` gave last, could not be sent: it waits again, in its old place."""
         if request.out_of_band:
-            self._waiting.appendleft(request)
-            self._outside_wanted = max(0, self._outside_wanted - 1)
+            self._outside_waiting.appendleft(request)
+            if request.event_id in self._outside_asked:
+                self._outside_asked.remove(request.event_id)
         elif request is self._sent:  # else `lost` has put it back already
-            self._waiting.appendleft(request)
+            self._wait_again(request)
             self._sent, self._doubtful = None, False
             self._recent.remove(request)
             self._signal(TurnSignal.UNSENT)
 
     def created(self, response_id: ResponseId, *, out_of_band: bool = False) -> None:
         """The server began a response. It is outside the conversation only if we asked for such a one."""
-        if out_of_band and self._outside_wanted:
-            self._outside_wanted -= 1
-            self._outside.add(response_id)
-            return
-        self._signal(TurnSignal.CREATED)
-        self.response_id = response_id
+        if response_id == self.response_id or response_id in self._outside or self._ended.after(response_id):
+            return  # told before
+        overtaken = response_id in self._ended
+        self._names_conversations = self._names_conversations or not out_of_band
+        if out_of_band and self._outside_asked:
+            self._outside_asked.popleft()
+            if not overtaken:
+                self._outside.add(response_id)
+        elif not overtaken:
+            if self.response_id is not None:
+                self._ended.add(self.response_id, begun=True)
+            self._signal(TurnSignal.CREATED)
+            self.response_id = response_id
+        elif self.state is TurnState.REQUESTED:
+            # Its end came first. It may well be ours; should it not be, ours is asked for again when refused.
+            self._signal(TurnSignal.CREATED)
+            self._signal(TurnSignal.DONE)
+        if overtaken:
+            self._ended.add(response_id, begun=True)
 
     def done(self, response_id: ResponseId) -> None:
         """A response ended."""
-        if response_id in self._outside:
-            self._outside.discard(response_id)
-            return
-        if self.response_id is not None and response_id != self.response_id:
+        outside = response_id in self._outside
+        self._outside.discard(response_id)
+        self._ended.add(response_id, begun=outside or response_id == self.response_id)
+        if outside and self.state is TurnState.REQUESTED and not self._names_conversations:
+            # A server that puts no response into a conversation makes ours look like one outside.
+            self._signal(TurnSignal.CREATED)
+        unknown_runs = self.state is TurnState.ACTIVE and self.response_id is None
+        if not unknown_runs and (outside or self.response_id not in (None, response_id)):
             return
         # While a request is under way, this is the end of a response that we never saw begin.
         if self.state in (TurnState.ACTIVE, TurnState.CANCELLING):
             self._doubtful = False
+        self._stray_end = self._stray_end or self.state is TurnState.REQUESTED
         self._signal(TurnSignal.DONE)
 
     def cancel(self, response_id: ResponseId | None = None) -> bool:
@@ -210,17 +243,25 @@ class ResponseGate:
             ours = self.state is TurnState.CANCELLING
             self._signal(TurnSignal.NOTHING_TO_CANCEL)
             return ours
+        if event_id is not None and event_id in self._outside_asked:
+            self._outside_asked.remove(event_id)
+            return False
         if code == ALREADY_ACTIVE and self._refused_late(event_id):
             return True
         sent = self._sent
-        if sent is None or (event_id is None and not self._doubtful) or event_id not in (None, sent.event_id):
+        if sent is None or event_id not in (None, sent.event_id):
+            return False
+        # Nothing else of ours can be in the way of a response that we did not ask for.
+        in_the_way = code == ALREADY_ACTIVE and self.state is TurnState.ACTIVE
+        if event_id is None and not self._doubtful and not in_the_way:
             return False
         if code == ALREADY_ACTIVE:
             self._sent, self._doubtful = None, False
             self._recent.remove(sent)
             if not sent.perhaps_heard:
-                self._waiting.appendleft(sent)
-            self._signal(TurnSignal.COLLIDED)
+                self._wait_again(sent)
+            # What was in the way may have told its end before this came; nothing more would come of it then.
+            self._signal(TurnSignal.REFUSED if self._stray_end else TurnSignal.COLLIDED)
             return True
         # Refused for what it says: asking again would be refused again. An error that names nothing may be
         # about something else; going on is safe all the same, since a collision is asked again.
@@ -234,7 +275,7 @@ class ResponseGate:
         for request in self._recent:
             if request.event_id == event_id and request is not self._sent:
                 self._recent.remove(request)
-                self._waiting.appendleft(request)
+                self._wait_again(request)
                 return True
         return False
 
@@ -244,15 +285,13 @@ class ResponseGate:
         Requests that still wait are kept. One that was on its way is sent again; should it turn out that a
         response runs, that is taken for its answer, so that nothing is said twice.
         """
-        if self._sent is not None and self.state is TurnState.REQUESTED:
-            again = ResponseRequest(
-                event_id=f"{self._sent.event_id}_again", response=self._sent.response, perhaps_heard=True
-            )
-            self._waiting.appendleft(again)
+        if (sent := self._sent) is not None and self.state is TurnState.REQUESTED:
+            event_id = sent.event_id if sent.perhaps_heard else f"{sent.event_id}_again"
+            self._wait_again(replace(sent, event_id=event_id, perhaps_heard=True))
         self._sent, self._doubtful = None, False
         self._recent.clear()
         self._outside.clear()
-        self._outside_wanted = 0
+        self._outside_asked.clear()
         self._signal(TurnSignal.LOST)
 
     def _signal(self, signal: TurnSignal) -> None:
@@ -261,8 +300,46 @@ class ResponseGate:
             self.response_id = None
 
     def _merges(self) -> bool:
-        """Whether an automatic request is covered by one that waits, with no other behind that."""
-        return bool(self._waiting) and self._waiting[-1].response is None
+        """Whether an automatic request is covered by one that waits, with no other behind that: none that
+        waits, and none that was sent and may be back."""
+        if not self._waiting:
+            return False
+        last = self._waiting[-1]
+        # One that may have been heard covers nothing: it is dropped when it turns out that it was.
+        return last.response is None and not last.perhaps_heard and last.number > self._newest_sent
+
+    def _eldest(self) -> ResponseRequest:
+        """The request whose turn it is, with the automatic ones behind it merged into it."""
+        request = self._waiting.popleft()
+        while request.response is None and self._waiting and self._waiting[0].response is None:
+            covered = self._waiting.popleft()
+            request = covered if request.perhaps_heard else request
+        return request
+
+    def _wait_again(self, request: ResponseRequest) -> None:
+        """Let a request that was taken wait in its old place."""
+        older = sum(each.number < request.number for each in self._waiting)
+        self._waiting.insert(older, request)
+
+
+class EndedResponses:
+    """Responses that ended lately, so that what comes late or twice is not taken for a new one."""
+
+    def __init__(self) -> None:
+        self._begun: dict[ResponseId, bool] = {}
+
+    def __contains__(self, response_id: ResponseId) -> bool:
+        return response_id in self._begun
+
+    def after(self, response_id: ResponseId) -> bool:
+        """Whether its beginning was told too."""
+        return self._begun.get(response_id, False)
+
+    def add(self, response_id: ResponseId, *, begun: bool) -> None:
+        """A response ended, whose beginning was told or not."""
+        self._begun[response_id] = begun or self.after(response_id)
+        if len(self._begun) > _REMEMBERED_RESPONSES:
+            del self._begun[next(iter(self._begun))]
 
 
 # Tool calls -----------------------------------------------------------------------------------------
@@ -281,10 +358,12 @@ class ToolTurns:
         """Every call there ever was, so that a repeated one is known."""
         self._wanting: set[ResponseId | None] = set()
         self._running: set[ResponseId] = set()
+        self._ended = EndedResponses()
 
     def response_began(self, response_id: ResponseId) -> None:
         """A response began."""
-        self._running.add(response_id)
+        if response_id not in self._ended:  # else its end overtook it, or this is told twice
+            self._running.add(response_id)
 
     def called(self, call_id: ToolCallId, response_id: ResponseId | None) -> bool:
         """The model called a tool; False when it is a call that was told before."""
@@ -305,6 +384,7 @@ class ToolTurns:
     def response_ended(self, response_id: ResponseId) -> bool:
         """A response ended; True when a response is to be asked for now."""
         self._running.discard(response_id)
+        self._ended.add(response_id, begun=True)
         return self._due(response_id)
 
     def lost(self) -> bool:

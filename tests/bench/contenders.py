@@ -99,11 +99,12 @@ async def floor(url: str, tally: Tally) -> None:
 
 
 def our_library() -> Any:
-    """Import it, and leave what was imported out of every later collection, as ``sipagent serve`` does at its
-    start; only whoever owns the process can decide that."""
+    """Import it, and treat the garbage collector as ``sipagent serve`` does at its start: what was imported
+    is left out of every later collection, and these are rarer. Only who owns the process can decide that."""
     library = importlib.import_module("sipagent.realtime")
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
     return library
 
 

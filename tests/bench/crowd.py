@@ -11,7 +11,7 @@ import asyncio
 import re
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic_ns
 
@@ -78,6 +78,8 @@ class Crowd:
         self.port = 0
         self.attached = asyncio.Event()
         """Every session is there, and has said something."""
+        self.hung_up = 0
+        """How many sessions ended their connection."""
         self._transports: dict[int, asyncio.Transport] = {}
         self._spoke: set[int] = set()
         self._server: asyncio.Server | None = None
@@ -117,13 +119,13 @@ class Crowd:
         per_second: int,
         warm_up_s: float,
         measured_s: float,
-        begun: asyncio.Event,
+        begun: Callable[[], None],
     ) -> Sent:
         """Send ``script`` to everybody, ``per_second`` messages to each, and say what was sent.
 
         Sessions come in one after the other within the warm-up, so that at any moment some of them begin a
         turn and others end one. Stamps other than zero are sent in the measured seconds alone, at whose
-        beginning ``begun`` is set.
+        beginning ``begun`` is called. Raises `ConnectionError` when a session hangs up meanwhile.
         """
         loop = asyncio.get_running_loop()
         sent = Sent(sessions=self.sessions)
@@ -139,12 +141,12 @@ class Crowd:
         done = 0
         while done < total:
             await asyncio.sleep(max(TICK_S, began + done / per_s - loop.time()))
+            if self.hung_up:
+                raise ConnectionError(f"{self.hung_up} of {count} sessions hung up")
             now = loop.time()
             due = min(total, int((now - began) * per_s) + 1)
-            if due > measured_from and not begun.is_set():
-                begun.set()
-                # Whoever waits for it reads its clocks before the first measured send.
-                await asyncio.sleep(0)
+            if done <= measured_from < due:
+                begun()
             for turn in range(done, due):
                 step, number = divmod(turn, count)
                 place = step - first_round[number]
@@ -209,3 +211,6 @@ class _Member(Connection):
 
     def spoken_to(self) -> None:
         self._crowd.spoke(self._number)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._crowd.hung_up += 1

@@ -167,7 +167,7 @@ def machine() -> str:
 
 def show(results: Sequence[Result], imports: Sequence[ImportCost]) -> None:
     console = Console(width=130)
-    notes = "ours after gc.freeze(), as `sipagent serve` runs; floor and SDK as they come"
+    notes = "ours with the garbage collector as `sipagent serve` sets it; floor and SDK as they come"
     table = Table(title=f"Processor time for each message of the server\n{machine()}\n{notes}")
     for column in ("recording", "", "µs a message", "× floor", "messages", "reported", "longest full GC, ms"):
         table.add_column(column, justify="right")

@@ -56,6 +56,8 @@ class Result:
     """Counted messages that never came; for the others than ours, that did not come in time."""
     cpu: float
     """Processor time over the measured seconds, as a share of one core."""
+    held_up: float
+    """Share of the measured seconds in which it could have run, had the machine not been busy otherwise."""
     attached_kb: float
     """Memory that attaching added, by session."""
     steady_kb: float
@@ -69,16 +71,43 @@ class Result:
     player_cpu: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """Moments, or their distance, on four clocks."""
+
+    wall_s: float
+    cpu_s: float
+    """Processor time of the contender."""
+    held_up_s: float
+    """Time in which it was ready to run and others had the processor."""
+    server_cpu_s: float
+
+    def since(self, earlier: Clocks) -> Clocks:
+        """How far it is from ``earlier``."""
+        return Clocks(
+            wall_s=self.wall_s - earlier.wall_s,
+            cpu_s=self.cpu_s - earlier.cpu_s,
+            held_up_s=self.held_up_s - earlier.held_up_s,
+            server_cpu_s=self.server_cpu_s - earlier.server_cpu_s,
+        )
+
+
 class Contender:
     """A process that runs one contender."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    @property
-    def cpu_s(self) -> float:
-        """Processor time so far."""
-        return cpu_ms(self._process.pid) / 1e3
+    def clocks(self) -> Clocks:
+        """Its clocks now, and ours."""
+        # schedstat of Linux: nanoseconds on a processor, and ready to run without one.
+        _, waited_ns, _ = Path(f"/proc/{self._process.pid}/schedstat").read_text().split()
+        return Clocks(
+            wall_s=time.perf_counter(),
+            cpu_s=cpu_ms(self._process.pid) / 1e3,
+            held_up_s=int(waited_ns) / 1e9,
+            server_cpu_s=time.process_time(),
+        )
 
     @property
     def resident_kb(self) -> float:
@@ -170,19 +199,15 @@ async def measure(name: str, sessions: int, seconds: float, warm_up_s: float = W
                 assert await process.said() == "attached"
                 await crowd.attached.wait()
             attached_kb = process.resident_kb
-            begun = asyncio.Event()
-            playing = asyncio.ensure_future(
-                crowd.play(
-                    script, per_second=PER_SECOND, warm_up_s=warm_up_s, measured_s=seconds, begun=begun
-                )
+            clocks: list[Clocks] = []
+            sent = await crowd.play(
+                script,
+                per_second=PER_SECOND,
+                warm_up_s=warm_up_s,
+                measured_s=seconds,
+                begun=lambda: clocks.append(process.clocks()),
             )
-            try:
-                await begun.wait()
-                before_s, own_before_s, began_s = process.cpu_s, time.process_time(), time.perf_counter()
-            finally:
-                sent = await playing
-            took_s = time.perf_counter() - began_s
-            cpu, player_cpu = process.cpu_s - before_s, time.process_time() - own_before_s
+            spent = process.clocks().since(clocks[-1])
             steady_kb = process.resident_kb
             heard, lost = await _heard(process, sent, patient=name.startswith(OURS))
     finally:
@@ -198,14 +223,15 @@ async def measure(name: str, sessions: int, seconds: float, warm_up_s: float = W
         sent=sent.measured,
         delivered=1 - too_few / everything,
         lost=lost,
-        cpu=cpu / took_s,
+        cpu=spent.cpu_s / spent.wall_s,
+        held_up=spent.held_up_s / spent.wall_s,
         attached_kb=(attached_kb - empty_kb) / sessions,
         steady_kb=(steady_kb - empty_kb) / sessions,
         p50_ms=percentile(waited, 0.5) / 1e3,
         p99_ms=percentile(waited, 0.99) / 1e3,
         samples=sum(waited.values()),
         player_late_p99_ms=percentile(sent.late_us, 0.99) / 1e3,
-        player_cpu=player_cpu / took_s,
+        player_cpu=spent.server_cpu_s / spent.wall_s,
     )
 
 
@@ -226,7 +252,9 @@ def show(results: Sequence[Result], seconds: float) -> None:
     console = Console(width=150)
     table = Table(
         title=f"Sessions in one process, {PER_SECOND} messages a second each, {seconds:g} s\n{machine()}\n"
-        "memory: what a session adds to the process; server late: its own delay, not in p50 and p99",
+        "memory: what a session adds to the process; held up: ready to run, but others had the processor\n"
+        "server late: its own delay, not in p50 and p99\n"
+        "ours with the garbage collector as `sipagent serve` sets it; floor and SDK as they come",
         title_justify="left",
     )
     for column in (
@@ -235,6 +263,7 @@ def show(results: Sequence[Result], seconds: float) -> None:
         "sent",
         "delivered",
         "cores",
+        "held up",
         "KB attached",
         "KB at the end",
         "p50 ms",
@@ -253,6 +282,7 @@ def show(results: Sequence[Result], seconds: float) -> None:
             str(one.sent),
             f"{one.delivered:.2%}" if one.delivered < 1 else "all",
             f"{one.cpu:.3f}",
+            f"{one.held_up:.0%}",
             "" if alone else f"{one.attached_kb:.1f}",
             "" if alone else f"{one.steady_kb:.1f}",
             f"{one.p50_ms:.2f}",

@@ -26,6 +26,7 @@ async def test_every_session_is_served_and_its_messages_are_counted(name: str) -
     assert 60 < result.samples <= 120, "most messages of a call are words of the agent"
     assert 0 <= result.p50_ms <= result.p99_ms < 20_000
     assert 0 < result.cpu < 1.5
+    assert 0 <= result.held_up < 1
     assert result.attached_kb > 0
 
 
@@ -54,7 +55,7 @@ async def test_a_crowd_is_played_to_at_its_pace_with_the_moment_in_every_word() 
                     ear.note(number, END if message["type"] == END else None)
 
     script = cues(CALL)
-    begun = asyncio.Event()
+    begun: list[float] = []
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
@@ -64,20 +65,54 @@ async def test_a_crowd_is_played_to_at_its_pace_with_the_moment_in_every_word() 
             began_s = loop.time()
             # The first session comes in at once and hears the whole call, the second a little less of it.
             measured_s = (len(script) - 10 + 0.1) / 100
-            sent = await crowd.play(script, per_second=100, warm_up_s=0.1, measured_s=measured_s, begun=begun)
+            sent = await crowd.play(
+                script,
+                per_second=100,
+                warm_up_s=0.1,
+                measured_s=measured_s,
+                begun=lambda: begun.append(loop.time()),
+            )
             took_s = loop.time() - began_s
             for transport in crowd.members():
                 transport.write(frame("over"))
     finally:
         await crowd.stop()
 
-    assert begun.is_set()
+    (measured_from_s,) = begun
+    assert measured_from_s - began_s > 0.1
     assert took_s > (len(script) - 1) / 100
     assert sent.counted[END] == [1, 0]
     assert {kind: list(many) for kind, many in ear.heard.items()} == sent.counted
     assert 0 < sum(ear.waited_us.values()) <= sum(sent.counted[DELTA])
     assert max(ear.waited_us) < 20_000_000
     assert sum(sent.late_us.values()) == sent.measured
+
+
+async def test_a_session_that_hangs_up_ends_the_playing() -> None:
+    crowd = Crowd(1)
+    await crowd.start()
+
+    async def listen() -> None:
+        url = f"ws://127.0.0.1:{crowd.port}/v1/realtime?call_id=rtc_bench_0"
+        async with websockets.connect(url, proxy=None) as socket:
+            await socket.send("{}")
+            await socket.recv()
+
+    listening = asyncio.create_task(listen())
+    try:
+        async with asyncio.timeout(30):
+            await crowd.attached.wait()
+            with pytest.raises(ConnectionError, match="1 of 1"):
+                await crowd.play(
+                    cues(recording("long", turns=100, stamped=True)),
+                    per_second=100,
+                    warm_up_s=0.1,
+                    measured_s=25,
+                    begun=lambda: None,
+                )
+    finally:
+        await listening
+        await crowd.stop()
 
 
 def test_a_stamp_is_put_into_every_word_and_nowhere_else() -> None:
@@ -131,6 +166,7 @@ def test_a_missed_target_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         delivered=1.0,
         lost=0,
         cpu=0.6,
+        held_up=0.0,
         attached_kb=40.0,
         steady_kb=70.5,
         p50_ms=0.5,

@@ -261,3 +261,40 @@ async def test_nobody_at_the_address_is_an_error_and_leaves_nothing_open() -> No
     with pytest.RaisesGroup(AttachError):
         async with chat:
             pytest.fail("entered")
+
+
+async def test_cancelling_while_it_connects_leaves_nothing_open() -> None:
+    came, left = asyncio.Event(), asyncio.Event()
+
+    async def never_shakes_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        while await reader.read(4096):
+            pass
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_server(never_shakes_hands, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        chat = Chat(profile(), api_key=API_KEY, base_url=f"http://127.0.0.1:{port}/v1", view=Told())
+        entering = asyncio.create_task(chat.__aenter__())
+        async with asyncio.timeout(30):
+            await came.wait()
+            entering.cancel()
+            await asyncio.wait([entering])
+            await left.wait()
+    assert entering.cancelled()
+
+
+async def test_cancelling_a_turn_leaves_the_chat_usable() -> None:
+    async with chatting("turns: [A first answer., A second answer.]", pace=5) as (chat, told):
+        turn = asyncio.create_task(chat.say("Hello"))
+        await told.spoke.wait()
+        turn.cancel()
+        await asyncio.wait([turn])
+        assert turn.cancelled()
+        await chat.say("Go on")
+        assert told.of("line") == [
+            ("line", "front-desk", "A first answer."),
+            ("line", "front-desk", "A second answer."),
+        ]

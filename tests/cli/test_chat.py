@@ -201,6 +201,29 @@ def test_a_script_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str])
     assert "nowhere.yaml:1:1: The script cannot be read" in capsys.readouterr().err
 
 
+async def test_a_reader_who_has_read_enough_and_no_input_at_all_are_no_accidents(tmp_path: Path) -> None:
+    for more in ("--json", "--agent=front-desk"):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "sipagent", "chat", "--simulator", more),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=(ends := os.pipe())[1],
+            stderr=asyncio.subprocess.PIPE,
+            cwd=tmp_path,
+        )
+        for end in ends:
+            os.close(end)
+        _, err = await asyncio.wait_for(process.communicate(), 60)
+        assert (process.returncode, err) == (1, b"")
+    process = await asyncio.create_subprocess_shell(
+        f"exec {sys.executable} -m sipagent chat --simulator <&-",
+        stderr=asyncio.subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    assert err.startswith(b"sipagent: there is nothing to read from")
+
+
 @asynccontextmanager
 async def real_api(script: str, **options: Any) -> AsyncIterator[dict[str, str]]:
     """A simulator elsewhere, which stands for the real address; what to set so that it is found."""

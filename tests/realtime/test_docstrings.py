@@ -26,6 +26,7 @@ NEVER_WAITS = frozenset({"RealtimeSession.approve_tool_call", "RealtimeSession.r
 """Coroutines by the shape of the interface only: there is no point at which they could be cancelled."""
 UNSAID = frozenset(
     {
+        "HostedMCPTool.enabled",
         "OpenAIRealtimeSIPModel.build_first_update",
         "OpenAIRealtimeSIPModel.build_initial_session_payload",
         "RealtimeSession.add_system_message",

@@ -267,7 +267,7 @@ def test_a_cancel_of_somebody_else_is_reported() -> None:
 def test_the_end_of_another_response_frees_nothing() -> None:
     gate = ResponseGate()
     gate.created(R1)
-    gate.done(R2)
+    gate.done(ResponseId("resp_0"))
     assert state_of(gate) is TurnState.ACTIVE
     gate.created(R2)  # the end of the first was missed
     gate.done(R1)

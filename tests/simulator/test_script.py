@@ -146,5 +146,8 @@ def test_the_shipped_scripts_are_good() -> None:
     assert demo.greeting.say == "Harbor Dental, good morning. How can I help?"
     assert [call.name for step in demo.turns for call in step.calls] == ["next_free_slot", "hang_up"]
     assert len(demo.caller_lines) == 2
+    chat = shipped_script("chat")
+    called = {call.name for reaction in chat.reactions for call in reaction.step.calls}
+    assert called == {"next_free_slot", "hang_up", "transfer"}
     with pytest.raises(SimulatorError, match="nowhere"):
         shipped_script("nowhere")
