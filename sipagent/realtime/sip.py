@@ -93,7 +93,7 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         """The session for the accept request; send it as ``model_dump(mode="json", exclude_unset=True)``.
 
         It says what the attached session will say, audio formats included, and the model besides.
-        ``overrides`` win over everything. Raises `UserError` for settings that cannot be used.
+        ``overrides`` win over everything. Raises `UserError` for settings that cannot be used. Cancel-safe.
         """
         settings = await agent_settings(
             agent,
@@ -120,7 +120,8 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         cls, agent: RealtimeAgent[Any], *, context: Any = None, run_config: RealtimeRunConfig | None = None
     ) -> str:
         """The ``session.update`` that `connect` would send for ``agent``, as ``first_update`` of the model
-        configuration: for agents of which nothing depends on the call. Raises as the payload's builder."""
+        configuration: for agents of which nothing depends on the call. Raises as the payload's builder.
+        Cancel-safe."""
         settings = await agent_settings(agent, RunContextWrapper(context), run_config=run_config)
         payload = session_payload(settings, default_format=SIP_FORMAT, model=None)
         # The name tells it apart from the commands of a connection, which are numbered from 1.
