@@ -31,6 +31,7 @@ from sipagent.errors import (
     CallGoneError,
 )
 from sipagent.identifiers import CallId
+from sipagent.realtime.provider import AUTHORIZATION, RealtimeProvider, provider_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +57,35 @@ class CallsClient:
     `CallControlUnavailableError` for 5xx, time-out or no connection, when retries are used up.
     """
 
-    def __init__(self, *, api_key: str, base_url: str, settings: CallsClientSettings | None = None) -> None:
-        """``base_url`` is the REST base, such as ``https://api.openai.com/v1``."""
-        self._base_url = base_url.rstrip("/")
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        base_url: str | RealtimeProvider,
+        settings: CallsClientSettings | None = None,
+    ) -> None:
+        """``base_url`` is the REST base, such as ``https://api.openai.com/v1``, or an API that is shown its
+        key in another way; a base of Azure is known by its host. Raises `UserError` for one that is no URL.
+        """
+        self._provider = provider_of(base_url) if isinstance(base_url, str) else base_url
         self._settings = settings or CallsClientSettings()
+        shown = self._provider.headers(api_key)
         self._openai = openai.AsyncOpenAI(
             api_key=api_key,
-            base_url=self._base_url,
+            base_url=self._provider.rest_base_url,
+            default_headers=shown,
+            default_query=self._provider.query,
             max_retries=0,
             timeout=None,  # `_once` bounds each try as a whole
             http_client=openai.DefaultAioHttpClient(),
         )
         self._calls = self._openai.realtime.calls
+        # The package shows the key as OpenAI wants it unless each request says that it must not.
+        self._not_shown: dict[str, str | openai.Omit] = (
+            {} if AUTHORIZATION in shown else {AUTHORIZATION: openai.Omit()}
+        )
         self._accept_headers = {
-            "Authorization": f"Bearer {api_key}",
+            **shown,
             "Content-Type": "application/json",
             "User-Agent": f"sipagent/{__version__}",
         }
@@ -104,7 +120,10 @@ class CallsClient:
     async def reject(self, call_id: CallId, status: int, *, deadline: float) -> None:
         """Refuse the call with the SIP status ``status`` (4xx to 6xx), with retries until ``deadline``."""
         await self._try(
-            "reject", call_id, lambda: self._calls.reject(call_id, status_code=status), deadline=deadline
+            "reject",
+            call_id,
+            lambda: self._calls.reject(call_id, status_code=status, extra_headers=self._not_shown),
+            deadline=deadline,
         )
 
     async def refer(self, call_id: CallId, target_uri: str) -> None:
@@ -112,14 +131,17 @@ class CallsClient:
         await self._try(
             "refer",
             call_id,
-            lambda: self._calls.refer(call_id, target_uri=target_uri),
+            lambda: self._calls.refer(call_id, target_uri=target_uri, extra_headers=self._not_shown),
             tries=self._settings.refer_tries,
         )
 
     async def hang_up(self, call_id: CallId) -> None:
         """End the call."""
         await self._try(
-            "hangup", call_id, lambda: self._calls.hangup(call_id), tries=self._settings.hang_up_tries
+            "hangup",
+            call_id,
+            lambda: self._calls.hangup(call_id, extra_headers=self._not_shown),
+            tries=self._settings.hang_up_tries,
         )
 
     async def _try(
@@ -173,7 +195,7 @@ class CallsClient:
 
     async def _post_accept(self, call_id: CallId, session: bytes) -> None:
         assert self._http is not None, "the client is used inside its context"
-        url = URL(f"{self._base_url}/realtime/calls/{quote(call_id, safe='')}/accept", encoded=True)
+        url = URL(self._provider.rest_url(f"/realtime/calls/{quote(call_id, safe='')}/accept"), encoded=True)
         async with self._http.post(url, data=session, headers=self._accept_headers) as response:
             if response.status >= 300:
                 raise _refusal("accept", call_id, response.status, await response.read())

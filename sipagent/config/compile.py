@@ -9,6 +9,7 @@ from typing import Any
 
 from sipagent.calls.profile import AgentProfile, CallTool, TransferTarget
 from sipagent.calls.routing import FrontDoor, Route
+from sipagent.config.environment import read_base_url
 from sipagent.config.loader import Document, in_file_order, read_document, suggestion
 from sipagent.config.schema import AgentKeys, CustomVoice, PythonTool, RetainedContext, ServerVad
 from sipagent.config.source import KeyPath
@@ -29,6 +30,18 @@ def load(path: Path | str) -> FrontDoor:
     """
     path = Path(path)
     return compile_configuration(read_document(path), path.parent)
+
+
+def load_base_url(path: Path | str, variables: Mapping[str, str] | None = None) -> str:
+    """Where the Realtime API is: what ``OPENAI_BASE_URL`` of ``variables`` says, by default those of the
+    process, or else the file at ``path``; without a slash at the end.
+
+    Blocks: it reads the file. Raises `ConfigurationError` with every mistake in it, and `UserError` when the
+    variable holds no URL.
+    """
+    # The variable wins, so that one file serves in production and against the simulator.
+    written = read_document(Path(path)).configuration.openai.address
+    return read_base_url(variables) or written
 
 
 def compile_configuration(document: Document, base_dir: Path) -> FrontDoor:

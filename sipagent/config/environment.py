@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from sipagent.config.values import BadValueError, parse_base_url
 from sipagent.errors import UserError
+from sipagent.realtime.provider import DEFAULT_BASE_URL as DEFAULT_BASE_URL
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 DEFAULT_DATABASE_URL = "sqlite:///sipagent.db"
 
 _WHERE = {
@@ -31,8 +32,6 @@ class Environment:
     openai_api_key: str = field(repr=False)
     webhook_secrets: tuple[str, ...] = field(repr=False)
     """The current one first, then the previous one while it is being rotated out."""
-    openai_base_url: str
-    """Without a slash at the end."""
     database_url: str = field(repr=False)
     """May hold a password."""
     log_json: bool
@@ -66,10 +65,10 @@ class Environment:
             if secret := value(name):
                 secrets.append(secret)
                 mistakes.extend(_secret_mistakes(name, secret))
-        base_url = value("OPENAI_BASE_URL", DEFAULT_BASE_URL).rstrip("/")
-        parts = urlsplit(base_url)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
-            mistakes.append(f"OPENAI_BASE_URL is {base_url!r}: write a URL such as {DEFAULT_BASE_URL}.")
+        try:
+            read_base_url(variables)  # `load_base_url` needs it; a mistake is named with the others
+        except UserError as error:
+            mistakes.append(str(error))
         level = value("SIPAGENT_LOG_LEVEL", "INFO").upper()
         if level not in _LEVELS:
             mistakes.append(f"SIPAGENT_LOG_LEVEL is {level!r}: write one of {', '.join(_LEVELS).lower()}.")
@@ -81,11 +80,21 @@ class Environment:
         return cls(
             openai_api_key=value("OPENAI_API_KEY"),
             webhook_secrets=tuple(secrets),
-            openai_base_url=base_url,
             database_url=read_database_url(variables),
             log_json=as_json in _YES,
             log_level=logging.getLevelNamesMapping()[level],
         )
+
+
+def read_base_url(variables: Mapping[str, str] | None = None) -> str | None:
+    """What ``OPENAI_BASE_URL`` says, without a slash at the end, with the path that Azure needs; None when
+    it says nothing. Raises `UserError` when it is no URL."""
+    variables = os.environ if variables is None else variables
+    written = variables.get("OPENAI_BASE_URL", "").strip()
+    try:
+        return parse_base_url(written) if written else None
+    except BadValueError as error:
+        raise UserError(f"OPENAI_BASE_URL is {written!r}: write a URL such as {DEFAULT_BASE_URL}.") from error
 
 
 def read_database_url(variables: Mapping[str, str] | None = None) -> str:

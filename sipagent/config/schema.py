@@ -7,7 +7,7 @@ of the Realtime API exists, ours has its name and its unit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -25,11 +25,14 @@ from pydantic_core import PydanticCustomError
 from sipagent.config.values import (
     BadValueError,
     PythonReference,
+    parse_azure_resource,
+    parse_base_url,
     parse_duration_s,
     parse_e164,
     parse_reference,
     parse_transfer_uri,
 )
+from sipagent.realtime.provider import DEFAULT_BASE_URL, OpenAIRegion, openai_provider
 
 MAXIMUM_OUTPUT_TOKENS = 4096
 """What the API allows as a number; more is written as ``inf``."""
@@ -72,6 +75,12 @@ def _parsed_by(parse: Callable[[object], Any]) -> BeforeValidator:
 
 def _false_is_off(value: object) -> object:
     return None if value is False else value
+
+
+def _not_empty(value: object) -> object:
+    if value is None:
+        raise ValueError("a key without a value")
+    return value
 
 
 def _word_as(key: str) -> Callable[[object], object]:
@@ -245,10 +254,39 @@ class RouteEntry(Entry):
     to: Annotated[str, _parsed_by(parse_e164)] | None = None
 
 
+class ApiEntry(Entry):
+    """Where the Realtime API is: one of the keys, or OpenAI's own address.
+
+    A key without a value is a mistake: a call must not go somewhere else because a region was forgotten.
+    """
+
+    region: Annotated[OpenAIRegion | None, BeforeValidator(_not_empty)] = None
+    """Where the project keeps its data."""
+    azure: Annotated[Annotated[str, _parsed_by(parse_azure_resource)] | None, BeforeValidator(_not_empty)] = (
+        None
+    )
+    base_url: Annotated[Annotated[str, _parsed_by(parse_base_url)] | None, BeforeValidator(_not_empty)] = None
+
+    @model_validator(mode="after")
+    def _only_one(self) -> Self:
+        written = [f"`{name}`" for name in ("region", "azure", "base_url") if getattr(self, name) is not None]
+        if len(written) > 1:
+            raise _refuse(f"{' and '.join(written)} stand side by side.", "Keep one of them.")
+        return self
+
+    @property
+    def address(self) -> str:
+        """The REST base, without a slash at the end."""
+        if self.region is not None:
+            return openai_provider(self.region).base_url
+        return self.azure or self.base_url or DEFAULT_BASE_URL
+
+
 class Configuration(Entry):
     """The whole file."""
 
     version: Literal[1]
+    openai: ApiEntry = ApiEntry()
     defaults: AgentKeys = AgentKeys()
     agents: dict[Name, AgentKeys] = Field(min_length=1)
     routes: list[RouteEntry] = Field(min_length=1)

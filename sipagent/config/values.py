@@ -1,4 +1,4 @@
-"""The small values of a configuration: durations, telephone numbers, transfer addresses, tool references.
+"""The small values of a configuration: durations, telephone numbers, addresses, tool references.
 
 Each parser takes what was written and returns the value, or raises :class:`BadValueError` with what was seen
 and what to write instead.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from sipagent.errors import UserError
 from sipagent.identifiers import E164
+from sipagent.realtime.provider import DEFAULT_BASE_URL, azure_provider, provider_of
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)")
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -91,4 +93,27 @@ def parse_reference(value: object) -> PythonReference:
     raise BadValueError(
         f"{value!r} does not name a Python function.",
         "Write the module and the function with a colon between them: harbor_dental.tools:next_free_slot.",
+    )
+
+
+def parse_base_url(value: object) -> str:
+    """The REST base of an API, without a slash at the end; a host of Azure gets the path it needs."""
+    try:
+        if isinstance(value, str) and value.startswith(("https://", "http://")):
+            return provider_of(value).base_url.rstrip("/")
+    except UserError:
+        pass
+    raise BadValueError(f"{value!r} is no base URL.", f"Write a URL such as {DEFAULT_BASE_URL}.")
+
+
+def parse_azure_resource(value: object) -> str:
+    """The REST base of a resource of Azure OpenAI, from its name or its endpoint."""
+    try:
+        if isinstance(value, str) and not value.startswith(("ws://", "wss://")):
+            return azure_provider(value).base_url.rstrip("/")
+    except UserError:
+        pass
+    raise BadValueError(
+        f"{value!r} is no resource of Azure OpenAI.",
+        "Write its name, or its endpoint: https://NAME.openai.azure.com.",
     )

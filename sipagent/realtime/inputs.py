@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from sipagent.identifiers import ResponseId
 from sipagent.realtime.events import RealtimeModelToolCallEvent
 from sipagent.realtime.settings import RealtimeSessionModelSettings
+from sipagent.realtime.value import Value
 
 
 class RealtimeModelRawClientMessage(TypedDict):
@@ -51,29 +51,25 @@ RealtimeModelUserInput = str | RealtimeModelUserInputMessage
 """What a user may say in writing: plain text, or a message of texts and pictures."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendRawMessage:
+class RealtimeModelSendRawMessage(Value, frozen=True, kw_only=True):
     """Send a client event as it is; a ``response.create`` still waits its turn."""
 
     message: RealtimeModelRawClientMessage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendUserInput:
+class RealtimeModelSendUserInput(Value, frozen=True, kw_only=True):
     """Add a user's message and ask for a response."""
 
     user_input: RealtimeModelUserInput
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendSystemMessage:
+class RealtimeModelSendSystemMessage(Value, frozen=True, kw_only=True):
     """Add a system message; no response is asked for."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelRequestResponse:
+class RealtimeModelRequestResponse(Value, frozen=True, kw_only=True):
     """Ask for a response, as soon as one may be asked for.
 
     Without ``response`` the request is merged with other such ones that wait; with it, it keeps its place
@@ -85,8 +81,7 @@ class RealtimeModelRequestResponse:
     """Names the request in what the server and `RealtimeModelResponseRequestedEvent` say of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendAudio:
+class RealtimeModelSendAudio(Value, frozen=True, kw_only=True):
     """Append audio of the caller, where it goes over the socket."""
 
     audio: bytes
@@ -94,8 +89,7 @@ class RealtimeModelSendAudio:
     """Also end the turn; for sessions without turn detection."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendToolOutput:
+class RealtimeModelSendToolOutput(Value, frozen=True, kw_only=True):
     """Answer a tool call of the model."""
 
     tool_call: RealtimeModelToolCallEvent
@@ -104,23 +98,21 @@ class RealtimeModelSendToolOutput:
     """Whether a response is wanted once every call of the same response is answered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendInterrupt:
+class RealtimeModelSendInterrupt(Value, frozen=True, kw_only=True):
     """Cut the agent off now."""
 
     force_response_cancel: bool = False
     """Over the socket: cancel even where the server would do so itself when the caller speaks."""
     response_id: ResponseId | None = None
-    """Cut off this response only, and nothing that came after it; None cuts off whatever there is, and takes
-    back what was asked for and has not begun."""
+    """Cut off this response only, and nothing that came after it; None cuts off whatever there is, what was
+    asked for and has not begun included. Requests with parameters of their own that wait are kept."""
     playback_only: bool = False
     """Stop what is heard, and let the model go on making it: nothing is cancelled."""
     cancel_response_only: bool = False
     """Cancel the response of ``response_id``, and let what was made of it be heard."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendSessionUpdate:
+class RealtimeModelSendSessionUpdate(Value, frozen=True, kw_only=True):
     """Change the session: instructions, tools, settings."""
 
     session_settings: RealtimeSessionModelSettings
@@ -130,8 +122,7 @@ class RealtimeModelSendSessionUpdate:
     """Leave the voice out: once the model has spoken, an update that names another is refused whole."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendInterruptible:
+class RealtimeModelSendInterruptible(Value, frozen=True, kw_only=True):
     """Whether the caller's speech cuts the agent off, until said otherwise."""
 
     interruptible: bool

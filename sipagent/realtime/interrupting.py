@@ -19,9 +19,6 @@ def check_interrupt(event: RealtimeModelSendInterrupt) -> None:
 
 
 def takes_back_requests(event: RealtimeModelSendInterrupt) -> bool:
-    """Whether responses that were asked for and have not begun are not wanted any more.
-
-    All of them, whoever asked: somebody who cuts the agent off now does not want it to go on with something
-    else a moment later. One that is to be said after all is asked for after the interrupt.
-    """
+    """Whether the agent is not to go on with what was asked for and has not begun; `ResponseGate.take_back`
+    says what that is. One response that is named may be cut off for the sake of what comes behind it."""
     return event.response_id is None and not event.playback_only

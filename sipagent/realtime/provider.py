@@ -60,6 +60,11 @@ class RealtimeProvider:
         """What the query of the base says, which every request repeats."""
         return dict(parse_qsl(_split(self.base_url).query, keep_blank_values=True))
 
+    def rest_url(self, path: str) -> str:
+        """The URL of the request ``path``, which begins with a slash, with the query of the base."""
+        query = _split(self.base_url).query
+        return f"{self.rest_base_url}{path}{'?' if query else ''}{query}"
+
     def socket_url(self, query: Mapping[str, str]) -> str:
         """The URL of the socket, with ``query`` behind the base's own and in place of what that says of the
         same names; values may hold anything."""

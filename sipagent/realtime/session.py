@@ -252,25 +252,30 @@ class RealtimeSession(RealtimeModelListener):
             await self._handover.speech.say(instructions)
 
     async def request_response(self, instructions: str | None = None) -> None:
-        """Have the agent speak; ``instructions`` hold for this response only."""
+        """Have the agent speak; ``instructions`` hold for this response only. Raises and may be cancelled as
+        `RealtimeModel.send_event`."""
         response = None if instructions is None else {"instructions": instructions}
         await self._model.send_event(RealtimeModelRequestResponse(response=response))
 
     async def send_message(self, message: RealtimeModelUserInput) -> None:
-        """Put in a message of the user, and have the agent answer it."""
+        """Put in a message of the user, and have the agent answer it. Raises and may be cancelled as
+        `RealtimeModel.send_event`."""
         await self._model.send_event(RealtimeModelSendUserInput(user_input=message))
 
     async def add_system_message(self, text: str) -> None:
-        """Tell the model something; no response is asked for."""
+        """Tell the model something; no response is asked for. Raises and may be cancelled as
+        `RealtimeModel.send_event`."""
         await self._model.send_event(RealtimeModelSendSystemMessage(text=text))
 
     async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
-        """Audio of the caller, where it goes over the socket."""
+        """Audio of the caller, where it goes over the socket. Raises and may be cancelled as
+        `RealtimeModel.send_event`."""
         await self._model.send_event(RealtimeModelSendAudio(audio=audio, commit=commit))
 
     async def interrupt(self) -> None:
-        """Cut the agent off now, and take back every response that was asked for and has not begun; ask
-        behind it for what is to be said all the same.
+        """Cut the agent off now, and do not let it go on: a response that was asked for and has not begun is
+        taken back, or cancelled as soon as it begins. What `say` and `request_response` asked for with words
+        of their own, and still waits for another response to end, is said all the same.
 
         Over the socket, as in the OpenAI Agents SDK, a response that is still being made is only cancelled
         where the server's turn detection does not do so itself when the caller speaks; to cancel it always,

@@ -77,14 +77,17 @@ class SpokenResponses:
         self.due = now if self._queue else None
         return RealtimeModelPlaybackEvent(change="stopped", response_id=first)
 
-    def cut(self) -> RealtimeModelPlaybackEvent | None:
-        """Playing stopped: what is told of it; ask until None. Those that waited will not be heard either."""
-        self.due = None
-        if not self._queue:
+    def cut(self, response_id: ResponseId | None = None) -> RealtimeModelPlaybackEvent | None:
+        """Playing stopped, of one response or of all: what is told of it; ask until None. Those that waited
+        will not be heard either."""
+        which = response_id or next(iter(self._queue), None)
+        if which is None or which not in self._queue:
             return None
-        self._told = False
-        self._made.clear()
-        return RealtimeModelPlaybackEvent(change="cleared", response_id=self._queue.popleft())
+        if which == self._queue[0]:
+            self._told, self.due = False, None
+        self._queue.remove(which)
+        self._made.discard(which)
+        return RealtimeModelPlaybackEvent(change="cleared", response_id=which)
 
     # Inside ----------------------------------------------------------------------------------------
 

@@ -146,8 +146,8 @@ class ResponseGate:
         """A response ended, since the latest request was sent, whose beginning we have not seen."""
         self._count = 0
         self._newest_sent = 0
-        self._taken_back = 0
-        """Nobody wants an answer any more to what was asked for up to this number."""
+        self._taken_back: set[int] = set()
+        """The numbers of those in `_recent` to which nobody wants an answer any more."""
         self.unwanted: ResponseId | None = None
         """A response that began although what it was asked for had been taken back."""
 
@@ -195,14 +195,15 @@ class ResponseGate:
         return self._sent
 
     def take_back(self) -> None:
-        """Nobody wants any more what was asked for and has not begun, but for what is outside the
-        conversation. The response to what was sent already will be `unwanted`.
+        """The agent is not to go on: automatic requests that wait are dropped, and what is on its way is not
+        wanted any more. Requests with parameters of their own that wait are kept, because somebody wants
+        that very thing said; so are those outside the conversation.
 
-        The server may begin one of its own at that very moment; the two cannot be told apart, and it is
-        unwanted as well.
+        The response to what is on its way will be `unwanted`. The server may begin one of its own at that
+        very moment; the two cannot be told apart, and it is unwanted as well.
         """
-        self._taken_back = self._count
-        self._waiting.clear()
+        self._taken_back = {each.number for each in self._recent}
+        self._waiting = deque(each for each in self._waiting if each.response is not None)
 
     def unsent(self, request: ResponseRequest) -> None:
         """``request``, which `take` gave last, could not be sent: it waits again, in its old place."""
@@ -351,7 +352,7 @@ class ResponseGate:
         return request
 
     def _is_taken_back(self, request: ResponseRequest | None) -> bool:
-        return request is not None and request.number <= self._taken_back
+        return request is not None and request.number in self._taken_back
 
     def _wait_again(self, request: ResponseRequest) -> None:
         """Let a request that was taken wait in its old place, unless it was taken back meanwhile."""

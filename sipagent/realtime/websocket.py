@@ -74,6 +74,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         return await address_of(options, query={"model": settings.get("model_name", DEFAULT_REALTIME_MODEL)})
 
     def _model_in_update(self, settings: RealtimeSessionModelSettings) -> str | None:
+        if self._options.get("call_id") is not None:
+            # The model of an accepted call cannot be changed; naming one could only make the update fail.
+            return None
         return settings.get("model_name", DEFAULT_REALTIME_MODEL)
 
     async def _send_audio(self, event: RealtimeModelSendAudio) -> None:
@@ -106,12 +109,22 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         return self._session is not None and self._session.interrupt_response is True
 
     async def _stop_playing(self, response_id: ResponseId | None = None) -> None:
-        """Cut what plays to what was heard, here and at the server; nothing if another response plays than
-        the one that is named, or waits behind it to be played."""
+        """Cut what plays to what was heard, here and at the server. A response that is named is cut unless a
+        newer one has audio; where it waits to be played, none of it is heard."""
         heard = self._received.heard(self._tracker_state(), monotonic_s())
-        if response_id is not None and (
-            heard is None or not heard.response_id == response_id == self._received.latest_response
-        ):
+        if response_id is not None and response_id != self._received.latest_response:
+            return
+        if response_id is not None and (heard is None or heard.response_id != response_id):
+            # It waits behind another one to be played, which plays on.
+            for withdrawn in self._received.withdraw(response_id):
+                await self._tell(
+                    RealtimeModelAudioInterruptedEvent(
+                        item_id=withdrawn.item_id, content_index=withdrawn.content_index
+                    )
+                )
+                await self._outgoing.try_send(commands.truncate(withdrawn))
+            if (report := self._spoken.cut(response_id)) is not None:
+                await self._tell(report)
             return
         # Where a tracker knows nothing yet, whoever plays must stop all the same.
         part = self._received.latest_part if heard is None else (heard.item_id, heard.content_index)

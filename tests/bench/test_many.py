@@ -8,7 +8,7 @@ import json
 import pytest
 import websockets
 
-from tests.bench.crowd import STAMP_US, Crowd, Ear, Sent, cues, stamp_us
+from tests.bench.crowd import STAMP_US, Crowd, Ear, Sent, cues, stamp_us, step_us
 from tests.bench.many import Result, contender, measure, missing, percentile, show
 from tests.bench.many_contenders import LIBRARIES, OURS, Report
 from tests.bench.player import frame
@@ -136,6 +136,13 @@ def test_only_words_that_carry_a_moment_are_timed() -> None:
     assert 5_000 <= waited_us < 10_000_000
 
 
+def test_long_delays_are_kept_coarsely() -> None:
+    assert [step_us(us) for us in (0, 39, 40, 19_999, 20_000, 20_999, 1_234_567)] == [
+        *(0, 20, 40, 19_980),
+        *(20_000, 20_000, 1_234_000),
+    ]
+
+
 def _report(**heard: list[int]) -> Report:
     counts = {DELTA: [2, 2], AUDIO_DELTA: [0, 0], END: [1, 1]}
     return Report(events=0, heard={**counts, **heard}, waited_us={})
@@ -166,7 +173,7 @@ def test_a_missed_target_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         delivered=1.0,
         lost=0,
         cpu=0.6,
-        held_up=0.0,
+        held_up=0.3,
         attached_kb=40.0,
         steady_kb=70.5,
         p50_ms=0.5,
@@ -178,6 +185,7 @@ def test_a_missed_target_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     show([result], 10.0)
 
     said = " ".join(capsys.readouterr().out.split())
+    assert "others held its processor 30% of the time" in said
     assert "p99 under 20 ms (3.0): met" in said
     assert "at most 60 KB a session (70.5): MISSED" in said
     assert "at most 0.5 of a core (0.60): MISSED" in said

@@ -18,8 +18,10 @@ from sipagent.errors import (
     CallControlRefusedError,
     CallControlUnavailableError,
     CallGoneError,
+    UserError,
 )
 from sipagent.identifiers import CallId
+from sipagent.realtime.provider import RealtimeProvider
 
 CALL = CallId("rtc_u1/odd id")
 QUICK = CallsClientSettings(try_timeout_s=0.5, first_retry_s=0.01, longest_retry_s=0.02)
@@ -47,6 +49,8 @@ class FakeApi:
 
     answers: list[Answer] = field(default_factory=list)
     requests: list[tuple[str, str, Any, str]] = field(default_factory=list)
+    keys: list[tuple[str | None, str | None]] = field(default_factory=list)
+    """Of each request, the two headers in which a key may be shown."""
     base_url: str = ""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,9 +61,10 @@ class FakeApi:
                 request.method,
                 request.raw_path,
                 json.loads(body) if body else None,
-                request.headers["Authorization"],
+                request.headers.get("Authorization", ""),
             )
         )
+        self.keys.append((request.headers.get("Authorization"), request.headers.get("api-key")))
         self.asked.set()
         return await self.answers.pop(0)() if self.answers else web.Response()
 
@@ -116,6 +121,26 @@ async def test_a_call_that_is_over_is_gone_and_not_tried_again(answer: Answer) -
         with pytest.raises(CallGoneError):
             await calls.accept(CALL, b"{}", deadline=soon())
     assert len(fake.requests) == 1
+
+
+async def test_another_api_is_shown_the_key_in_its_own_header_and_gets_its_query() -> None:
+    async with api() as fake:
+        provider = RealtimeProvider(base_url=f"{fake.base_url}?tenant=a%20b", key_header="api-key")
+        async with CallsClient(api_key="key-1", base_url=provider, settings=QUICK) as calls:
+            await calls.accept(CALL, b"{}", deadline=soon())
+            await calls.reject(CALL, 486, deadline=soon())
+            await calls.refer(CALL, "tel:+15550100001")
+            await calls.hang_up(CALL)
+    assert fake.keys == [(None, "key-1")] * 4
+    for (_, path, _, _), action in zip(fake.requests, ("accept", "reject", "refer", "hangup"), strict=True):
+        path, _, query = path.partition("?")
+        assert path == f"/v1/realtime/calls/rtc_u1%2Fodd%20id/{action}"
+        assert query in ("tenant=a%20b", "tenant=a+b")
+
+
+async def test_a_base_that_is_no_url_is_refused_at_once() -> None:
+    with pytest.raises(UserError, match="is no URL"):
+        CallsClient(api_key="key-1", base_url="api.openai.com/v1")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 409, 422])

@@ -8,8 +8,8 @@ import pytest
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.profile import CallTool, TransferTarget
 from sipagent.calls.routing import FrontDoor
-from sipagent.config import load
-from sipagent.errors import ConfigurationError
+from sipagent.config import load, load_base_url
+from sipagent.errors import ConfigurationError, UserError
 from sipagent.identifiers import CallId
 from sipagent.realtime import FunctionTool
 
@@ -237,3 +237,24 @@ def test_the_example_of_the_project_is_right() -> None:
     assert desk.greeting == "Harbor Dental, good morning. How can I help?"
     assert [tool.name for tool in desk.agent.tools] == ["next_free_slot"]
     assert desk.call_tools == (CallTool.HANG_UP, CallTool.TRANSFER)
+
+
+def test_the_variable_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "sipagent.yaml"
+    file.write_text(
+        "version: 1\nopenai: {region: eu}\nagents: {a: {instructions: Hi.}}\nroutes: [{agent: a}]\n",
+        encoding="utf-8",
+    )
+    assert load_base_url(file, {}) == load_base_url(str(file), {}) == "https://eu.api.openai.com/v1"
+    assert load_base_url(file, {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1/"}) == "http://127.0.0.1:9/v1"
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:8/v1")
+    assert load_base_url(file) == "http://127.0.0.1:8/v1"
+    with pytest.raises(UserError, match="OPENAI_BASE_URL is 'nowhere'"):
+        load_base_url(file, {"OPENAI_BASE_URL": "nowhere"})
+
+
+def test_a_file_with_mistakes_says_no_address(tmp_path: Path) -> None:
+    file = tmp_path / "sipagent.yaml"
+    file.write_text("version: 1\nopenai: {region: mars}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="'mars'"):
+        load_base_url(file, {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})

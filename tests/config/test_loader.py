@@ -72,6 +72,49 @@ def test_every_key_of_an_agent_is_understood() -> None:
     assert agent.reasoning.effort == "low"
 
 
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("", "https://api.openai.com/v1"),
+        ("openai: {}", "https://api.openai.com/v1"),
+        ("openai: {region: eu}", "https://eu.api.openai.com/v1"),
+        ("openai: {azure: harbor}", "https://harbor.openai.azure.com/openai/v1"),
+        ("openai: {azure: 'https://harbor.openai.azure.com/'}", "https://harbor.openai.azure.com/openai/v1"),
+        ("openai: {base_url: 'https://gate.example/v1/'}", "https://gate.example/v1"),
+    ],
+)
+def test_where_the_api_is(written: str, address: str) -> None:
+    assert configuration(AGENT + f"    speed: 1\n{written}\n").openai.address == address
+
+
+@pytest.mark.parametrize(
+    ("written", "column", "message", "remedy"),
+    [
+        ("openai: {region: uk}", 18, "`openai.region` is 'uk', which is no choice", "us, eu"),
+        ("openai: {regoin: eu}", 10, "`regoin` is no key of `openai`", "Did you mean `region`?"),
+        ("openai: {azure: a.b.c}", 17, "'a.b.c' is no resource of Azure", "https://NAME.openai.azure.com"),
+        ("openai: {base_url: api.openai.com}", 20, "is no base URL", "https://api.openai.com/v1"),
+        ("openai: {region: }", 17, "`openai.region` is empty", "remove the key"),
+        ("openai: {azure: }", 16, "`openai.azure` is empty", "remove the key"),
+        ("openai: {base_url: }", 19, "`openai.base_url` is empty", "remove the key"),
+        ("openai: eu", 9, "`openai` must be a mapping, not text", "indented below"),
+        (
+            "openai: {region: eu, azure: harbor}",
+            9,
+            "`openai`: `region` and `azure` stand side by side.",
+            "Keep one",
+        ),
+    ],
+)
+def test_a_mistake_in_where_the_api_is(written: str, column: int, message: str, remedy: str) -> None:
+    problems = problems_of(AGENT + f"    speed: 1\n{written}\n")
+    assert len(problems) == 1, problems
+    assert problems[0].line == 6
+    assert message in problems[0].message
+    assert remedy in problems[0].remedy
+    assert problems[0].column == column
+
+
 @pytest.mark.parametrize("off", ["false", "~", ""])
 @pytest.mark.parametrize("key", ["transcription", "noise_reduction", "reasoning"])
 def test_what_can_be_switched_off(key: str, off: str) -> None:
@@ -209,6 +252,10 @@ words = st.sampled_from(
     [
         *AgentKeys.model_fields,
         "version",
+        "openai",
+        "region",
+        "azure",
+        "base_url",
         "agents",
         "routes",
         "defaults",

@@ -4,6 +4,8 @@ import pytest
 
 from sipagent.config.values import (
     BadValueError,
+    parse_azure_resource,
+    parse_base_url,
     parse_duration_s,
     parse_e164,
     parse_reference,
@@ -102,3 +104,34 @@ def test_a_reference_names_a_module_and_a_function() -> None:
 def test_what_is_no_reference(written: object) -> None:
     with pytest.raises(BadValueError, match="does not name a Python function"):
         parse_reference(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "base_url"),
+    [
+        ("https://eu.api.openai.com/v1/", "https://eu.api.openai.com/v1"),
+        ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1"),
+        ("https://harbor.openai.azure.com", "https://harbor.openai.azure.com/openai/v1"),
+    ],
+)
+def test_a_base_url_is_ready_for_use(written: str, base_url: str) -> None:
+    assert parse_base_url(written) == base_url
+
+
+@pytest.mark.parametrize("written", ["api.openai.com", "ftp://x", "wss://x/v1", "https://", "https://x:y", 3])
+def test_a_base_url_that_is_none_says_how(written: object) -> None:
+    with pytest.raises(BadValueError) as caught:
+        parse_base_url(written)
+    assert "https://api.openai.com/v1" in caught.value.remedy
+
+
+@pytest.mark.parametrize("written", ["harbor", "https://harbor.openai.azure.com/"])
+def test_a_resource_of_azure_by_name_or_endpoint(written: str) -> None:
+    assert parse_azure_resource(written) == "https://harbor.openai.azure.com/openai/v1"
+
+
+@pytest.mark.parametrize("written", ["", "harbor.openai.azure.com", "wss://x", "https://", "a b", 3])
+def test_what_is_no_resource_says_how(written: object) -> None:
+    with pytest.raises(BadValueError) as caught:
+        parse_azure_resource(written)
+    assert "https://NAME.openai.azure.com" in caught.value.remedy

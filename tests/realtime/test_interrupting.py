@@ -125,20 +125,26 @@ async def test_over_the_socket_only_the_making_can_be_ended() -> None:
 
 
 @EITHER
-async def test_a_request_that_waits_is_taken_back(kind: type[Model]) -> None:
+async def test_a_request_that_waits_is_taken_back_unless_somebody_wants_it_said(kind: type[Model]) -> None:
     async with talking(kind) as (model, peer, recorder):
         await peer.send(messages.response_created())
         await recorder.first(RealtimeModelTurnStartedEvent)
         await model.send_event(RealtimeModelRequestResponse())
-        await model.send_event(RealtimeModelRequestResponse(response={"instructions": "Say goodbye."}))
         pending = [model.response_pending]
         await model.send_event(RealtimeModelSendInterrupt(force_response_cancel=True))
         assert [*pending, model.response_pending] == [True, False]
         await peer.receive("response.cancel")
         if kind is OpenAIRealtimeSIPModel:
             await peer.receive("output_audio_buffer.clear")
+        goodbye = {"instructions": "Say goodbye."}
+        await model.send_event(RealtimeModelRequestResponse(response=goodbye))
+        await model.send_event(RealtimeModelSendInterrupt(force_response_cancel=True))
+        if kind is OpenAIRealtimeSIPModel:
+            await peer.receive("output_audio_buffer.clear")
         await peer.send(messages.response_done(status="cancelled"))
-        await recorder.first(RealtimeModelTurnEndedEvent)
+        assert (await peer.receive("response.create"))["response"] == goodbye
+        await peer.send(messages.response_created(R2), messages.response_done(R2))
+        await recorder.until(lambda: len(recorder.all(RealtimeModelTurnEndedEvent)) == 2)
         await fence(model, peer)
 
 

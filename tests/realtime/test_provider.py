@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, get_args
 from urllib.parse import parse_qsl, urlsplit
 
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,15 @@ def test_a_region_has_a_host_of_its_own(region: OpenAIRegion) -> None:
     provider = openai_provider(region)
     assert provider.rest_base_url == f"https://{region}.api.openai.com/v1"
     assert provider.socket_url(CALL) == f"wss://{region}.api.openai.com/v1/realtime?call_id=rtc_1"
+
+
+@pytest.mark.parametrize("region", ["us", "eu", "ae", "au", "in", "jp"])
+def test_the_official_client_finds_a_region_in_the_same_place(region: Any) -> None:
+    client = openai.OpenAI(api_key="sk-1", data_residency=region)
+    try:
+        assert openai_provider(region).rest_base_url == str(client.base_url).rstrip("/")
+    finally:
+        client.close()
 
 
 @pytest.mark.parametrize("region", ["", "EU", "frankfurt", "eu.evil.example/"])
@@ -109,7 +119,9 @@ def test_a_base_of_any_kind(base: str, socket: str, rest: str) -> None:
 def test_the_query_of_the_base_is_kept_for_every_request() -> None:
     provider = provider_of("https://x.example/v1?tenant=a%20b&flag=")
     assert provider.query == {"tenant": "a b", "flag": ""}
+    assert provider.rest_url("/realtime/calls") == "https://x.example/v1/realtime/calls?tenant=a%20b&flag="
     assert provider_of("https://x.example/v1").query == {}
+    assert provider_of("https://x.example/v1/").rest_url("/a") == "https://x.example/v1/a"
 
 
 def test_what_a_session_asks_for_wins_over_the_query_of_the_base() -> None:

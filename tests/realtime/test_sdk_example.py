@@ -277,6 +277,7 @@ def test_each_agent_brings_its_words_and_its_tools(ours: Played) -> None:
         "ask_the_mechanic",
         "transfer_to_bookkeeper",
     ]
+    assert second["audio"]["output"] == {"format": {"type": "audio/pcmu"}, "speed": 1.1}
     assert second["instructions"] == "You keep the books of Lakeside Bicycles. Be exact."
     assert [tool["name"] for tool in second["tools"]] == ["find_invoice", "refund", "transfer_to_front_desk"]
     assert third["instructions"] == first["instructions"]
@@ -293,6 +294,16 @@ def test_the_model_reads_what_signatures_and_docstrings_say(ours: Played) -> Non
     assert properties["urgency"]["enum"] == ["today", "this_week"]
     assert plain(tools["opening_hours"])["parameters"]["properties"]["day"]["enum"] == ["tuesday", "saturday"]
     assert tools["transfer_to_bookkeeper"]["description"].endswith("Knows every invoice.")
+    assert tools["ask_the_mechanic"] == {
+        "type": "function",
+        "name": "ask_the_mechanic",
+        "description": "Ask the mechanic something; takes some minutes.",
+        "parameters": {
+            "type": "object",
+            "properties": {"question": {"type": "string"}, "minutes": {"type": "integer", "default": 5}},
+            "required": ["question"],
+        },
+    }
 
 
 def test_it_hears_tools_handoffs_approvals_guardrails_and_interruptions(ours: Played) -> None:
@@ -326,8 +337,9 @@ WIRE_DIFFERENCES = {
         "here the transcripts of both sides come from the events that carry them."
     ),
     "schemas": (
-        "A schema says what the function says: no titles, references stay references, and a parameter with a "
-        "default may be left out. The SDK writes it for strict decoding, which the Realtime API does not do."
+        "A schema says what the function says: parameters have no titles, references stay references, and a "
+        "parameter with a default may be left out. The SDK writes it for strict decoding, which the Realtime "
+        "API does not do."
     ),
 }
 EVENT_DIFFERENCES = {

@@ -358,20 +358,25 @@ def gate_is_lost(gate: ResponseGate, request: ResponseRequest) -> None:
 # Taking back ----------------------------------------------------------------------------------------
 
 
-def test_what_waits_is_taken_back_and_what_comes_later_is_not() -> None:
+def test_what_waits_by_itself_is_taken_back_and_what_somebody_wants_said_is_not() -> None:
     gate = ResponseGate()
     gate.created(R1)
     gate.request()
     gate.request({"instructions": "Say goodbye."})
+    gate.request()
     gate.request({"conversation": "none"})
     gate.take_back()
     assert taken(gate).out_of_band  # it leaves the conversation alone
-    assert not gate.pending
-    gate.request()
     gate.done(R1)
-    assert taken(gate).response is None
+    request = taken(gate)
+    assert request.response == {"instructions": "Say goodbye."}
+    # It was not under way then, so it is asked again.
+    gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+    gate.done(R1)
+    assert taken(gate).response == {"instructions": "Say goodbye."}
     gate.created(R2)
     assert gate.unwanted is None
+    assert not gate.pending
 
 
 def test_the_response_to_what_was_on_its_way_is_unwanted() -> None:

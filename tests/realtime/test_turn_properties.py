@@ -116,7 +116,8 @@ class ServerModel(RuleBasedStateMachine):
             self.under_way = request.event_id
         self.unasked -= covered
         self.ever_asked |= covered
-        self.asks_for[request.event_id] = covered
+        # From now on they are one, and have the place of the eldest.
+        self.asks_for[request.event_id] = {min(covered)} if covered else set()
 
     def check_gate_is_open(self) -> None:
         if self.told_of_one_inside:
@@ -185,7 +186,9 @@ class ServerModel(RuleBasedStateMachine):
         """Without a name, it can only be told which request is meant while there is but one: none that is on
         its way, and none that is sent when what is on its way to the client arrives."""
         waiting = any(isinstance(each, ResponseRequest) for each in self.to_server)
-        return waiting or command.out_of_band or any(told.kind != "created" for told in self.to_client)
+        arriving = any(told.kind != "created" for told in self.to_client)
+        # Nor by a server whose responses outside the conversation look like those inside.
+        return waiting or arriving or command.out_of_band or not self.names_conversations
 
     def grant(self, command: ResponseRequest) -> None:
         self.granted += self.asks_for.pop(command.event_id)
@@ -250,7 +253,7 @@ class ServerModel(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Nobody wants anything more, and nothing goes wrong any more."""
-        for _ in range(10 * (len(self.kinds) + self.responses) + 40):
+        for _ in range(10 * (len(self.kinds) + self.responses) + len(self.to_client) + 40):
             if self.to_client:
                 self.client_reads()
             elif self.to_server:
