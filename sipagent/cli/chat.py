@@ -88,7 +88,7 @@ async def _chat(arguments: argparse.Namespace, file: Path, plan: Script | None) 
     lines = Lines(sys.stdin.fileno())
     screen = _screen(lines, as_json=arguments.json)
     async with AsyncExitStack() as stack:
-        access = ApiAccess.read() if plan is None else await _simulated(stack, plan)
+        access = ApiAccess.read(file=file) if plan is None else await _simulated(stack, plan)
         configure_logging(as_json=False, level="ERROR", secrets=(access.api_key,), stream=sys.stderr)
         chat = load_chat(file, arguments.agent, access=access, view=screen)
         await _connect(stack.enter_async_context(chat), access)

@@ -12,7 +12,7 @@ from sipagent.app import Service, ServiceSettings, configure_logging
 from sipagent.cli.arguments import duration_s, port
 from sipagent.cli.loops import LOOP_NAMES, run_on
 from sipagent.cli.output import console, first_cause, print_json_line
-from sipagent.config import Environment, load
+from sipagent.config import Environment, load, load_base_url
 from sipagent.errors import UserError
 from sipagent.store import open_store
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     service = Service(
         front_door=load(arguments.config),
         api_key=environment.openai_api_key,
-        base_url=environment.openai_base_url,
+        base_url=load_base_url(arguments.config),
         webhook_secrets=environment.webhook_secrets,
         store=open_store(environment.database_url),
         settings=ServiceSettings(

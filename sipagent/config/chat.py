@@ -6,12 +6,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sipagent.calls.chat import Chat
 from sipagent.calls.chat_view import ChatView
-from sipagent.config.compile import load
-from sipagent.config.environment import DEFAULT_BASE_URL
+from sipagent.config.compile import load, load_base_url
+from sipagent.config.environment import DEFAULT_BASE_URL, read_base_url
 from sipagent.config.loader import suggestion
 from sipagent.errors import UserError
 
@@ -27,11 +26,12 @@ class ApiAccess:
     """Without a slash at the end."""
 
     @classmethod
-    def read(cls, variables: Mapping[str, str] | None = None) -> ApiAccess:
+    def read(cls, variables: Mapping[str, str] | None = None, *, file: Path | None = None) -> ApiAccess:
         """Read ``variables``, by default those of the process. Unlike `Environment.read` it asks for no
-        webhook secret: nobody calls.
+        webhook secret: nobody calls. ``file`` is the configuration, which may say where the API is.
 
-        Raises `UserError` when the key is missing or the address is none.
+        Raises `UserError` when the key is missing or the address is none, `ConfigurationError` for mistakes
+        in ``file``.
         """
         variables = os.environ if variables is None else variables
         api_key = variables.get("OPENAI_API_KEY", "").strip()
@@ -40,11 +40,9 @@ class ApiAccess:
                 "OPENAI_API_KEY is not set, and the real model answers nobody without a key: create one at "
                 "platform.openai.com under API keys and set it, or add --simulator, which needs none."
             )
-        base_url = (variables.get("OPENAI_BASE_URL", "").strip() or DEFAULT_BASE_URL).rstrip("/")
-        parts = urlsplit(base_url)
-        if parts.scheme not in {"http", "https"} or not parts.netloc:
-            raise UserError(f"OPENAI_BASE_URL is {base_url!r}: write a URL such as {DEFAULT_BASE_URL}.")
-        return cls(api_key=api_key, base_url=base_url)
+        if file is not None:
+            return cls(api_key=api_key, base_url=load_base_url(file, variables))
+        return cls(api_key=api_key, base_url=read_base_url(variables) or DEFAULT_BASE_URL)
 
 
 def load_chat(path: Path | str, agent: str | None, *, access: ApiAccess, view: ChatView) -> Chat:

@@ -32,8 +32,6 @@ class Environment:
     openai_api_key: str = field(repr=False)
     webhook_secrets: tuple[str, ...] = field(repr=False)
     """The current one first, then the previous one while it is being rotated out."""
-    openai_base_url: str
-    """Without a slash at the end."""
     database_url: str = field(repr=False)
     """May hold a password."""
     log_json: bool
@@ -67,9 +65,8 @@ class Environment:
             if secret := value(name):
                 secrets.append(secret)
                 mistakes.extend(_secret_mistakes(name, secret))
-        base_url: str | None = None
         try:
-            base_url = read_base_url(variables)
+            read_base_url(variables)  # `load_base_url` needs it; a mistake is named with the others
         except UserError as error:
             mistakes.append(str(error))
         level = value("SIPAGENT_LOG_LEVEL", "INFO").upper()
@@ -83,7 +80,6 @@ class Environment:
         return cls(
             openai_api_key=value("OPENAI_API_KEY"),
             webhook_secrets=tuple(secrets),
-            openai_base_url=base_url or DEFAULT_BASE_URL,
             database_url=read_database_url(variables),
             log_json=as_json in _YES,
             log_level=logging.getLevelNamesMapping()[level],

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import inspect
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 import websockets
 import websockets.exceptions
 
 from sipagent import __version__
 from sipagent.errors import AttachError, AttachNotFoundError, ConnectionLostError, UserError
-from sipagent.realtime.model import ApiKey, RealtimeModelConfig, TransportConfig
+from sipagent.realtime.model import TransportConfig
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 MAXIMUM_MESSAGE_BYTES = 8 * 1024 * 1024
 ABNORMAL_CLOSE = 1006
 """RFC 6455 section 7.1.5: the connection ended without a close frame."""
@@ -190,33 +187,6 @@ def refused(status: int) -> AttachError:
     """What a handshake that was answered ``status`` means."""
     kind = AttachNotFoundError if status == 404 else AttachError
     return kind(f"the handshake was answered {status}{_hint(status)}", status=status)
-
-
-async def address_of(options: RealtimeModelConfig, *, query: Mapping[str, str]) -> Address:
-    """The URL and headers that ``options`` ask for; ``query`` is added unless the URL is given whole.
-
-    Raises `UserError` when there is no key or the base URL is none.
-    """
-    headers = options.get("headers")
-    if headers is None:
-        headers = {"Authorization": f"Bearer {await _key(options.get('api_key'))}"}
-    if (url := options.get("url")) is not None:
-        return Address(url=url, headers=headers)
-    base = options.get("base_url", DEFAULT_BASE_URL).rstrip("/")
-    scheme = {"https": "wss", "http": "ws", "wss": "wss", "ws": "ws"}.get(urlsplit(base).scheme)
-    if scheme is None:
-        raise UserError(f"base_url {base!r} is no URL; use one such as {DEFAULT_BASE_URL}")
-    words = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    return Address(url=f"{scheme}{base[base.index(':') :]}/realtime?{words}", headers=headers)
-
-
-async def _key(given: ApiKey | None) -> str:
-    key = given() if callable(given) else given
-    if inspect.isawaitable(key):
-        key = await key
-    if not isinstance(key, str) or not key:
-        raise UserError("API key is required but was not provided; give api_key, or headers that let you in")
-    return key
 
 
 def _hint(status: int) -> str:

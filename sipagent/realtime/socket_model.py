@@ -96,6 +96,7 @@ class RealtimeSocketModel(RealtimeModel):
         outgoing = self._outgoing
         if outgoing.reader is not None:
             raise AssertionError("Already connected")
+        self._options = options  # what the first update says depends on them too
         writer = commands.CommandWriter()
         update = options.get("first_update")
         if update is None:
@@ -108,7 +109,6 @@ class RealtimeSocketModel(RealtimeModel):
         except BaseException:
             await socket.close()
             raise
-        self._options = options
         outgoing.opened(socket, writer, update)
         self._gate, self._tools = ResponseGate(), ToolTurns()
         self._session, self._expired, self._uninterruptible = None, False, False

@@ -65,6 +65,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         return await address_of(options, query={"model": settings.get("model_name", DEFAULT_REALTIME_MODEL)})
 
     def _model_in_update(self, settings: RealtimeSessionModelSettings) -> str | None:
+        if self._options.get("call_id") is not None:
+            # The model of an accepted call cannot be changed; naming one could only make the update fail.
+            return None
         return settings.get("model_name", DEFAULT_REALTIME_MODEL)
 
     async def _send_audio(self, event: RealtimeModelSendAudio) -> None:

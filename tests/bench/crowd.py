@@ -24,6 +24,12 @@ TICK_S = 0.001
 _CALL = re.compile(rb"call_id=rtc_bench_(\d+)")
 
 
+def step_us(us: int) -> int:
+    """``us`` rounded down: to 20 µs, and to whole milliseconds from 20 ms on, so that what is kept of a
+    contender that falls behind stays small."""
+    return us // 20 * 20 if us < 20_000 else us // 1000 * 1000
+
+
 def stamp_us() -> int:
     """Now, as stamps tell it."""
     return monotonic_ns() // 1000 % STAMP_US
@@ -64,7 +70,7 @@ class Sent:
     counted: dict[str, list[int]] = field(default_factory=dict)
     """Of each counted kind, how many by session."""
     late_us: Counter[int] = field(default_factory=Counter)
-    """How late the measured ones were sent, in steps of 20 µs → how many."""
+    """How late the measured ones were sent, in steps of `step_us` → how many."""
 
     def __post_init__(self) -> None:
         self.counted = {kind: [0] * self.sessions for kind in COUNTED}
@@ -162,7 +168,7 @@ class Crowd:
                 if turn >= measured_from:
                     sent.measured += 1
                     late_s = loop.time() - began - turn / per_s
-                    sent.late_us[int(late_s * 1e6) // 20 * 20] += 1
+                    sent.late_us[step_us(int(late_s * 1e6))] += 1
             done = max(done, due)
         return sent
 
@@ -181,7 +187,7 @@ class Ear:
         self.heard = {kind: array("L", bytes(array("L").itemsize * sessions)) for kind in COUNTED}
         self.events = 0
         self.waited_us: Counter[int] = Counter()
-        """How long measured words were on their way, in steps of 20 µs → how many."""
+        """How long measured words were on their way, in steps of `step_us` → how many."""
 
     def note(self, number: int, kind: str | None) -> None:
         """Session ``number`` reports something; ``kind`` where it is of a counted one."""
@@ -194,7 +200,7 @@ class Ear:
         self.events += 1
         self.heard[DELTA][number] += 1
         if sent_us := int(delta):
-            self.waited_us[(stamp_us() - sent_us) % STAMP_US // 20 * 20] += 1
+            self.waited_us[step_us((stamp_us() - sent_us) % STAMP_US)] += 1
 
 
 class _Member(Connection):

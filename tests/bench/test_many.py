@@ -8,7 +8,7 @@ import json
 import pytest
 import websockets
 
-from tests.bench.crowd import STAMP_US, Crowd, Ear, Sent, cues, stamp_us
+from tests.bench.crowd import STAMP_US, Crowd, Ear, Sent, cues, stamp_us, step_us
 from tests.bench.many import Result, contender, measure, missing, percentile, show
 from tests.bench.many_contenders import LIBRARIES, OURS, Report
 from tests.bench.player import frame
@@ -134,6 +134,13 @@ def test_only_words_that_carry_a_moment_are_timed() -> None:
     assert ear.heard[DELTA][0] == ear.events == 2
     (waited_us,) = ear.waited_us
     assert 5_000 <= waited_us < 10_000_000
+
+
+def test_long_delays_are_kept_coarsely() -> None:
+    assert [step_us(us) for us in (0, 39, 40, 19_999, 20_000, 20_999, 1_234_567)] == [
+        *(0, 20, 40, 19_980),
+        *(20_000, 20_000, 1_234_000),
+    ]
 
 
 def _report(**heard: list[int]) -> Report:

@@ -9,8 +9,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from sipagent.cli import main
+from sipagent.cli import main, serve
 from sipagent.cli.example import example_configuration
+from sipagent.errors import UserError
 from tests.cli.process import finished, running
 
 pytestmark = pytest.mark.journey
@@ -59,6 +60,35 @@ async def test_a_wrong_configuration_serves_nothing(tmp_path: Path) -> None:
     code, out, err = await finished("serve", variables=VARIABLES, cwd=str(tmp_path))
     assert (code, out) == (1, "")
     assert "sipagent.yaml:1:10: `version` is 2. Write 1." in err
+
+
+async def test_a_region_that_does_not_exist_serves_nothing(tmp_path: Path) -> None:
+    text = "version: 1\nopenai: {region: mars}\nagents: {a: {instructions: Hi.}}\nroutes: [{agent: a}]\n"
+    (tmp_path / "sipagent.yaml").write_text(text, encoding="utf-8")
+    code, out, err = await finished("serve", variables=VARIABLES, cwd=str(tmp_path))
+    assert (code, out) == (1, "")
+    assert "sipagent.yaml:2:18: `openai.region` is 'mars', which is no choice." in err
+
+
+def test_the_service_goes_where_the_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "version: 1\nopenai: {azure: harbor}\nagents: {a: {instructions: Hi.}}\nroutes: [{agent: a}]\n"
+    (tmp_path / "sipagent.yaml").write_text(text, encoding="utf-8")
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    asked: list[str] = []
+
+    def service(*, base_url: str, **_: object) -> None:
+        asked.append(base_url)
+        raise UserError("far enough")
+
+    monkeypatch.setattr(serve, "Service", service)
+    words = ["serve", "--config", str(tmp_path / "sipagent.yaml")]
+    assert main(words) == 1
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    assert main(words) == 1
+    assert asked == [VARIABLES["OPENAI_BASE_URL"], "https://harbor.openai.azure.com/openai/v1"]
 
 
 async def test_a_port_in_use_is_said_in_a_sentence(tmp_path: Path) -> None:

@@ -52,6 +52,14 @@ def test_an_address_that_is_none_is_named() -> None:
         ApiAccess.read({"OPENAI_API_KEY": "key", "OPENAI_BASE_URL": "nowhere"})
 
 
+def test_the_file_may_say_where_the_api_is(tmp_path: Path) -> None:
+    file = write(tmp_path, f"{ONE}openai: {{region: eu}}\n")
+    key = {"OPENAI_API_KEY": "key"}
+    assert ApiAccess.read(key, file=file).base_url == "https://eu.api.openai.com/v1"
+    there = "http://127.0.0.1:1/v1"
+    assert ApiAccess.read({**key, "OPENAI_BASE_URL": there}, file=file).base_url == there
+
+
 def test_the_only_agent_needs_no_name(tmp_path: Path) -> None:
     file = write(tmp_path, ONE)
     assert load_chat(file, None, access=ACCESS, view=Told()).end is None

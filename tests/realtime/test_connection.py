@@ -13,75 +13,16 @@ import websockets
 
 import sipagent.realtime
 from sipagent import __version__
-from sipagent.errors import AttachError, AttachNotFoundError, ConnectionLostError, UserError
-from sipagent.realtime import RealtimeModelConfig, TransportConfig
-from sipagent.realtime.connection import Address, Closed, WebsocketsSocket, address_of, open_socket
+from sipagent.errors import AttachError, AttachNotFoundError, ConnectionLostError
+from sipagent.realtime import TransportConfig
+from sipagent.realtime.connection import Address, Closed, WebsocketsSocket, open_socket
 from tests.realtime.peer import PATIENCE_S, RealtimeServer, realtime_server
-
-KEY: RealtimeModelConfig = {"api_key": "sk-test"}
 
 
 def here(server: RealtimeServer) -> Address:
     return Address(
         url=server.base_url.replace("http", "ws", 1) + "/realtime?call_id=rtc_1", headers={"X-A": "b"}
     )
-
-
-# Where ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("base", "expected"),
-    [
-        (None, "wss://api.openai.com/v1/realtime?call_id=rtc_1"),
-        ("https://eu.api.openai.com/v1/", "wss://eu.api.openai.com/v1/realtime?call_id=rtc_1"),
-        ("http://127.0.0.1:1234/v1", "ws://127.0.0.1:1234/v1/realtime?call_id=rtc_1"),
-        ("wss://example.test/v1", "wss://example.test/v1/realtime?call_id=rtc_1"),
-    ],
-)
-async def test_the_socket_is_below_the_rest_base(base: str | None, expected: str) -> None:
-    options: RealtimeModelConfig = {**KEY}
-    if base is not None:
-        options["base_url"] = base
-    address = await address_of(options, query={"call_id": "rtc_1"})
-    assert address.url == expected
-    assert address.headers == {"Authorization": "Bearer sk-test"}
-
-
-async def test_whatever_a_call_id_holds_stays_one_value() -> None:
-    address = await address_of(KEY, query={"call_id": "a/b?c&d=e ü"})
-    assert address.url.endswith("?call_id=a%2Fb%3Fc%26d%3De%20%C3%BC")
-
-
-async def test_a_whole_url_is_used_as_it_is() -> None:
-    address = await address_of({**KEY, "url": "wss://example.test/x?y=z"}, query={"call_id": "rtc_1"})
-    assert address.url == "wss://example.test/x?y=z"
-
-
-async def test_headers_of_ones_own_need_no_key() -> None:
-    assert (await address_of({"headers": {"api-key": "k"}}, query={})).headers == {"api-key": "k"}
-    assert (await address_of({"headers": {}}, query={})).headers == {}
-
-
-async def test_a_key_may_be_given_by_a_function_of_either_kind() -> None:
-    async def later() -> str:
-        return "sk-later"
-
-    for given, expected in ((lambda: "sk-now", "sk-now"), (later, "sk-later")):
-        address = await address_of({"api_key": given}, query={})
-        assert address.headers == {"Authorization": f"Bearer {expected}"}
-
-
-@pytest.mark.parametrize("options", [{}, {"api_key": ""}, {"api_key": lambda: None}])
-async def test_no_key_is_said_before_anything_is_opened(options: Any) -> None:
-    with pytest.raises(UserError, match="API key is required"):
-        await address_of(options, query={})
-
-
-@pytest.mark.parametrize("base", ["api.openai.com/v1", "ftp://x/v1", ""])
-async def test_a_base_that_is_no_url_is_refused(base: str) -> None:
-    with pytest.raises(UserError, match="is no URL; use one such as https://"):
-        await address_of({**KEY, "base_url": base}, query={})
 
 
 # Opening --------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from openai.types.realtime.call_accept_params import CallAcceptParams
 from sipagent.realtime import (
     FunctionTool,
     OpenAIRealtimeSIPModel,
+    OpenAIRealtimeWebSocketModel,
     RealtimeAgent,
     RealtimeModelConfig,
     RealtimeRunConfig,
@@ -328,3 +329,22 @@ async def test_a_model_name_and_a_call_in_one_configuration(audio_format: str | 
     assert accepted.pop("model") == "gpt-realtime-2.1-mini"
     assert accepted["shiny"] == 1
     assert update["session"] == accepted
+
+
+async def test_whoever_attaches_with_the_other_model_leaves_the_name_out_too() -> None:
+    initial: RealtimeSessionModelSettings = {"model_name": "gpt-realtime-2.1-mini"}
+    model = OpenAIRealtimeWebSocketModel()
+    async with realtime_server() as server:
+        config: RealtimeModelConfig = {
+            "api_key": "sk-test",
+            "base_url": server.base_url,
+            "initial_model_settings": initial,
+        }
+        for attached in ({"call_id": "rtc_1"}, {}):
+            await model.connect({**config, **attached})  # type: ignore[typeddict-item]
+            try:
+                peer = await server.peer()
+                session = (await peer.receive("session.update"))["session"]
+            finally:
+                await model.close()
+            assert session.get("model") == (None if attached else "gpt-realtime-2.1-mini")

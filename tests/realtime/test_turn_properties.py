@@ -185,7 +185,9 @@ class ServerModel(RuleBasedStateMachine):
         """Without a name, it can only be told which request is meant while there is but one: none that is on
         its way, and none that is sent when what is on its way to the client arrives."""
         waiting = any(isinstance(each, ResponseRequest) for each in self.to_server)
-        return waiting or command.out_of_band or any(told.kind != "created" for told in self.to_client)
+        arriving = any(told.kind != "created" for told in self.to_client)
+        # Nor by a server whose responses outside the conversation look like those inside.
+        return waiting or arriving or command.out_of_band or not self.names_conversations
 
     def grant(self, command: ResponseRequest) -> None:
         self.granted += self.asks_for.pop(command.event_id)
