@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
-from sipagent.identifiers import ResponseId
+from sipagent.identifiers import ItemId, ResponseId
 from sipagent.realtime.events import RealtimeModelToolCallEvent
 from sipagent.realtime.settings import RealtimeSessionModelSettings
 
@@ -124,6 +124,16 @@ class RealtimeModelSendSessionUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RealtimeModelSendMcpApproval:
+    """Answer a `RealtimeModelMcpApprovalRequestedEvent`; a second answer to the same request is not sent."""
+
+    approval_request_id: ItemId
+    approve: bool
+    reason: str | None = None
+    """For the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RealtimeModelSendInterruptible:
     """Whether the caller's speech cuts the agent off, until said otherwise."""
 
@@ -139,6 +149,7 @@ RealtimeModelSendEvent = (
     | RealtimeModelRequestResponse
     | RealtimeModelSendAudio
     | RealtimeModelSendToolOutput
+    | RealtimeModelSendMcpApproval
     | RealtimeModelSendInterrupt
     | RealtimeModelSendSessionUpdate
     | RealtimeModelSendInterruptible

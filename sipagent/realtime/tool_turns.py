@@ -25,7 +25,7 @@ from sipagent.realtime.mcp_items import (
     RealtimeMcpApprovalResponseItem,
     RealtimeMcpCallItem,
 )
-from sipagent.realtime.turn import EndedResponses
+from sipagent.realtime.turn import EndedResponses, ResponseGate
 
 
 class Wanted(Enum):
@@ -38,6 +38,12 @@ class Wanted(Enum):
 
     def __bool__(self) -> bool:
         return self is not Wanted.NO
+
+
+def request_wanted(gate: ResponseGate, wanted: Wanted) -> None:
+    """Ask ``gate`` for what is wanted."""
+    if wanted:
+        gate.request(perhaps_heard=wanted is Wanted.UNLESS_BEGUN)
 
 
 class ToolTurns:
@@ -64,9 +70,7 @@ class ToolTurns:
         self._response_of[call_id] = response_id
         return True
 
-    def answered(
-        self, call_id: ToolCallId, *, wants_response: bool, perhaps_heard: bool = False
-    ) -> Wanted:
+    def answered(self, call_id: ToolCallId, *, wants_response: bool, perhaps_heard: bool = False) -> Wanted:
         """A call was answered; ``perhaps_heard``: by the server, which may go on without being asked."""
         response_id = self._response_of.get(call_id)
         self._open.get(response_id, set()).discard(call_id)
