@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+import openai.types.realtime  # noqa: F401 - the first payload needs it, and no caller should wait for that
+
 from sipagent.calls.actions import CallContext, call_tools
 from sipagent.calls.profile import AgentProfile
 from sipagent.calls.routing import FrontDoor

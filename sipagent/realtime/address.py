@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Mapping
 
@@ -40,6 +41,27 @@ async def _key(given: ApiKey | None) -> str:
     key = given() if callable(given) else given
     if inspect.isawaitable(key):
         key = await key
+    if key is None and given is None:
+        key = await default_key()
     if not isinstance(key, str) or not key:
-        raise UserError("API key is required but was not provided; give api_key, or headers that let you in")
+        raise UserError(
+            "API key is required but was not provided; give api_key, or headers that let you in, "
+            "or set OPENAI_API_KEY"
+        )
     return key
+
+
+async def default_key() -> str | None:
+    """The key that the `openai` package would use by itself, if there is one: programs written for it, or for
+    the Agents SDK, give none and set ``OPENAI_API_KEY``. Cancel-safe."""
+    # The package takes most of a second to import, which only those who rely on this should pay.
+    return await asyncio.to_thread(_key_of_the_openai_package)
+
+
+def _key_of_the_openai_package() -> str | None:
+    import openai
+
+    try:
+        return openai.OpenAI().api_key
+    except openai.OpenAIError:
+        return None

@@ -19,6 +19,10 @@ from sipagent.realtime.mcp_events import (
     RealtimeModelMcpCallEvent,
     RealtimeModelMcpListToolsEvent,
 )
+from sipagent.realtime.token_details import (
+    RealtimeModelInputTokensDetails,
+    RealtimeModelOutputTokensDetails,
+)
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
 from sipagent.realtime.value import Value
 
@@ -125,6 +129,16 @@ class RealtimeModelUsageEvent(Value, frozen=True, kw_only=True):
 
     usage: ResponseUsage
     type: Literal["usage"] = "usage"
+
+    @property
+    def input_tokens_details(self) -> RealtimeModelInputTokensDetails:
+        """What the model read, by modality."""
+        return RealtimeModelInputTokensDetails.of(self.usage)
+
+    @property
+    def output_tokens_details(self) -> RealtimeModelOutputTokensDetails:
+        """What the model made, by modality."""
+        return RealtimeModelOutputTokensDetails.of(self.usage)
 
 
 class RealtimeModelTurnEndedEvent(Value, frozen=True, kw_only=True):

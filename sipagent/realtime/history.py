@@ -58,6 +58,10 @@ class History:
         """What the agent says, as it grows, by part."""
         self._unshown: set[ItemId] = set()
         """Items that lack the newest words. Words come far more often than anybody looks."""
+        self._growing: tuple[ItemId, int] | None = None
+        """The part whose words come now, and only they: it is known, and known to be unshown."""
+        self._newest: list[str] = []
+        """Its words that `_spoken` lacks."""
         self._final: set[ItemId] = set()
         self._full: dict[ItemId, set[int]] = {}
         """Parts of what the agent says that were told in full."""
@@ -71,7 +75,7 @@ class History:
     def items(self) -> tuple[RealtimeItem, ...]:
         """All items in conversation order."""
         self._show()
-        return tuple(self._items[item_id] for item_id in self._order.ids)
+        return tuple(map(self._items.__getitem__, self._order.ids))
 
     @property
     def holds_speech_of_agent(self) -> bool:
@@ -208,6 +212,10 @@ class History:
 
     def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId, content_index: int = 0) -> None:
         """The agent says more."""
+        if self._growing == (item_id, content_index):
+            self._newest.append(delta)
+            return
+        self._join()
         full = self._full.get(item_id)
         if full is not None and content_index in full:
             return  # it was overtaken by the whole
@@ -216,6 +224,7 @@ class History:
         parts[content_index] = parts.get(content_index, "") + delta
         if item_id in self._items:
             self._unshown.add(item_id)
+            self._growing = (item_id, content_index)
         elif item_id not in self._deleted:
             self._show_spoken(item_id)
 
@@ -225,6 +234,7 @@ class History:
         """All that the agent says in one part of an item is known now."""
         if item_id in self._deleted:
             return None
+        self._join()
         self._belongs(item_id, response_id)
         self._spoken.setdefault(item_id, {})[content_index] = transcript
         self._full.setdefault(item_id, set()).add(content_index)
@@ -305,7 +315,16 @@ class History:
         for item_id in moved:
             self._items[item_id] = replace(self._items[item_id], position=self._order.positions[item_id])
 
+    def _join(self) -> None:
+        """Put the newest words behind the others of their part. Before anything else looks at them."""
+        if self._growing is not None:
+            item_id, index = self._growing
+            self._spoken[item_id][index] += "".join(self._newest)
+            self._growing = None
+            self._newest.clear()
+
     def _show(self) -> None:
+        self._join()
         while self._unshown:
             self._show_spoken(self._unshown.pop())
 

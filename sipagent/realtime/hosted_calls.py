@@ -1,7 +1,7 @@
 """What happens with hosted tools, from what a model reports of it to the events of a session. Pure.
 
-The server's messages name an item; what was called, and what came of it, is in the item, which comes before or
-behind. So a start waits for its item, and an end for its output; the next turn waits for neither.
+The server's messages name an item; what was called, and what came of it, is in the item, which comes before
+or behind. So a start waits for its item, and an end for its output; the next turn waits for neither.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class HostedMCPTool:
         return label
 
     async def enabled(self, context: RunContextWrapper[Any], agent: Any) -> bool:
-        """Whether the server is offered to the model now. Raises what ``is_enabled`` raises."""
+        """Whether the server is offered to the model now. Raises what ``is_enabled`` raises. Cancel-safe."""
         if isinstance(self.is_enabled, bool):
             return self.is_enabled
         answer = self.is_enabled(context, agent)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from sipagent.identifiers import ItemId, ResponseId
 from sipagent.realtime.events import RealtimeModelToolCallEvent
 from sipagent.realtime.settings import RealtimeSessionModelSettings
+from sipagent.realtime.value import Value
 
 
 class RealtimeModelRawClientMessage(TypedDict):
@@ -49,29 +49,25 @@ RealtimeModelUserInput = str | RealtimeModelUserInputMessage
 """What a user may say in writing: plain text, or a message of texts and pictures."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendRawMessage:
+class RealtimeModelSendRawMessage(Value, frozen=True, kw_only=True):
     """Send a client event as it is; a ``response.create`` still waits its turn."""
 
     message: RealtimeModelRawClientMessage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendUserInput:
+class RealtimeModelSendUserInput(Value, frozen=True, kw_only=True):
     """Add a user's message and ask for a response."""
 
     user_input: RealtimeModelUserInput
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendSystemMessage:
+class RealtimeModelSendSystemMessage(Value, frozen=True, kw_only=True):
     """Add a system message; no response is asked for."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelRequestResponse:
+class RealtimeModelRequestResponse(Value, frozen=True, kw_only=True):
     """Ask for a response, as soon as one may be asked for.
 
     Without ``response`` the request is merged with other such ones that wait; with it, it keeps its place
@@ -83,8 +79,7 @@ class RealtimeModelRequestResponse:
     """Names the request in what the server and `RealtimeModelResponseRequestedEvent` say of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendAudio:
+class RealtimeModelSendAudio(Value, frozen=True, kw_only=True):
     """Append audio of the caller, where it goes over the socket."""
 
     audio: bytes
@@ -92,8 +87,7 @@ class RealtimeModelSendAudio:
     """Also end the turn; for sessions without turn detection."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendToolOutput:
+class RealtimeModelSendToolOutput(Value, frozen=True, kw_only=True):
     """Answer a tool call of the model."""
 
     tool_call: RealtimeModelToolCallEvent
@@ -102,8 +96,7 @@ class RealtimeModelSendToolOutput:
     """Whether a response is wanted once every call of the same response is answered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendInterrupt:
+class RealtimeModelSendInterrupt(Value, frozen=True, kw_only=True):
     """Cut the agent off now."""
 
     force_response_cancel: bool = False
@@ -112,8 +105,7 @@ class RealtimeModelSendInterrupt:
     """Cut off this response only, and nothing that came after it; None cuts off whatever there is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendSessionUpdate:
+class RealtimeModelSendSessionUpdate(Value, frozen=True, kw_only=True):
     """Change the session: instructions, tools, settings."""
 
     session_settings: RealtimeSessionModelSettings
@@ -123,8 +115,7 @@ class RealtimeModelSendSessionUpdate:
     """Leave the voice out: once the model has spoken, an update that names another is refused whole."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendMcpApproval:
+class RealtimeModelSendMcpApproval(Value, frozen=True, kw_only=True):
     """Answer a `RealtimeModelMcpApprovalRequestedEvent`; a second answer to the same request is not sent."""
 
     approval_request_id: ItemId
@@ -133,8 +124,7 @@ class RealtimeModelSendMcpApproval:
     """For the model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RealtimeModelSendInterruptible:
+class RealtimeModelSendInterruptible(Value, frozen=True, kw_only=True):
     """Whether the caller's speech cuts the agent off, until said otherwise."""
 
     interruptible: bool

@@ -155,6 +155,24 @@ class ReceivedAudio:
         self._cut_off.update(item_id for item_id, _ in self._parts)
         self._parts.clear()
 
+    def withdraw(self, response_id: ResponseId) -> tuple[Heard, ...]:
+        """Take back what came of a response that has not begun to play, part by part: none of it will be
+        heard, while what came before plays on."""
+        parts = [key for key, part in self._parts.items() if part.response_id == response_id]
+        for key in parts:
+            del self._parts[key]
+            self._cut_off.add(key[0])
+        return tuple(
+            Heard(
+                item_id=item_id,
+                content_index=content_index,
+                heard_ms=0,
+                response_id=response_id,
+                fully_played=False,
+            )
+            for item_id, content_index in parts
+        )
+
     def _cut(self, item_id: ItemId, content_index: int, elapsed_ms: float) -> Heard:
         part = self._parts.get((item_id, content_index))
         position_ms = max(0, round(elapsed_ms))

@@ -6,6 +6,7 @@ import inspect
 from typing import Literal
 
 from sipagent.identifiers import ResponseId
+from sipagent.realtime.address import default_key
 from sipagent.realtime.events import ConnectionStatus
 from sipagent.realtime.inputs import (
     RealtimeModelInputImageContent,
@@ -56,10 +57,13 @@ class RealtimeResponse(Value, frozen=True, kw_only=True):
 
 
 async def get_api_key(key: ApiKey | None) -> str | None:
-    """The key that ``key`` is or gives; a function, sync or async, is called once.
+    """The key that ``key`` is or gives; a function, sync or async, is called once. For None, the key that the
+    `openai` package finds in ``OPENAI_API_KEY``, or None.
 
-    None stays None: the environment is not looked at. Raises what the function raises. Cancel-safe.
+    Raises what the function raises. Cancel-safe as far as the function is.
     """
+    if key is None:
+        return await default_key()
     given = key() if callable(key) else key
     if inspect.isawaitable(given):
         return await given

@@ -259,24 +259,28 @@ class RealtimeSession(RealtimeModelListener):
             await self._handover.speech.say(instructions)
 
     async def request_response(self, instructions: str | None = None) -> None:
-        """Have the agent speak; ``instructions`` hold for this response only."""
+        """Have the agent speak; ``instructions`` hold for this response only. Raises and may be cancelled as
+        `RealtimeModel.send_event`."""
         response = None if instructions is None else {"instructions": instructions}
         await self._model.send_event(RealtimeModelRequestResponse(response=response))
 
     async def send_message(self, message: RealtimeModelUserInput) -> None:
-        """Put in a message of the user, and have the agent answer it."""
+        """Put in a message of the user, and have the agent answer it. Raises and may be cancelled as
+        `RealtimeModel.send_event`."""
         await self._model.send_event(RealtimeModelSendUserInput(user_input=message))
 
     async def add_system_message(self, text: str) -> None:
-        """Tell the model something; no response is asked for."""
+        """Tell the model something; no response is asked for. Raises and may be cancelled as
+        `RealtimeModel.send_event`."""
         await self._model.send_event(RealtimeModelSendSystemMessage(text=text))
 
     async def send_audio(self, audio: bytes, *, commit: bool = False) -> None:
-        """Audio of the caller, where it goes over the socket."""
+        """Audio of the caller, where it goes over the socket. Raises and may be cancelled as
+        `RealtimeModel.send_event`."""
         await self._model.send_event(RealtimeModelSendAudio(audio=audio, commit=commit))
 
     async def interrupt(self) -> None:
-        """Cut the agent off now."""
+        """Cut the agent off now. Raises and may be cancelled as `RealtimeModel.send_event`."""
         await self._model.send_event(RealtimeModelSendInterrupt())
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:

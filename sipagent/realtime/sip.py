@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic
-from openai.types.realtime import RealtimeSessionCreateRequest
 
 from sipagent.errors import AttachError, AttachNotFoundError, UserError
 from sipagent.identifiers import ResponseId
@@ -37,6 +36,9 @@ from sipagent.realtime.settings import (
     session_payload,
 )
 from sipagent.realtime.socket_model import RealtimeSocketModel, disconnected
+
+if TYPE_CHECKING:
+    from openai.types.realtime import RealtimeSessionCreateRequest
 
 _LONGEST_PAUSE_S = 0.5
 SIP_FORMAT = "g711_ulaw"
@@ -91,7 +93,7 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         """The session for the accept request; send it as ``model_dump(mode="json", exclude_unset=True)``.
 
         It says what the attached session will say, audio formats included, and the model besides.
-        ``overrides`` win over everything. Raises `UserError` for settings that cannot be used.
+        ``overrides`` win over everything. Raises `UserError` for settings that cannot be used. Cancel-safe.
         """
         settings = await agent_settings(
             agent,
@@ -101,6 +103,9 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         )
         if overrides is not None:
             settings.update(overrides)
+        # The types of the API take a tenth of a second to import, which only their users should pay.
+        from openai.types.realtime import RealtimeSessionCreateRequest
+
         model = settings.get("model_name", DEFAULT_REALTIME_MODEL)
         payload = session_payload(settings, default_format=SIP_FORMAT, model=model)
         try:
@@ -115,7 +120,8 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         cls, agent: RealtimeAgent[Any], *, context: Any = None, run_config: RealtimeRunConfig | None = None
     ) -> str:
         """The ``session.update`` that `connect` would send for ``agent``, as ``first_update`` of the model
-        configuration: for agents of which nothing depends on the call. Raises as the payload's builder."""
+        configuration: for agents of which nothing depends on the call. Raises as the payload's builder.
+        Cancel-safe."""
         settings = await agent_settings(agent, RunContextWrapper(context), run_config=run_config)
         payload = session_payload(settings, default_format=SIP_FORMAT, model=None)
         # The name tells it apart from the commands of a connection, which are numbered from 1.

@@ -13,7 +13,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pydantic
 
@@ -50,6 +50,13 @@ ToolEnabled = bool | Callable[[RunContextWrapper[Any], Any], bool | Awaitable[bo
 ToolApproval = bool | Callable[[RunContextWrapper[Any], dict[str, Any], str], bool | Awaitable[bool]]
 """Whether a call waits for `RealtimeSession.approve_tool_call`; a callable is given the context, the
 arguments and the call id. It is not asked, and the call waits, when the arguments are no JSON object."""
+
+
+DocstringStyle = Literal["google", "numpy", "sphinx"]
+"""How docstrings describe parameters; all three are understood without being named."""
+
+TimeoutBehavior = Literal["error_as_result", "raise_exception"]
+"""What the Agents SDK does of a deadline that passed. Here the model is told both times: a call goes on."""
 
 
 def default_tool_error_function(context: RunContextWrapper[Any], error: Exception) -> str:
@@ -202,12 +209,15 @@ def function_tool(
     *,
     name_override: str | None = None,
     description_override: str | None = None,
+    docstring_style: DocstringStyle | None = None,
     use_docstring_info: bool = True,
     failure_error_function: ToolErrorFunction | None = default_tool_error_function,
     strict_mode: bool = True,
     is_enabled: ToolEnabled = True,
     timeout: float | None = None,
     timeout_s: float | None = None,
+    timeout_behavior: TimeoutBehavior = "error_as_result",
+    timeout_error_function: ToolErrorFunction | None = None,
     starts_response: bool = True,
     needs_approval: ToolApproval = False,
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
@@ -220,12 +230,15 @@ def function_tool(
     *,
     name_override: str | None = None,
     description_override: str | None = None,
+    docstring_style: DocstringStyle | None = None,
     use_docstring_info: bool = True,
     failure_error_function: ToolErrorFunction | None = default_tool_error_function,
     strict_mode: bool = True,
     is_enabled: ToolEnabled = True,
     timeout: float | None = None,
     timeout_s: float | None = None,
+    timeout_behavior: TimeoutBehavior = "error_as_result",
+    timeout_error_function: ToolErrorFunction | None = None,
     starts_response: bool = True,
     needs_approval: ToolApproval = False,
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
@@ -238,12 +251,15 @@ def function_tool(
     *,
     name_override: str | None = None,
     description_override: str | None = None,
+    docstring_style: DocstringStyle | None = None,
     use_docstring_info: bool = True,
     failure_error_function: ToolErrorFunction | None = default_tool_error_function,
     strict_mode: bool = True,
     is_enabled: ToolEnabled = True,
     timeout: float | None = None,
     timeout_s: float | None = None,
+    timeout_behavior: TimeoutBehavior = "error_as_result",
+    timeout_error_function: ToolErrorFunction | None = None,
     starts_response: bool = True,
     needs_approval: ToolApproval = False,
     tool_input_guardrails: Sequence[ToolInputGuardrail[Any]] | None = None,
@@ -254,7 +270,9 @@ def function_tool(
     Name, description and JSON schema come from the signature and the docstring. A first parameter
     annotated `ToolContext` or `RunContextWrapper` receives the context and is not shown to the model. An
     ``async def`` runs on the event loop; a plain ``def`` runs in a thread of its own. ``timeout`` and
-    ``timeout_s`` are the same deadline in seconds.
+    ``timeout_s`` are the same deadline in seconds; ``timeout_error_function`` writes what the model hears
+    when it passed, in place of ``failure_error_function``. ``docstring_style`` and ``timeout_behavior`` are
+    taken and change nothing: see `DocstringStyle` and `TimeoutBehavior`.
 
     Raises `UserError` for a signature that cannot be described, or for two different deadlines.
     """
@@ -279,7 +297,7 @@ def function_tool(
             strict_json_schema=strict_mode,
             is_enabled=is_enabled,
             timeout_s=deadline_s,
-            failure_error_function=failure_error_function,
+            failure_error_function=_by_kind(failure_error_function, timeout_error_function),
             starts_response=starts_response,
             needs_approval=needs_approval,
             tool_input_guardrails=tool_input_guardrails,
@@ -287,6 +305,19 @@ def function_tool(
         )
 
     return make if func is None else make(func)
+
+
+def _by_kind(
+    failed: ToolErrorFunction | None, timed_out: ToolErrorFunction | None
+) -> ToolErrorFunction | None:
+    if timed_out is None:
+        return failed
+    otherwise = failed or default_tool_error_function
+
+    def say(context: RunContextWrapper[Any], error: Exception) -> str | Awaitable[str]:
+        return (timed_out if isinstance(error, ToolTimeoutError) else otherwise)(context, error)
+
+    return say
 
 
 def _invoker(

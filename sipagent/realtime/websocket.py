@@ -97,13 +97,21 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         return self._session is not None and self._session.interrupt_response is True
 
     async def _stop_playing(self, response_id: ResponseId | None = None) -> None:
-        """Cut what plays to what was heard, here and at the server; nothing if another response plays than
-        the one that is named, or waits behind it to be played."""
+        """Cut what plays to what was heard, here and at the server. A response that is named is cut unless a
+        newer one has audio; where it waits to be played, none of it is heard."""
         tracker = self._options.get("playback_tracker")
         heard = self._received.heard(None if tracker is None else tracker.get_state(), monotonic_s())
-        if response_id is not None and (
-            heard is None or not heard.response_id == response_id == self._received.latest_response
-        ):
+        if response_id is not None and response_id != self._received.latest_response:
+            return
+        if response_id is not None and (heard is None or heard.response_id != response_id):
+            # It waits behind another one to be played, which plays on.
+            for withdrawn in self._received.withdraw(response_id):
+                await self._tell(
+                    RealtimeModelAudioInterruptedEvent(
+                        item_id=withdrawn.item_id, content_index=withdrawn.content_index
+                    )
+                )
+                await self._outgoing.try_send(commands.truncate(withdrawn))
             return
         self._received.interrupted()
         if tracker is not None:

@@ -271,7 +271,7 @@ def show(results: Sequence[Result], seconds: float) -> None:
         "server late p99",
         "server cores",
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=not column)
     for number, one in enumerate(results):
         first = number == 0 or results[number - 1].sessions != one.sessions
         last = number + 1 == len(results) or results[number + 1].sessions != one.sessions
@@ -294,7 +294,8 @@ def show(results: Sequence[Result], seconds: float) -> None:
     console.print(table)
     for one in results:
         if one.name.startswith(OURS) and one.sessions == TARGET_SESSIONS:
-            console.print(f"{one.name}, {one.sessions}: {'; '.join(_verdicts(one))}", highlight=False)
+            busy = f" (others held its processor {one.held_up:.0%} of the time)" if one.held_up > 0.02 else ""
+            console.print(f"{one.name}, {one.sessions}{busy}: {'; '.join(_verdicts(one))}", highlight=False)
 
 
 def _verdicts(one: Result) -> list[str]:

@@ -173,7 +173,7 @@ def test_a_missed_target_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         delivered=1.0,
         lost=0,
         cpu=0.6,
-        held_up=0.0,
+        held_up=0.3,
         attached_kb=40.0,
         steady_kb=70.5,
         p50_ms=0.5,
@@ -185,6 +185,7 @@ def test_a_missed_target_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     show([result], 10.0)
 
     said = " ".join(capsys.readouterr().out.split())
+    assert "others held its processor 30% of the time" in said
     assert "p99 under 20 ms (3.0): met" in said
     assert "at most 60 KB a session (70.5): MISSED" in said
     assert "at most 0.5 of a core (0.60): MISSED" in said

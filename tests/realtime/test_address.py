@@ -97,9 +97,18 @@ async def test_a_key_may_be_given_by_a_function_of_either_kind() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"api_key": ""}, {"api_key": lambda: None}])
-async def test_no_key_is_said_before_anything_is_opened(options: Any) -> None:
+async def test_no_key_is_said_before_anything_is_opened(
+    options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match="API key is required"):
         await address_of(options, query={})
+
+
+async def test_without_a_key_the_one_of_the_openai_package_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-environment")
+    address = await address_of({}, query={})
+    assert address.headers == {"Authorization": "Bearer sk-environment"}
 
 
 @pytest.mark.parametrize("base", ["api.openai.com/v1", "ftp://x/v1", ""])

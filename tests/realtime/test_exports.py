@@ -172,7 +172,9 @@ def test_the_default_settings_are_those_in_force() -> None:
     assert session_payload({}, default_format="pcm16", model=None) == written_out
 
 
-async def test_a_key_is_given_or_fetched_and_never_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_is_given_or_fetched_or_looked_up_where_programs_expect_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def fetch() -> str:
         return "sk-fetched"
 
@@ -180,6 +182,8 @@ async def test_a_key_is_given_or_fetched_and_never_looked_up(monkeypatch: pytest
     assert await get_api_key("sk-given") == "sk-given"
     assert await get_api_key(lambda: "sk-made") == "sk-made"
     assert await get_api_key(fetch) == "sk-fetched"
+    assert await get_api_key(None) == "sk-environment"
+    monkeypatch.delenv("OPENAI_API_KEY")
     assert await get_api_key(None) is None
 
 
@@ -232,10 +236,6 @@ MISSING: dict[str, dict[str, str]] = {
         "playback_only": "The model knows what runs: a response that has ended is not cancelled.",
     },
     "RealtimeModelToolCallEvent": {"previous_item_id": "The item itself says it, in the event before."},
-    "RealtimeModelUsageEvent": {
-        "input_tokens_details": "In usage, which `RealtimeModelInputTokensDetails.of` reads.",
-        "output_tokens_details": "In usage, which `RealtimeModelOutputTokensDetails.of` reads.",
-    },
     "RunContextWrapper": {
         "tool_input": "Belongs to agents that are tools of text agents.",
         "turn_input": "Belongs to text agents: a conversation has no input of a turn.",
@@ -261,11 +261,8 @@ MISSING: dict[str, dict[str, str]] = {
         "allowed_callers": RESPONSES_API,
         "custom_data_extractor": "As in FunctionTool.",
         "defer_loading": RESPONSES_API,
-        "docstring_style": "All three styles are read without being told which.",
         "output_json_schema": RESPONSES_API,
         "output_type": RESPONSES_API,
-        "timeout_behavior": "As in FunctionTool.",
-        "timeout_error_function": "As in FunctionTool.",
     },
     "input_guardrail": {"run_in_parallel": "As in InputGuardrail."},
 }

@@ -208,6 +208,39 @@ async def test_a_deadline_cancels_a_coroutine_and_leaves_a_thread_behind() -> No
     release.set()
 
 
+async def test_a_deadline_that_passed_and_a_failure_can_be_told_in_different_words() -> None:
+    async def waits(how: str) -> None:
+        if how == "badly":
+            raise RuntimeError
+        await asyncio.Event().wait()
+
+    async def too_slow(context: RunContextWrapper[Any], error: Exception) -> str:
+        return f"slow: {type(error).__name__}"
+
+    def failed(context: RunContextWrapper[Any], error: Exception) -> str:
+        return f"failed: {type(error).__name__}"
+
+    tool = tool_of(waits, timeout=0.01, timeout_error_function=too_slow, failure_error_function=failed)
+    assert (await run(tool, '{"how": "slowly"}')).text == "slow: ToolTimeoutError"
+    assert (await run(tool, '{"how": "badly"}')).text == "failed: RuntimeError"
+    tool = tool_of(waits, timeout=0.01, timeout_error_function=too_slow, failure_error_function=None)
+    assert (await run(tool, '{"how": "badly"}')).text == TOOL_FAILED
+
+
+async def test_settings_of_the_agents_sdk_that_change_nothing_are_taken() -> None:
+    async def waits(how: str) -> None:
+        """Wait.
+
+        Args:
+            how: In which manner.
+        """
+        await asyncio.Event().wait()
+
+    tool = tool_of(waits, timeout=0.01, timeout_behavior="raise_exception", docstring_style="sphinx")
+    assert tool.params_json_schema["properties"]["how"]["description"] == "In which manner."
+    assert (await run(tool, '{"how": "slowly"}')).is_error
+
+
 async def test_a_time_out_of_the_tools_own_is_a_plain_failure() -> None:
     async def impatient() -> None:
         raise TimeoutError

@@ -116,7 +116,8 @@ class ServerModel(RuleBasedStateMachine):
             self.under_way = request.event_id
         self.unasked -= covered
         self.ever_asked |= covered
-        self.asks_for[request.event_id] = covered
+        # From now on they are one, and have the place of the eldest.
+        self.asks_for[request.event_id] = {min(covered)} if covered else set()
 
     def check_gate_is_open(self) -> None:
         if self.told_of_one_inside:
@@ -252,7 +253,7 @@ class ServerModel(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Nobody wants anything more, and nothing goes wrong any more."""
-        for _ in range(10 * (len(self.kinds) + self.responses) + 40):
+        for _ in range(10 * (len(self.kinds) + self.responses) + len(self.to_client) + 40):
             if self.to_client:
                 self.client_reads()
             elif self.to_server:

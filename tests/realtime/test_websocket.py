@@ -138,6 +138,30 @@ async def test_a_newer_response_plays_on_when_an_older_one_is_cut_off() -> None:
         await recorder.until(lambda: len(recorder.all(RealtimeModelAudioEvent)) == 3)
 
 
+async def test_a_response_that_waits_to_be_played_is_never_heard_when_it_is_cut_off() -> None:
+    audio = base64.b64encode(bytes(960_000)).decode()
+    two = RealtimeModelSendInterrupt(force_response_cancel=True, response_id=ResponseId("resp_2"))
+    async with realtime_server() as server, connected(server) as (model, peer, recorder):
+        await peer.send(
+            messages.session_created(),
+            messages.response_created(),
+            messages.audio_delta(audio),
+            messages.response_done(),
+            messages.response_created("resp_2"),
+            messages.audio_delta(audio, "item_2", "resp_2"),
+        )
+        await recorder.until(lambda: len(recorder.all(RealtimeModelAudioEvent)) == 2)
+        await model.send_event(two)
+        cut = await peer.receive("conversation.item.truncate")
+        assert (cut["item_id"], cut["audio_end_ms"]) == ("item_2", 0)
+        await peer.receive("response.cancel")
+        (stopped,) = recorder.all(RealtimeModelAudioInterruptedEvent)
+        assert stopped.item_id == "item_2"
+        # What plays is still known: the caller may cut that off.
+        await model.send_event(RealtimeModelSendInterrupt())
+        assert (await peer.receive("conversation.item.truncate"))["item_id"] == "item_1"
+
+
 async def test_the_format_of_the_session_measures_what_is_played() -> None:
     tracker = RealtimePlaybackTracker()
     async with (
