@@ -226,7 +226,7 @@ def test_an_answer_to_a_request_is_needed_before_anything_is_said(approve: bool)
     rig = Rig()
     assert not rig.take(arguments(), asked(), asked())
     assert not rig.response_ends()
-    assert rig.hosted.running == ()
+    assert not rig.hosted.running
     wanted = rig.hosted.answered(REQUEST, approve=approve)
     assert not rig.hosted.answered(REQUEST, approve=not approve)
     if approve:
@@ -236,7 +236,7 @@ def test_an_answer_to_a_request_is_needed_before_anything_is_said(approve: bool)
     else:
         assert wanted is Wanted.UNLESS_BEGUN
         assert not rig.take(call("failed"))
-    assert rig.hosted.running == ()
+    assert not rig.hosted.running
 
 
 def test_an_answer_that_somebody_else_gave_counts() -> None:
@@ -329,4 +329,4 @@ def test_one_call_leads_to_one_response_however_often_it_is_told(steps: list[str
         else:
             asked_for += bool(rig.hosted.take(STEPS[step], rig.running))
     assert asked_for == 1
-    assert rig.hosted.running == ()
+    assert not rig.hosted.running
