@@ -28,6 +28,12 @@ class Outgoing:
         self._usable.set()
         self._writer = CommandWriter()
         self._unconfirmed: deque[str] = deque()
+        self._answers: dict[str, str] = {}
+        """Items that the server waits for and has not shown yet, by id."""
+        self._said: set[str] = set()
+        """All such items that were ever sent, or are being sent."""
+        self._repeated: set[str] = set()
+        """Those that were sent once more."""
 
     @property
     def usable(self) -> bool:
@@ -42,6 +48,7 @@ class Outgoing:
         """A connection begins; ``first_update`` was sent."""
         self.socket, self._writer = socket, writer
         self._unconfirmed = deque([first_update])
+        self._answers, self._said, self._repeated = {}, set(), set()
         self._usable.set()
 
     def broken(self) -> None:
@@ -55,6 +62,9 @@ class Outgoing:
         with contextlib.suppress(ConnectionLostError):
             for update in tuple(self._unconfirmed):
                 await socket.send(update)
+            for item_id, answer in tuple(self._answers.items()):
+                self._repeated.add(item_id)
+                await socket.send(answer)
 
     def resume(self) -> None:
         """Let go on whoever waits."""
@@ -76,6 +86,18 @@ class Outgoing:
         mark = f'"event_id":"{event_id}"'
         self._unconfirmed = deque(update for update in self._unconfirmed if mark not in update)
 
+    def came(self, item_id: str) -> None:
+        """The server has an item."""
+        self._answers.pop(item_id, None)
+
+    def refused_again(self, event_id: object) -> bool:
+        """Whether an error is about an answer that was said once more: the server had it, or wants none."""
+        for item_id, answer in self._answers.items():
+            if f'"event_id":"{event_id}"' in answer:
+                del self._answers[item_id]
+                return item_id in self._repeated
+        return False
+
     def require_connection(self) -> Socket:
         """The socket; raises `ConnectionLostError` without one."""
         if self.socket is None:
@@ -92,6 +114,27 @@ class Outgoing:
         update = self._writer.write(command)
         self._unconfirmed.append(update)
         await self._send_text(update)
+
+    async def send_once(self, command: Command) -> bool:
+        """Send a ``conversation.item.create`` that has an id and an event id; False when its item was sent
+        before.
+
+        It is remembered until the server has shown the item or refused it: what may have broken with the
+        connection is said once more over the next. Cancel-safe, and raises, as `send`.
+        """
+        item_id: str = command["item"]["id"]
+        if item_id in self._said:
+            return False
+        self._said.add(item_id)
+        text = self._writer.write(command)
+        try:
+            await self._send_text(text)
+        except BaseException:
+            self._said.discard(item_id)
+            raise
+        # Only now: what was not sent at all is sent by whoever waits above, not by `restored`.
+        self._answers[item_id] = text
+        return True
 
     async def try_send(self, command: Command) -> bool:
         """Send unless the socket is gone; for the reader, which must not wait for itself."""
