@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 import sipagent.app
-from sipagent.calls import CallsClient, EndReason, FaultOwner, FrontDoor, prepare_all
-from sipagent.calls.briefing import Briefing
-from sipagent.calls.lookup import Lookup
+from sipagent.calls import CallsClient, CallServices, EndReason, FaultOwner, FrontDoor, prepare_all
+from sipagent.calls.briefing import Briefed, Briefing
+from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.lookup import LONGEST_TIMEOUT_S, Lookup, open_lookup_session
 from sipagent.calls.preparation import TemplateInstructions
 from sipagent.calls.template import Template
 from sipagent.identifiers import CallId
@@ -140,6 +143,31 @@ async def test_a_lookup_that_hangs_costs_its_time_and_no_more(
     ]
     assert record.summary.end_reason == EndReason.AGENT_HUNG_UP.value
     assert "Lookup customer: no answer within" in caplog.text
+
+
+class Noted(Briefing):
+    """Notes with what it is asked."""
+
+    asked: ClassVar[list[tuple[float, Any]]] = []
+
+    async def about(
+        self, call: IncomingCall, *, now: datetime, deadline: float, http: aiohttp.ClientSession | None = None
+    ) -> Briefed:
+        self.asked.append((deadline - asyncio.get_running_loop().time(), http))
+        return await super().about(call, now=now, deadline=deadline, http=http)
+
+
+async def test_lookups_share_connections_and_a_bound_below_that_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Noted.asked.clear()
+    known(monkeypatch, Noted())
+    async with open_lookup_session() as http:
+        monkeypatch.setattr(sipagent.app, "CallServices", partial(CallServices, http=http))
+        await one_call(door_with(instructions="Be kind."))
+    ((left_s, used),) = Noted.asked
+    assert used is http
+    assert left_s <= LONGEST_TIMEOUT_S < QUICK.answer_timeout_s
 
 
 def raises(wrapper: RunContextWrapper[Any], agent: RealtimeAgent[Any]) -> str:

@@ -201,8 +201,11 @@ async def test_one_callers_cookie_is_not_sent_for_the_next() -> None:
 
     loop = asyncio.get_running_loop()
     async with serving(answer) as base, open_lookup_session() as http:
+        named = base.replace("127.0.0.1", "localhost")  # an address keeps no cookies
         for _ in range(2):
-            await fetch_all([customer(base)], {"caller": "1"}, deadline=loop.time() + 30, http=http)
+            await fetch_all(
+                [customer(named, timeout_s=3)], {"caller": "1"}, deadline=loop.time() + 30, http=http
+            )
     assert cookies == [None, None]
 
 

@@ -107,6 +107,10 @@ def test_until_tomorrow_names_the_day_on_the_calendars_own_clock() -> None:
     ):
         values = values_of(facts(calendars={"tokyo": Hours(open=True, until=until)}))
         assert values["calendar.tokyo.until"] == said
+    # Here it is Friday still, there it is Saturday morning.
+    evening = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
+    closing = Hours(open=True, until=datetime(2026, 11, 21, 18, 0, tzinfo=tokyo))
+    assert values_of(facts(now=evening, calendars={"tokyo": closing}))["calendar.tokyo.until"] == "18:00"
 
 
 def test_what_has_no_value_is_left_out() -> None:
