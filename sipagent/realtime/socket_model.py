@@ -17,6 +17,7 @@ from sipagent.realtime import commands
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     EndCause,
+    RealtimeModelAudioEvent,
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
     RealtimeModelErrorEvent,
@@ -54,6 +55,8 @@ from sipagent.realtime.wire_frequent import parse_frequent
 logger = logging.getLogger(__name__)
 
 SESSION_EXPIRED = "session_expired"
+_NOTED_WITH_EFFECT = frozenset({RealtimeModelAudioEvent})
+"""Frequent events that a model may have to keep from its listeners."""
 
 
 class RealtimeSocketModel(RealtimeModel):
@@ -251,6 +254,8 @@ class RealtimeSocketModel(RealtimeModel):
         The busiest loop of a call: what most messages need is done here, without another function.
         """
         outgoing, notes, reactions = self._outgoing, self._notes, self._reactions
+        if not raw:
+            socket.offer_to(self._take_now)
         while outgoing.socket is socket:
             message = socket.receive_now() or await socket.receive()
             if isinstance(message, Closed):
@@ -270,6 +275,22 @@ class RealtimeSocketModel(RealtimeModel):
                 except Exception as error:  # noqa: BLE001 - code that users wrote
                     await self._tell_failure(error)
         return None
+
+    def _take_now(self, message: bytes) -> bool:
+        """Take a message before the reader does, if it is one of the frequent ones and the only listener can
+        hear it without waiting: that saves the reader being woken."""
+        frequent = parse_frequent(message)
+        if frequent is None or type(frequent) in _NOTED_WITH_EFFECT or len(self._listeners) != 1:
+            return False
+        try:
+            if not self._listeners[0].take_now(frequent):
+                return False
+        except Exception:
+            logger.exception("A listener raised while it took an event")
+            return True
+        if (note := self._notes.get(type(frequent))) is not None:
+            note(frequent)
+        return True
 
     async def _take(self, text: bytes, *, raw: bool) -> None:
         message = parse_text(text)
