@@ -7,8 +7,8 @@ They are made once for each agent; what belongs to one call reaches them through
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sipagent.calls.profile import CallTool, TransferTarget
@@ -38,6 +38,9 @@ class CallContext:
     dialled: str | None
     sip_headers: tuple[tuple[str, str], ...]
     controls: CallControls
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the names of templates stand for in this call, those without a value left out; SIP headers in
+    lower case: ``sip.x-customer``. Strangers may have chosen some of the values; all are on one line."""
 
 
 def call_tools(tools: Sequence[CallTool], targets: Sequence[TransferTarget]) -> list[FunctionTool]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import aiohttp
 
 from sipagent.calls.actions import CallContext
 from sipagent.calls.client import CallsClient
@@ -17,10 +20,12 @@ from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lifecycle import CallState
-from sipagent.calls.preparation import PreparedProfile
+from sipagent.calls.lookup import LONGEST_TIMEOUT_S, LookupOutcome
+from sipagent.calls.preparation import CallSession, PreparedProfile
 from sipagent.calls.profile import CallTool, TransferTarget
 from sipagent.calls.second_try import SecondTry
 from sipagent.calls.watch import CallLimits, CallWatch
+from sipagent.clock import utc_now
 from sipagent.errors import (
     AttachError,
     AttachNotFoundError,
@@ -28,6 +33,7 @@ from sipagent.errors import (
     CallControlRateLimitedError,
     CallControlRefusedError,
     CallGoneError,
+    UserError,
 )
 from sipagent.identifiers import CallId
 from sipagent.realtime import (
@@ -94,6 +100,8 @@ class CallServices:
     metrics: Metrics
     settings: CallSettings
     observe: CallObserver
+    http: aiohttp.ClientSession | None = None
+    """Connections for lookups (`open_lookup_session`), shared by all calls; None opens some for each call."""
 
 
 class PhoneCall:
@@ -106,12 +114,16 @@ class PhoneCall:
         services: CallServices,
         journal: CallJournal,
         received_at: float,
+        called_at: datetime | None = None,
     ) -> None:
-        """``received_at`` is when the webhook came, in ``loop.time()`` seconds."""
+        """``received_at`` is when the webhook came, in ``loop.time()`` seconds; ``called_at`` the same moment
+        on the clock that people read, for what the agent is told of date and opening hours, by default now.
+        """
         self._incoming = incoming
         self._services = services
         self._journal = journal
         self._received_at = received_at
+        self._called_at = utc_now() if called_at is None else called_at
         self._timeline = CallTimeline()
         self._timeline.mark("webhook_received", received_at)
         self._session: RealtimeSession | None = None
@@ -172,11 +184,11 @@ class PhoneCall:
 
     async def _answer(self, prepared: PreparedProfile) -> Ending:
         deadline = self._received_at + self._services.settings.answer_timeout_s
-        failure = await self._accept(prepared, deadline)
-        if failure is not None:
-            return failure
+        answer = await self._accept(prepared, deadline)
+        if isinstance(answer, Ending):
+            return answer
         self._journal.enter(CallState.ATTACHING)
-        session = await self._new_session(prepared)
+        session = await self._new_session(prepared, answer)
         self._session = session
         try:
             async with asyncio.timeout_at(deadline):
@@ -185,6 +197,8 @@ class PhoneCall:
             return await self._hung_up(Ending(reason=EndReason.SESSION_NOT_FOUND, detail=str(error)))
         except AttachError as error:
             return await self._hung_up(Ending(reason=EndReason.ATTACH_FAILED, detail=str(error)))
+        except UserError as error:
+            return await self._hung_up(Ending(reason=EndReason.OPERATOR_CODE_FAILED, detail=str(error)))
         except TimeoutError:
             detail = (
                 f"The socket was not open {self._services.settings.answer_timeout_s:g} s after the webhook."
@@ -193,20 +207,30 @@ class PhoneCall:
         try:
             self._mark("attached")
             self._journal.enter(CallState.TALKING)
-            if prepared.profile.greeting is not None:
-                await session.say(prepared.profile.greeting)
+            greeting = prepared.greeting_for(self._context)
+            if greeting is not None:
+                await session.say(greeting)
                 self._mark("greeting_asked")
-            ending = await self._converse(session, prepared.profile.greeting)
+            ending = await self._converse(session, greeting)
             return await self._hung_up(ending)
         finally:
             await session.close()
 
-    async def _accept(self, prepared: PreparedProfile, deadline: float) -> Ending | None:
+    async def _accept(self, prepared: PreparedProfile, deadline: float) -> CallSession | Ending:
+        """Answer; what was answered with, or why there is no call."""
         self._journal.enter(CallState.ACCEPTING)
+        await self._find_out(prepared, deadline)
         try:
-            payload = await prepared.session_for(self._context)
+            async with asyncio.timeout_at(deadline):
+                answer = await prepared.session_for(self._context)
+        except UserError as error:
+            logger.error("No session could be made for this call: %s", error, exc_info=error)
+            return await self._not_made(str(error), deadline)
+        except TimeoutError:
+            return await self._not_made("The functions that make the session took too long.", deadline)
+        try:
             self._mark("accept_asked")
-            await self._services.client.accept(self._incoming.call_id, payload, deadline=deadline)
+            await self._services.client.accept(self._incoming.call_id, answer.accept, deadline=deadline)
         except CallGoneError as error:
             return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)
         except CallControlError as error:
@@ -221,7 +245,33 @@ class PhoneCall:
                     reason = EndReason.ACCEPT_UNAVAILABLE
             return Ending(reason=reason, detail=str(error), hang_up=False)
         self._mark("accepted")
-        return None
+        return answer
+
+    async def _not_made(self, detail: str, deadline: float) -> Ending:
+        await self._stop_ringing(deadline)
+        return Ending(reason=EndReason.OPERATOR_CODE_FAILED, detail=detail, hang_up=False)
+
+    async def _find_out(self, prepared: PreparedProfile, deadline: float) -> None:
+        """Fill the context with what the variables of this call stand for."""
+        briefed = await prepared.briefing.about(
+            self._incoming,
+            now=self._called_at,
+            deadline=min(deadline, self._received_at + LONGEST_TIMEOUT_S),
+            http=self._services.http,
+        )
+        self._context = replace(self._context, variables=briefed.values)
+        for outcome in briefed.outcomes:
+            self._looked_up(outcome)
+
+    def _looked_up(self, outcome: LookupOutcome) -> None:
+        fields = {
+            "lookup": outcome.name,
+            "failure": outcome.failure,
+            "defaulted": list(outcome.defaulted),
+            "milliseconds": round(outcome.milliseconds, 1),
+        }
+        level = logging.INFO if outcome.failure is None else logging.WARNING
+        logger.log(level, "Lookup %s: %s", outcome.name, outcome.failure or "found", extra={"fields": fields})
 
     async def _stop_ringing(self, deadline: float) -> None:
         """After an accept that failed for good: tell the carrier, which may know another route."""
@@ -236,9 +286,9 @@ class PhoneCall:
         except CallControlError as error:
             logger.info("The call could not be refused either, and is left to ring out: %s", error)
 
-    async def _new_session(self, prepared: PreparedProfile) -> RealtimeSession:
+    async def _new_session(self, prepared: PreparedProfile, answer: CallSession) -> RealtimeSession:
         runner = RealtimeRunner(
-            prepared.agent,
+            answer.agent,
             model=OpenAIRealtimeSIPModel(attach_policy=self._services.settings.attach),
             config={"model_settings": prepared.profile.settings},
         )
@@ -247,8 +297,8 @@ class PhoneCall:
             "base_url": self._services.base_url,
             "call_id": self._incoming.call_id,
         }
-        if prepared.first_update is not None:
-            config["first_update"] = prepared.first_update
+        if answer.first_update is not None:
+            config["first_update"] = answer.first_update
         return await runner.run(context=self._context, model_config=config)
 
     # Talking ---------------------------------------------------------------------------------------

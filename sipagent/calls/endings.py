@@ -43,6 +43,8 @@ class EndReason(StrEnum):
     """The Calls API answered 429 until the answer deadline."""
     ACCEPT_UNAVAILABLE = "accept_unavailable"
     """The Calls API failed or stayed silent until the answer deadline."""
+    OPERATOR_CODE_FAILED = "operator_code_failed"
+    """A function of the operator's that the session needs failed, or took too long, before the answer."""
     SESSION_NOT_FOUND = "session_not_found"
     """Accept said yes, but no session could be attached to (404 until the deadline)."""
     ATTACH_FAILED = "attach_failed"
@@ -73,6 +75,7 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
     EndReason.ACCEPT_REFUSED: FaultOwner.OPERATOR,
     EndReason.ACCEPT_RATE_LIMITED: FaultOwner.OPERATOR,
     EndReason.ACCEPT_UNAVAILABLE: FaultOwner.OPENAI,
+    EndReason.OPERATOR_CODE_FAILED: FaultOwner.OPERATOR,
     EndReason.SESSION_NOT_FOUND: FaultOwner.OPENAI,
     EndReason.ATTACH_FAILED: FaultOwner.OPENAI,
     EndReason.MODEL_SILENT: FaultOwner.OPENAI,

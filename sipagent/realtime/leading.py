@@ -15,6 +15,7 @@ from sipagent.identifiers import ResponseId
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.events import RealtimeModelToolCallEvent
 from sipagent.realtime.handoffs import Handoff
+from sipagent.realtime.hosted_mcp import HostedMCPTool
 from sipagent.realtime.settings import RealtimeSessionModelSettings
 from sipagent.realtime.tools import FunctionTool
 
@@ -39,6 +40,13 @@ class Offer:
         for handoff in self.settings.get("handoffs", []):
             if handoff.tool_name == name:
                 return handoff
+        return None
+
+    def find_hosted(self, server_label: str) -> HostedMCPTool | None:
+        """The server of that label; None where it is offered otherwise than by a `HostedMCPTool`."""
+        for tool in self.settings.get("hosted_tools", []):
+            if isinstance(tool, HostedMCPTool) and tool.server_label == server_label:
+                return tool
         return None
 
 
@@ -126,6 +134,12 @@ class Lead:
         self._of_response[response_id] = self._followed
         if len(self._of_response) > _RESPONSES_KEPT:
             del self._of_response[next(iter(self._of_response))]
+
+    def offer_of(self, response_id: ResponseId | None) -> Offer:
+        """The offer that a response began with; without one that is known, what the server goes by."""
+        if response_id is None:
+            return self._followed
+        return self._of_response.get(response_id, self._followed)
 
     def find(self, call: RealtimeModelToolCallEvent) -> tuple[Offer, FunctionTool | Handoff[Any, Any] | None]:
         """What ``call`` calls, and the offer that it is part of."""

@@ -31,6 +31,7 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.guarding import Guarding
 from sipagent.realtime.handover import NOTEWORTHY, Handover
+from sipagent.realtime.hosted_tools import HOSTED, HostedTools
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
@@ -42,6 +43,7 @@ from sipagent.realtime.inputs import (
 from sipagent.realtime.items import RealtimeItem
 from sipagent.realtime.latch import Latch
 from sipagent.realtime.leading import Offer
+from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.session_events import (
@@ -120,6 +122,14 @@ class RealtimeSession(RealtimeModelListener):
             run_config=self._run_config,
             handover=self._handover,
             translation=self._translation,
+            events=self._events,
+            start=self._start,
+        )
+        self._hosted = HostedTools(
+            model=model,
+            info=self._info,
+            lead=self._handover.lead,
+            history=self._translation.history,
             events=self._events,
             start=self._start,
         )
@@ -283,18 +293,22 @@ class RealtimeSession(RealtimeModelListener):
         await self._handover.update_agent(agent)
 
     async def approve_tool_call(self, call_id: str, always: bool = False) -> None:
-        """Let a call run that `RealtimeToolApprovalRequired` told of; with ``always``, every later call of
-        its tool too. Nothing happens when no such call waits (any more)."""
+        """Let a call run that `RealtimeToolApprovalRequired` or `RealtimeMcpApprovalRequired` told of; with
+        ``always``, every later call of its tool too. Nothing happens when no such call waits (any more)."""
         self._tool_calls.approvals.decide(call_id, Decision(approved=True), always=always)
+        self._hosted.decide(call_id, Decision(approved=True), always=always)
 
     async def reject_tool_call(
         self, call_id: str, always: bool = False, rejection_message: str | None = None
     ) -> None:
         """Have the model told that a call was not approved, in the words of ``rejection_message``, of the
         ``tool_error_formatter`` of the run configuration, or in fixed ones; with ``always``, of every later
-        call of its tool too. Nothing happens when no such call waits (any more)."""
+        call of its tool too. Nothing happens when no such call waits (any more).
+
+        A hosted tool is refused in the words of ``rejection_message`` or in none: the API has its own."""
         decision = Decision(approved=False, rejection_message=rejection_message)
         self._tool_calls.approvals.decide(call_id, decision, always=always)
+        self._hosted.decide(call_id, decision, always=always)
 
     async def wait_until_agent_silent(self, timeout_s: float) -> bool:
         """True once no response is under way and what was said has been heard; False when ``timeout_s``
@@ -345,6 +359,8 @@ class RealtimeSession(RealtimeModelListener):
             handover.notice(event)
         self._guarding.take(event, handover.lead.speaker)
         meaning = self._translation.take(event, handover.lead.speaker)
+        if type(event) in HOSTED:
+            meaning += self._hosted.take(event)
         if handover.speech.active:
             handover.speech.notice(event, self._translation)
         if noteworthy:
@@ -355,6 +371,9 @@ class RealtimeSession(RealtimeModelListener):
         if isinstance(event, RealtimeModelToolCallEvent):
             if not self._closed:
                 self._tool_calls.begin(event)
+        elif isinstance(event, RealtimeModelMcpApprovalRequestedEvent):
+            if not self._closed:
+                self._hosted.ask(event)
         elif self._translation.over:
             self._events.end()
 

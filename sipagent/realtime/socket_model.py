@@ -23,6 +23,7 @@ from sipagent.realtime.events import (
     RealtimeModelErrorEvent,
     RealtimeModelEvent,
     RealtimeModelExceptionEvent,
+    RealtimeModelItemUpdatedEvent,
     RealtimeModelRawServerEvent,
     RealtimeModelResponseRequestedEvent,
     RealtimeModelSessionEvent,
@@ -30,17 +31,24 @@ from sipagent.realtime.events import (
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
+from sipagent.realtime.hosted_link import HostedLink
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
     RealtimeModelSendEvent,
     RealtimeModelSendInterrupt,
     RealtimeModelSendInterruptible,
+    RealtimeModelSendMcpApproval,
     RealtimeModelSendRawMessage,
     RealtimeModelSendSessionUpdate,
     RealtimeModelSendSystemMessage,
     RealtimeModelSendToolOutput,
     RealtimeModelSendUserInput,
+)
+from sipagent.realtime.mcp_events import (
+    RealtimeModelMcpApprovalRequestedEvent,
+    RealtimeModelMcpCallArgumentsEvent,
+    RealtimeModelMcpCallEvent,
 )
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, TransportConfig
 from sipagent.realtime.outgoing import Outgoing
@@ -48,7 +56,8 @@ from sipagent.realtime.settings import (
     RealtimeSessionModelSettings,
     session_payload,
 )
-from sipagent.realtime.turn import ResponseGate, ToolTurns
+from sipagent.realtime.tool_turns import ToolTurns, request_wanted
+from sipagent.realtime.turn import ResponseGate
 from sipagent.realtime.wire import parse_message, parse_text
 from sipagent.realtime.wire_frequent import parse_frequent
 
@@ -78,6 +87,7 @@ class RealtimeSocketModel(RealtimeModel):
         self._outgoing = Outgoing()
         self._gate = ResponseGate()
         self._tools = ToolTurns()
+        self._hosted = HostedLink(self._outgoing, self._gate, self._tools)
         self._session: RealtimeModelSessionEvent | None = None
         self._expired = False
         self._uninterruptible = False
@@ -86,6 +96,10 @@ class RealtimeSocketModel(RealtimeModel):
             RealtimeModelTurnStartedEvent: self._note_turn_started,
             RealtimeModelTurnEndedEvent: self._note_turn_ended,
             RealtimeModelToolCallEvent: self._note_tool_call,
+            RealtimeModelMcpCallArgumentsEvent: self._note_hosted,
+            RealtimeModelMcpCallEvent: self._note_hosted,
+            RealtimeModelMcpApprovalRequestedEvent: self._note_hosted,
+            RealtimeModelItemUpdatedEvent: self._note_hosted,
             RealtimeModelErrorEvent: self._note_error,
             RealtimeModelSessionEvent: self._note_session,
         }
@@ -116,6 +130,7 @@ class RealtimeSocketModel(RealtimeModel):
             raise
         outgoing.opened(socket, writer, update)
         self._gate, self._tools = ResponseGate(), ToolTurns()
+        self._hosted = HostedLink(outgoing, self._gate, self._tools)
         self._session, self._expired, self._uninterruptible = None, False, False
         outgoing.reader = asyncio.create_task(
             self._read(), name=f"realtime socket {options.get('call_id', '')}"
@@ -165,8 +180,11 @@ class RealtimeSocketModel(RealtimeModel):
                 self._gate.request(response, event_id=event.event_id)
             case RealtimeModelSendToolOutput(tool_call=call, output=output):
                 await outgoing.send(commands.tool_output(call.call_id, output))
-                if self._tools.answered(call.call_id, wants_response=event.start_response):
-                    self._gate.request()
+                request_wanted(
+                    self._gate, self._tools.answered(call.call_id, wants_response=event.start_response)
+                )
+            case RealtimeModelSendMcpApproval():
+                await self._hosted.answer(event)
             case RealtimeModelSendAudio():
                 await self._send_audio(event)
             case RealtimeModelSendInterrupt():
@@ -244,10 +262,10 @@ class RealtimeSocketModel(RealtimeModel):
             if not isinstance(outcome, Socket):
                 return outcome
             self._gate.lost()
-            if self._tools.lost():
-                self._gate.request()
+            request_wanted(self._gate, self._tools.lost())
             await outgoing.restored(outcome)
             outgoing.resume()
+            await self._hosted.restored()
             await self._tell(RealtimeModelConnectionStatusEvent(status="connected", reattached=True))
             await self._ask()
         return None
@@ -319,19 +337,24 @@ class RealtimeSocketModel(RealtimeModel):
 
     def _note_turn_ended(self, event: RealtimeModelTurnEndedEvent) -> bool:
         self._gate.done(event.response_id)
-        if self._tools.response_ended(event.response_id):
-            self._gate.request()
+        request_wanted(self._gate, self._tools.response_ended(event.response_id))
         return True
 
     def _note_tool_call(self, event: RealtimeModelToolCallEvent) -> bool:
         return self._tools.called(event.call_id, event.response_id)
 
+    def _note_hosted(self, event: RealtimeModelEvent) -> bool:
+        return self._hosted.take(event)
+
     def _note_error(self, event: RealtimeModelErrorEvent) -> bool:
         error = event.error
         code = error.get("code")
         self._expired = self._expired or code == SESSION_EXPIRED
-        self._outgoing.refused(error.get("event_id"))
-        if self._gate.refused(event_id=error.get("event_id"), code=code):
+        event_id = error.get("event_id")
+        self._outgoing.refused(event_id)
+        if self._hosted.refused(event_id):
+            return False
+        if self._gate.refused(event_id=event_id, code=code):
             logger.debug("A request crossed with the server's own doing (%s)", code)
             return False
         return True

@@ -23,6 +23,8 @@ class EventStream(Generic[T]):
         self._capacity = capacity
         self._waiting: deque[T] = deque()
         self._ended = False
+        self.was_read = False
+        """Whether anybody has ever begun to read."""
         self._reader: asyncio.Future[None] | None = None
         """Present while somebody waits for an event."""
         self._writable = Latch(is_set=True)
@@ -61,6 +63,7 @@ class EventStream(Generic[T]):
         self._writable.set()
 
     def __aiter__(self) -> Self:
+        self.was_read = True
         return self
 
     async def __anext__(self) -> T:
