@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from sipagent.identifiers import ItemId
-from sipagent.realtime import RealtimeItem, RealtimeToolCallItem
+from sipagent.realtime import (
+    AssistantMessageItem,
+    RealtimeItem,
+    RealtimeMcpApprovalRequestItem,
+    RealtimeMcpApprovalResponseItem,
+    RealtimeMcpCallItem,
+    RealtimeMcpListToolsItem,
+    RealtimeToolCallItem,
+    SystemMessageItem,
+    UserMessageItem,
+)
 from sipagent.realtime.items import text_of
 from sipagent.realtime.session_events import RealtimeResponseEnded
 
@@ -114,11 +124,29 @@ class AgentLines:
 
 def as_line(item: RealtimeItem) -> ChatLine:
     """An item of the history as people read it."""
-    if isinstance(item, RealtimeToolCallItem):
-        output = "not finished" if item.output is None else item.output
-        return ChatLine(speaker="tool", text=f"{item.name}({item.arguments}) → {output}")
-    interrupted = item.role == "assistant" and (item.interrupted or item.status == "incomplete")
-    return ChatLine(speaker=_SPEAKERS[item.role], text=text_of(item), interrupted=interrupted)
+    match item:
+        case RealtimeToolCallItem():
+            output = "not finished" if item.output is None else item.output
+            return ChatLine(speaker="tool", text=f"{item.name}({item.arguments}) → {output}")
+        case RealtimeMcpCallItem():
+            error = None if item.error is None else item.error.message
+            came = item.output or error or ("not finished" if item.status == "in_progress" else "nothing")
+            return ChatLine(speaker="tool", text=f"{_hosted(item)} → {came}")
+        case RealtimeMcpListToolsItem():
+            names = ", ".join(tool.name for tool in item.tools) or "none"
+            return ChatLine(speaker="tool", text=f"{item.server_label} offers: {names}")
+        case RealtimeMcpApprovalRequestItem():
+            return ChatLine(speaker="tool", text=f"{_hosted(item)} asks for approval")
+        case RealtimeMcpApprovalResponseItem():
+            reason = f": {item.reason}" if item.reason else ""
+            return ChatLine(speaker="tool", text=f"{'approved' if item.approve else 'refused'}{reason}")
+        case SystemMessageItem() | UserMessageItem() | AssistantMessageItem():
+            interrupted = item.role == "assistant" and (item.interrupted or item.status == "incomplete")
+            return ChatLine(speaker=_SPEAKERS[item.role], text=text_of(item), interrupted=interrupted)
+
+
+def _hosted(item: RealtimeMcpCallItem | RealtimeMcpApprovalRequestItem) -> str:
+    return f"{item.server_label}.{item.name}({item.arguments})"
 
 
 def problem_of(event: RealtimeResponseEnded) -> str | None:

@@ -6,10 +6,12 @@ Source: API reference "Realtime client events".
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from sipagent.identifiers import ItemId
 from sipagent.realtime.inputs import RealtimeModelUserInput
 from sipagent.realtime.playback import Heard
 from sipagent.realtime.user_input import user_content
@@ -86,6 +88,34 @@ def truncate(heard: Heard) -> Command:
 def tool_output(call_id: str, output: str) -> Command:
     """Answer a tool call."""
     return _item_create({"type": "function_call_output", "call_id": call_id, "output": output})
+
+
+def approval_id(approval_request_id: str) -> ItemId:
+    """The id of the answer to an approval request: always the same, so that the server takes only one.
+
+    Derived rather than appended to: the API takes ids of at most 32 characters.
+    """
+    digest = hashlib.blake2s(approval_request_id.encode(errors="surrogatepass"), digest_size=12).hexdigest()
+    return ItemId(f"mcpa_{digest}")
+
+
+def approval_response(approval_request_id: str, *, approve: bool, reason: str | None) -> Command:
+    """Let a call of a hosted tool go, or not."""
+    item_id = approval_id(approval_request_id)
+    item: Command = {
+        "type": "mcp_approval_response",
+        "id": item_id,
+        "approval_request_id": approval_request_id,
+        "approve": approve,
+    }
+    if reason is not None:
+        item["reason"] = reason
+    return {**_item_create(item), "event_id": f"sipagent_{item_id}"}
+
+
+def item_retrieve(item_id: str, event_id: str) -> Command:
+    """Ask how an item stands."""
+    return {"type": "conversation.item.retrieve", "event_id": event_id, "item_id": item_id}
 
 
 def system_message(text: str) -> Command:

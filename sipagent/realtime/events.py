@@ -13,6 +13,12 @@ import msgspec
 
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.items import RealtimeItem
+from sipagent.realtime.mcp_events import (
+    RealtimeModelMcpApprovalRequestedEvent,
+    RealtimeModelMcpCallArgumentsEvent,
+    RealtimeModelMcpCallEvent,
+    RealtimeModelMcpListToolsEvent,
+)
 from sipagent.realtime.token_details import (
     RealtimeModelInputTokensDetails,
     RealtimeModelOutputTokensDetails,
@@ -379,6 +385,10 @@ RealtimeModelEvent = (
     | RealtimeModelUsageEvent
     | RealtimeModelTurnEndedEvent
     | RealtimeModelToolCallEvent
+    | RealtimeModelMcpListToolsEvent
+    | RealtimeModelMcpCallArgumentsEvent
+    | RealtimeModelMcpCallEvent
+    | RealtimeModelMcpApprovalRequestedEvent
     | RealtimeModelItemUpdatedEvent
     | RealtimeModelItemPlacedEvent
     | RealtimeModelItemDeletedEvent

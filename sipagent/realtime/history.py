@@ -19,11 +19,11 @@ from sipagent.realtime.items import (
     InputImage,
     RealtimeItem,
     RealtimeToolCallItem,
-    SystemMessageItem,
     UserContent,
     UserMessageItem,
     text_of,
 )
+from sipagent.realtime.mcp_items import RealtimeMcpItem, merged_mcp
 from sipagent.realtime.order import ItemOrder
 from sipagent.realtime.value import Value
 
@@ -276,7 +276,7 @@ class History:
     def _line(self, item_id: ItemId) -> Line | None:
         """The line of an item, if it says something else than when it was last asked for."""
         item = self._items.get(item_id)
-        if item is None or isinstance(item, RealtimeToolCallItem | SystemMessageItem):
+        if not isinstance(item, UserMessageItem | AssistantMessageItem):
             return None
         text = text_of(item).strip()
         line = Line(
@@ -355,6 +355,8 @@ def _merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
     previous = old.previous_item_id
     overtaken = old.status in _ENDED and new.status not in _ENDED
     status = old.status if overtaken else new.status
+    if isinstance(old, RealtimeMcpItem) and isinstance(new, RealtimeMcpItem):
+        new = merged_mcp(old, new)
     match old, new:
         case UserMessageItem(), UserMessageItem():
             content = _merged_user(old, new)

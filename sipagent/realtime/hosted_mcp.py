@@ -84,9 +84,10 @@ class MCPToolApprovalFunctionResult(TypedDict):
 
 
 MCPToolApprovalFunction = Callable[
-    [MCPToolApprovalRequest], MCPToolApprovalFunctionResult | Awaitable[MCPToolApprovalFunctionResult]
+    [MCPToolApprovalRequest],
+    MCPToolApprovalFunctionResult | bool | Awaitable[MCPToolApprovalFunctionResult | bool],
 ]
-"""Approves or refuses a call; sync or async."""
+"""Approves or refuses a call; sync or async. A plain one runs in a thread. One that raises refuses."""
 
 
 @dataclass(slots=True)
@@ -99,7 +100,8 @@ class HostedMCPTool:
     tool_config: RealtimeHostedMcpTool | Mapping[str, Any] = field(repr=False)
     """As the API writes it; may hold secrets."""
     on_approval_request: MCPToolApprovalFunction | None = None
-    """Asked when a call waits for approval; without one, the application answers."""
+    """Asked when a call waits for approval; without one, the application answers a
+    `RealtimeMcpApprovalRequired`."""
     name: str = "hosted_mcp"
     """For people; the model and the API know the server by its label."""
     is_enabled: ToolEnabled = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
-from sipagent.identifiers import ResponseId
+from sipagent.identifiers import ItemId, ResponseId
 from sipagent.realtime.events import RealtimeModelToolCallEvent
 from sipagent.realtime.settings import RealtimeSessionModelSettings
 from sipagent.realtime.value import Value
@@ -122,6 +122,15 @@ class RealtimeModelSendSessionUpdate(Value, frozen=True, kw_only=True):
     """Leave the voice out: once the model has spoken, an update that names another is refused whole."""
 
 
+class RealtimeModelSendMcpApproval(Value, frozen=True, kw_only=True):
+    """Answer a `RealtimeModelMcpApprovalRequestedEvent`; a second answer to the same request is not sent."""
+
+    approval_request_id: ItemId
+    approve: bool
+    reason: str | None = None
+    """For the model."""
+
+
 class RealtimeModelSendInterruptible(Value, frozen=True, kw_only=True):
     """Whether the caller's speech cuts the agent off, until said otherwise."""
 
@@ -137,6 +146,7 @@ RealtimeModelSendEvent = (
     | RealtimeModelRequestResponse
     | RealtimeModelSendAudio
     | RealtimeModelSendToolOutput
+    | RealtimeModelSendMcpApproval
     | RealtimeModelSendInterrupt
     | RealtimeModelSendSessionUpdate
     | RealtimeModelSendInterruptible

@@ -1,4 +1,4 @@
-"""What a conversation is made of: messages, and calls of tools.
+"""What a conversation is made of: messages, and calls of tools (those of hosted ones: `mcp_items`).
 
 Values, as the history holds them. Audio bytes are never in them; a part that was spoken carries its
 transcript, or None as long as none is known.
@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Literal
 
 from sipagent.identifiers import ItemId, ToolCallId
+from sipagent.realtime.mcp_items import RealtimeMcpItem
+from sipagent.realtime.value import ItemStatus as ItemStatus
 from sipagent.realtime.value import Value
-
-ItemStatus = Literal["in_progress", "completed", "incomplete"]
-"""How far an item is; ``incomplete`` when the response that made it was cut off or failed."""
 
 # Parts of a message ---------------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class RealtimeToolCallItem(Value, frozen=True, kw_only=True):
 
 RealtimeMessageItem = SystemMessageItem | UserMessageItem | AssistantMessageItem
 """What somebody said or wrote; match on the class or on ``role``."""
-RealtimeItem = RealtimeMessageItem | RealtimeToolCallItem
+RealtimeItem = RealtimeMessageItem | RealtimeToolCallItem | RealtimeMcpItem
 """Everything a conversation is made of; match on the class, or on ``type`` and then ``role``."""
 
 

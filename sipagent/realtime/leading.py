@@ -7,7 +7,6 @@ a call that comes late runs the tool of the agent that made it, although another
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from sipagent.identifiers import ResponseId
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.events import RealtimeModelToolCallEvent
 from sipagent.realtime.handoffs import Handoff
+from sipagent.realtime.hosted_mcp import HostedMCPTool
 from sipagent.realtime.settings import RealtimeSessionModelSettings
 from sipagent.realtime.tools import FunctionTool
 
@@ -42,6 +42,13 @@ class Offer:
                 return handoff
         return None
 
+    def find_hosted(self, server_label: str) -> HostedMCPTool | None:
+        """The server of that label; None where it is offered otherwise than by a `HostedMCPTool`."""
+        for tool in self.settings.get("hosted_tools", []):
+            if isinstance(tool, HostedMCPTool) and tool.server_label == server_label:
+                return tool
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Change:
@@ -62,7 +69,7 @@ class Lead:
         self.speaker = agent
         """Whom a response that begins now speaks for; behind `current` until the server has followed."""
         self._of_response: dict[ResponseId, Offer] = {}
-        self._changes: deque[Change] = deque(maxlen=_CHANGES_KEPT)
+        self._changes: list[Change] = []
         self._followed: Offer = self.current
         """What the server goes by, as far as known."""
         self._confirms = False
@@ -80,7 +87,7 @@ class Lead:
         change = Change(
             event_id=f"sipagent_agent_{self._count}", before=self.current, after=offer, handoff=handoff
         )
-        self._changes.append(change)
+        self._changes = [*self._changes[1 - _CHANGES_KEPT :], change]
         self.current = offer
         if not self._confirms:
             self._settle()
@@ -98,7 +105,7 @@ class Lead:
             for each in self._changes
             if each is not change
         ]
-        self._changes = deque(kept, maxlen=_CHANGES_KEPT)
+        self._changes = kept
         if self.current is change.after:
             self.current = change.before
             self._settle()
@@ -127,6 +134,12 @@ class Lead:
         self._of_response[response_id] = self._followed
         if len(self._of_response) > _RESPONSES_KEPT:
             del self._of_response[next(iter(self._of_response))]
+
+    def offer_of(self, response_id: ResponseId | None) -> Offer:
+        """The offer that a response began with; without one that is known, what the server goes by."""
+        if response_id is None:
+            return self._followed
+        return self._of_response.get(response_id, self._followed)
 
     def find(self, call: RealtimeModelToolCallEvent) -> tuple[Offer, FunctionTool | Handoff[Any, Any] | None]:
         """What ``call`` calls, and the offer that it is part of."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 
 from sipagent.errors import ConnectionLostError
 from sipagent.realtime.commands import Command, CommandWriter
 from sipagent.realtime.connection import Socket
+from sipagent.realtime.latch import Latch
 
 
 class Outgoing:
@@ -24,11 +24,16 @@ class Outgoing:
         """None before the first connection, and after the end of the last."""
         self.reader: asyncio.Task[None] | None = None
         """Whoever reads: it finds out what became of a broken socket, and so must not wait for that."""
-        self._usable = asyncio.Event()
+        self._usable = Latch(is_set=True)
         """Unset only while a broken connection is being had again, or its loss found out."""
-        self._usable.set()
         self._writer = CommandWriter()
-        self._unconfirmed: deque[str] = deque()
+        self._unconfirmed: list[str] = []
+        self._answers: dict[str, str] = {}
+        """Items that the server waits for and has not shown yet, by id."""
+        self._said: set[str] = set()
+        """All such items that were ever sent, or are being sent."""
+        self._repeated: set[str] = set()
+        """Those that were sent once more."""
 
     @property
     def usable(self) -> bool:
@@ -42,7 +47,8 @@ class Outgoing:
     def opened(self, socket: Socket, writer: CommandWriter, first_update: str) -> None:
         """A connection begins; ``first_update`` was sent."""
         self.socket, self._writer = socket, writer
-        self._unconfirmed = deque([first_update])
+        self._unconfirmed = [first_update]
+        self._answers, self._said, self._repeated = {}, set(), set()
         self._usable.set()
 
     def broken(self) -> None:
@@ -56,6 +62,9 @@ class Outgoing:
         with contextlib.suppress(ConnectionLostError):
             for update in tuple(self._unconfirmed):
                 await socket.send(update)
+            for item_id, answer in tuple(self._answers.items()):
+                self._repeated.add(item_id)
+                await socket.send(answer)
 
     def resume(self) -> None:
         """Let go on whoever waits."""
@@ -70,12 +79,24 @@ class Outgoing:
     def confirmed(self) -> None:
         """The server confirmed the eldest update."""
         if self._unconfirmed:
-            self._unconfirmed.popleft()
+            self._unconfirmed.pop(0)
 
     def refused(self, event_id: object) -> None:
         """The server refused what has this id."""
         mark = f'"event_id":"{event_id}"'
-        self._unconfirmed = deque(update for update in self._unconfirmed if mark not in update)
+        self._unconfirmed = [update for update in self._unconfirmed if mark not in update]
+
+    def came(self, item_id: str) -> None:
+        """The server has an item."""
+        self._answers.pop(item_id, None)
+
+    def refused_again(self, event_id: object) -> bool:
+        """Whether an error is about an answer that was said once more: the server had it, or wants none."""
+        for item_id, answer in self._answers.items():
+            if f'"event_id":"{event_id}"' in answer:
+                del self._answers[item_id]
+                return item_id in self._repeated
+        return False
 
     def require_connection(self) -> Socket:
         """The socket; raises `ConnectionLostError` without one."""
@@ -102,6 +123,27 @@ class Outgoing:
         update = self._writer.write(command)
         self._unconfirmed.append(update)
         await self._send_text(update)
+
+    async def send_once(self, command: Command) -> bool:
+        """Send a ``conversation.item.create`` that has an id and an event id; False when its item was sent
+        before.
+
+        It is remembered until the server has shown the item or refused it: what may have broken with the
+        connection is said once more over the next. Cancel-safe, and raises, as `send`.
+        """
+        item_id: str = command["item"]["id"]
+        if item_id in self._said:
+            return False
+        self._said.add(item_id)
+        text = self._writer.write(command)
+        try:
+            await self._send_text(text)
+        except BaseException:
+            self._said.discard(item_id)
+            raise
+        # Only now: what was not sent at all is sent by whoever waits above, not by `restored`.
+        self._answers[item_id] = text
+        return True
 
     async def try_send(self, command: Command) -> bool:
         """Send unless the socket is gone; for the reader, which must not wait for itself."""

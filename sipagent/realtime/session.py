@@ -32,6 +32,7 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.guarding import Guarding
 from sipagent.realtime.handover import NOTEWORTHY, Handover
+from sipagent.realtime.hosted_tools import HOSTED, HostedTools
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
@@ -41,7 +42,9 @@ from sipagent.realtime.inputs import (
     RealtimeModelUserInput,
 )
 from sipagent.realtime.items import RealtimeItem
+from sipagent.realtime.latch import Latch
 from sipagent.realtime.leading import Offer
+from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.session_events import (
@@ -125,10 +128,18 @@ class RealtimeSession(RealtimeModelListener):
             events=self._events,
             start=self._start,
         )
+        self._hosted = HostedTools(
+            model=model,
+            info=self._info,
+            lead=self._handover.lead,
+            history=self._translation.history,
+            events=self._events,
+            start=self._start,
+        )
         self._guarding = Guarding(
             model, self._info, self._run_config, emit=self._events.put_at_once, start=self._start
         )
-        self._quiet = asyncio.Event()
+        self._quiet = Latch()
         """Set when something happened that may mean silence."""
         self._entered = False
         self._closed = False
@@ -293,18 +304,22 @@ class RealtimeSession(RealtimeModelListener):
         await self._handover.update_agent(agent)
 
     async def approve_tool_call(self, call_id: str, always: bool = False) -> None:
-        """Let a call run that `RealtimeToolApprovalRequired` told of; with ``always``, every later call of
-        its tool too. Nothing happens when no such call waits (any more)."""
+        """Let a call run that `RealtimeToolApprovalRequired` or `RealtimeMcpApprovalRequired` told of; with
+        ``always``, every later call of its tool too. Nothing happens when no such call waits (any more)."""
         self._tool_calls.approvals.decide(call_id, Decision(approved=True), always=always)
+        self._hosted.decide(call_id, Decision(approved=True), always=always)
 
     async def reject_tool_call(
         self, call_id: str, always: bool = False, rejection_message: str | None = None
     ) -> None:
         """Have the model told that a call was not approved, in the words of ``rejection_message``, of the
         ``tool_error_formatter`` of the run configuration, or in fixed ones; with ``always``, of every later
-        call of its tool too. Nothing happens when no such call waits (any more)."""
+        call of its tool too. Nothing happens when no such call waits (any more).
+
+        A hosted tool is refused in the words of ``rejection_message`` or in none: the API has its own."""
         decision = Decision(approved=False, rejection_message=rejection_message)
         self._tool_calls.approvals.decide(call_id, decision, always=always)
+        self._hosted.decide(call_id, decision, always=always)
 
     async def wait_until_agent_silent(self, timeout_s: float) -> bool:
         """True once no response is under way and what was said has been heard; False when ``timeout_s``
@@ -322,6 +337,19 @@ class RealtimeSession(RealtimeModelListener):
 
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
+        self._take(event)
+        # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
+        if not self._events.has_room and type(event) not in _CAUSED_BY_US:
+            await self._events.room()
+
+    def take_now(self, event: RealtimeModelEvent) -> bool:
+        """See `RealtimeModelListener.take_now`."""
+        if not self._events.has_room:
+            return False
+        self._take(event)
+        return True
+
+    def _take(self, event: RealtimeModelEvent) -> None:
         handover = self._handover
         if type(event) in _FREQUENT and not self._raw and not handover.speech.active:
             # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
@@ -336,31 +364,27 @@ class RealtimeSession(RealtimeModelListener):
             ):
                 happened = self._translation.take_words(event, handover.lead.speaker)
             if happened is not None:
-                if self._events.has_room:
-                    self._events.put_at_once(happened)
-                else:
-                    await self._events.put(happened)
+                self._events.put_at_once(happened)
                 return
         if noteworthy := type(event) in NOTEWORTHY:
             handover.notice(event)
         self._guarding.take(event, handover.lead.speaker)
         meaning = self._translation.take(event, handover.lead.speaker)
+        if type(event) in HOSTED:
+            meaning += self._hosted.take(event)
         if handover.speech.active:
             handover.speech.notice(event, self._translation)
         if noteworthy:
             self._tell_hooks(event, meaning)
-        # Before anything waits for room in the queue: whoever makes room may wait for silence.
         self._quiet.set()
-        # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
-        never_waits = type(event) in _CAUSED_BY_US
         for each in meaning:
-            if never_waits or self._events.has_room:
-                self._events.put_at_once(each)
-            else:
-                await self._events.put(each)
+            self._events.put_at_once(each)
         if isinstance(event, RealtimeModelToolCallEvent):
             if not self._closed:
                 self._tool_calls.begin(event)
+        elif isinstance(event, RealtimeModelMcpApprovalRequestedEvent):
+            if not self._closed:
+                self._hosted.ask(event)
         elif self._translation.over:
             self._events.end()
 

@@ -60,6 +60,18 @@ from sipagent.realtime.agent_events import (
     RealtimeToolStart as RealtimeToolStart,
 )
 from sipagent.realtime.events import RateLimit
+from sipagent.realtime.mcp_session_events import (
+    RealtimeMcpApprovalRequired as RealtimeMcpApprovalRequired,
+)
+from sipagent.realtime.mcp_session_events import (
+    RealtimeMcpCallEnd as RealtimeMcpCallEnd,
+)
+from sipagent.realtime.mcp_session_events import (
+    RealtimeMcpCallStart as RealtimeMcpCallStart,
+)
+from sipagent.realtime.mcp_session_events import (
+    RealtimeMcpToolList as RealtimeMcpToolList,
+)
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
 from sipagent.realtime.value import Value
 
@@ -257,6 +269,10 @@ RealtimeSessionEvent = (
     | RealtimeToolStart
     | RealtimeToolEnd
     | RealtimeToolApprovalRequired
+    | RealtimeMcpToolList
+    | RealtimeMcpCallStart
+    | RealtimeMcpCallEnd
+    | RealtimeMcpApprovalRequired
     | RealtimeGuardrailTripped
     | RealtimeInputGuardrailTripped
     | RealtimeHistoryAdded

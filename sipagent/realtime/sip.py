@@ -243,7 +243,7 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
             self._items[event.response_id] = event.item.item_id
             if len(self._items) > _ITEMS_KEPT:
                 del self._items[next(iter(self._items))]
-        return True
+        return self._note_hosted(event)
 
     async def _playback_changed(self, event: RealtimeModelPlaybackEvent) -> None:
         """Follow the server's buffer; what it empties while it plays was not heard to its end."""

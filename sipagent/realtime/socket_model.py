@@ -17,11 +17,13 @@ from sipagent.realtime import commands
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     EndCause,
+    RealtimeModelAudioEvent,
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
     RealtimeModelErrorEvent,
     RealtimeModelEvent,
     RealtimeModelExceptionEvent,
+    RealtimeModelItemUpdatedEvent,
     RealtimeModelRawServerEvent,
     RealtimeModelResponseRequestedEvent,
     RealtimeModelSessionEvent,
@@ -29,12 +31,14 @@ from sipagent.realtime.events import (
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
+from sipagent.realtime.hosted_link import HostedLink
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
     RealtimeModelSendEvent,
     RealtimeModelSendInterrupt,
     RealtimeModelSendInterruptible,
+    RealtimeModelSendMcpApproval,
     RealtimeModelSendRawMessage,
     RealtimeModelSendSessionUpdate,
     RealtimeModelSendSystemMessage,
@@ -42,19 +46,28 @@ from sipagent.realtime.inputs import (
     RealtimeModelSendUserInput,
 )
 from sipagent.realtime.interrupting import check_interrupt, takes_back_requests
+from sipagent.realtime.mcp_events import (
+    RealtimeModelMcpApprovalRequestedEvent,
+    RealtimeModelMcpCallArgumentsEvent,
+    RealtimeModelMcpCallEvent,
+)
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, TransportConfig
 from sipagent.realtime.outgoing import Outgoing
 from sipagent.realtime.settings import (
     RealtimeSessionModelSettings,
     session_payload,
 )
-from sipagent.realtime.turn import ResponseGate, ToolTurns
+from sipagent.realtime.tool_turns import ToolTurns, request_wanted
+from sipagent.realtime.turn import ResponseGate
 from sipagent.realtime.wire import parse_message, parse_text
 from sipagent.realtime.wire_frequent import parse_frequent
 
 logger = logging.getLogger(__name__)
 
+_TakeNow = Callable[[RealtimeModelEvent], bool]
 SESSION_EXPIRED = "session_expired"
+_NOTED_WITH_EFFECT = frozenset({RealtimeModelAudioEvent})
+"""Frequent events that a model may have to keep from its listeners."""
 
 
 class RealtimeSocketModel(RealtimeModel):
@@ -69,11 +82,13 @@ class RealtimeSocketModel(RealtimeModel):
 
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:
         self._transport: TransportConfig = transport_config or {}
-        self._listeners: tuple[RealtimeModelListener, ...] = ()
+        self._listeners: tuple[tuple[RealtimeModelListener, _TakeNow | None], ...] = ()
+        """Each with the method by which it hears without waiting, if it has one."""
         self._options: RealtimeModelConfig = {}
         self._outgoing = Outgoing()
         self._gate = ResponseGate()
         self._tools = ToolTurns()
+        self._hosted = HostedLink(self._outgoing, self._gate, self._tools)
         self._session: RealtimeModelSessionEvent | None = None
         self._expired = False
         self._input_under_way = False
@@ -84,6 +99,10 @@ class RealtimeSocketModel(RealtimeModel):
             RealtimeModelTurnStartedEvent: self._note_turn_started,
             RealtimeModelTurnEndedEvent: self._note_turn_ended,
             RealtimeModelToolCallEvent: self._note_tool_call,
+            RealtimeModelMcpCallArgumentsEvent: self._note_hosted,
+            RealtimeModelMcpCallEvent: self._note_hosted,
+            RealtimeModelMcpApprovalRequestedEvent: self._note_hosted,
+            RealtimeModelItemUpdatedEvent: self._note_hosted,
             RealtimeModelErrorEvent: self._note_error,
             RealtimeModelSessionEvent: self._note_session,
         }
@@ -116,6 +135,7 @@ class RealtimeSocketModel(RealtimeModel):
             raise
         outgoing.opened(socket, writer, update)
         self._gate, self._tools = ResponseGate(), ToolTurns()
+        self._hosted = HostedLink(outgoing, self._gate, self._tools)
         self._session, self._expired, self._uninterruptible = None, False, False
         outgoing.reader = asyncio.create_task(
             self._read(), name=f"realtime socket {options.get('call_id', '')}"
@@ -123,12 +143,14 @@ class RealtimeSocketModel(RealtimeModel):
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
         """See `RealtimeModel.add_listener`."""
-        if listener not in self._listeners:
-            self._listeners = (*self._listeners, listener)
+        if not any(each is listener for each, _ in self._listeners):
+            own = getattr(type(listener), "take_now", None)
+            plain = own is None or own is RealtimeModelListener.take_now
+            self._listeners = (*self._listeners, (listener, None if plain else listener.take_now))
 
     def remove_listener(self, listener: RealtimeModelListener) -> None:
         """See `RealtimeModel.remove_listener`."""
-        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        self._listeners = tuple(pair for pair in self._listeners if pair[0] is not listener)
 
     async def close(self) -> None:
         """See `RealtimeModel.close`. Emits nothing: whoever closes knows."""
@@ -186,8 +208,9 @@ class RealtimeSocketModel(RealtimeModel):
             case RealtimeModelSendToolOutput(tool_call=call, output=output):
                 if not await outgoing.send(commands.tool_output(call.call_id, output), only_if):
                     return False
-                if self._tools.answered(call.call_id, wants_response=event.start_response):
-                    self._gate.request()
+                request_wanted(
+                    self._gate, self._tools.answered(call.call_id, wants_response=event.start_response)
+                )
                 return True
             case _:
                 pass
@@ -201,6 +224,8 @@ class RealtimeSocketModel(RealtimeModel):
             case RealtimeModelRequestResponse(response=response):
                 outgoing.require_connection()
                 self._gate.request(response, event_id=event.event_id, only_if=_harmless(only_if))
+            case RealtimeModelSendMcpApproval():
+                await self._hosted.answer(event)
             case RealtimeModelSendAudio():
                 await self._send_audio(event)
             case RealtimeModelSendInterrupt():
@@ -281,10 +306,10 @@ class RealtimeSocketModel(RealtimeModel):
             if not isinstance(outcome, Socket):
                 return outcome
             self._gate.lost()
-            if self._tools.lost():
-                self._gate.request()
+            request_wanted(self._gate, self._tools.lost())
             await outgoing.restored(outcome)
             outgoing.resume()
+            await self._hosted.restored()
             await self._tell(RealtimeModelConnectionStatusEvent(status="connected", reattached=True))
             await self._ask()
         return None
@@ -295,6 +320,8 @@ class RealtimeSocketModel(RealtimeModel):
         The busiest loop of a call: what most messages need is done here, without another function.
         """
         outgoing, notes, reactions = self._outgoing, self._notes, self._reactions
+        if not raw:
+            socket.offer_to(self._take_now)
         receive = self._receiver(socket)
         while outgoing.socket is socket:
             message = socket.receive_now() or await receive()
@@ -309,9 +336,10 @@ class RealtimeSocketModel(RealtimeModel):
                 continue
             if kind in reactions:
                 await reactions[kind](frequent)
-            for listener in self._listeners:
+            for listener, take_now in self._listeners:
                 try:
-                    await listener.on_event(frequent)
+                    if take_now is None or not take_now(frequent):
+                        await listener.on_event(frequent)
                 except Exception as error:  # noqa: BLE001 - code that users wrote
                     await self._tell_failure(error)
         return None
@@ -319,6 +347,23 @@ class RealtimeSocketModel(RealtimeModel):
     def _receiver(self, socket: Socket) -> Callable[[], Awaitable[bytes | Closed]]:
         """What waits for the next message; see `Socket.receive`."""
         return socket.receive
+
+    def _take_now(self, message: bytes) -> bool:
+        """Take a message before the reader does, if it is one of the frequent ones and the only listener can
+        hear it without waiting: that saves the reader being woken."""
+        frequent = parse_frequent(message)
+        if frequent is None or type(frequent) in _NOTED_WITH_EFFECT or len(self._listeners) != 1:
+            return False
+        _, take_now = self._listeners[0]
+        try:
+            if take_now is None or not take_now(frequent):
+                return False
+        except Exception:
+            logger.exception("A listener raised while it took an event")
+            return True
+        if (note := self._notes.get(type(frequent))) is not None:
+            note(frequent)
+        return True
 
     async def _take(self, text: bytes, *, raw: bool) -> None:
         message = parse_text(text)
@@ -349,19 +394,24 @@ class RealtimeSocketModel(RealtimeModel):
 
     def _note_turn_ended(self, event: RealtimeModelTurnEndedEvent) -> bool:
         self._gate.done(event.response_id)
-        if self._tools.response_ended(event.response_id):
-            self._gate.request()
+        request_wanted(self._gate, self._tools.response_ended(event.response_id))
         return True
 
     def _note_tool_call(self, event: RealtimeModelToolCallEvent) -> bool:
         return self._tools.called(event.call_id, event.response_id)
 
+    def _note_hosted(self, event: RealtimeModelEvent) -> bool:
+        return self._hosted.take(event)
+
     def _note_error(self, event: RealtimeModelErrorEvent) -> bool:
         error = event.error
         code = error.get("code")
         self._expired = self._expired or code == SESSION_EXPIRED
-        self._outgoing.refused(error.get("event_id"))
-        if self._gate.refused(event_id=error.get("event_id"), code=code):
+        event_id = error.get("event_id")
+        self._outgoing.refused(event_id)
+        if self._hosted.refused(event_id):
+            return False
+        if self._gate.refused(event_id=event_id, code=code):
             logger.debug("A request crossed with the server's own doing (%s)", code)
             return False
         return True
@@ -384,9 +434,10 @@ class RealtimeSocketModel(RealtimeModel):
 
     async def _tell(self, event: RealtimeModelEvent) -> None:
         """Let every listener hear ``event``; one that raises is reported, and hurts no other."""
-        for listener in self._listeners:
+        for listener, take_now in self._listeners:
             try:
-                await listener.on_event(event)
+                if take_now is None or not take_now(event):
+                    await listener.on_event(event)
             except Exception as error:  # noqa: BLE001 - code that users wrote
                 if isinstance(event, RealtimeModelExceptionEvent):
                     logger.warning("A listener raised %s", type(error).__name__)

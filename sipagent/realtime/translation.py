@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.events import (
@@ -47,6 +49,13 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.history import History, Line
 from sipagent.realtime.items import AssistantAudio, AssistantMessageItem, RealtimeItem
+from sipagent.realtime.mcp_events import (
+    RealtimeModelMcpApprovalRequestedEvent,
+    RealtimeModelMcpCallArgumentsEvent,
+    RealtimeModelMcpCallEvent,
+    RealtimeModelMcpListToolsEvent,
+)
+from sipagent.realtime.mcp_items import RealtimeMcpCallItem
 from sipagent.realtime.session_events import (
     RealtimeAgentEndEvent,
     RealtimeAgentSpeechCleared,
@@ -262,6 +271,24 @@ class Translation:
         )
         return first if line is None else first + self._lines(line)
 
+    def _hosted_arguments(
+        self, event: RealtimeModelMcpCallArgumentsEvent, agent: RealtimeAgent[Any]
+    ) -> Events:
+        item = self.history.get(event.item_id)
+        if not isinstance(item, RealtimeMcpCallItem) or item.arguments == event.arguments:
+            return []
+        self.history.update(replace(item, arguments=event.arguments), placed=False)
+        return self._updated()
+
+    def _hosted(
+        self,
+        event: RealtimeModelMcpListToolsEvent
+        | RealtimeModelMcpCallEvent
+        | RealtimeModelMcpApprovalRequestedEvent,
+        agent: RealtimeAgent[Any],
+    ) -> Events:
+        return []  # told by `HostedCalls`, which knows the time, and asked by `HostedApprovals`
+
     def _placed(self, event: RealtimeModelItemPlacedEvent, agent: RealtimeAgent[Any]) -> Events:
         self.history.place(event.item_id, event.previous_item_id)
         return []
@@ -378,6 +405,10 @@ _READINGS: Final[Mapping[type[Any], Callable[[Translation, Any, RealtimeAgent[An
     RealtimeModelInputAudioTranscriptionCompletedEvent: Translation._caller_whole,
     RealtimeModelInputAudioTranscriptionFailedEvent: Translation._not_transcribed,
     RealtimeModelItemUpdatedEvent: Translation._item,
+    RealtimeModelMcpListToolsEvent: Translation._hosted,
+    RealtimeModelMcpCallArgumentsEvent: Translation._hosted_arguments,
+    RealtimeModelMcpCallEvent: Translation._hosted,
+    RealtimeModelMcpApprovalRequestedEvent: Translation._hosted,
     RealtimeModelItemPlacedEvent: Translation._placed,
     RealtimeModelItemDeletedEvent: Translation._deleted,
     RealtimeModelItemTruncatedEvent: Translation._truncated,

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sipagent.identifiers import ResponseId, ToolCallId
+from sipagent.identifiers import ResponseId
 
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 NOTHING_TO_CANCEL = "response_cancel_not_active"
@@ -111,7 +111,8 @@ class ResponseRequest:
     response: Mapping[str, Any] | None = None
     """Its own parameters; None for an automatic request, which may be merged."""
     perhaps_heard: bool = False
-    """The connection was lost while it was on its way: a response that runs may well be this one's."""
+    """A response that is in the way of it may well be this one's: the connection was lost while it was on its
+    way, or the server may have begun what it asks for by itself."""
     only_if: Callable[[], bool] | None = None
     """Asked when its turn has come: False drops it. Must not raise."""
 
@@ -161,15 +162,18 @@ class ResponseGate:
         response: Mapping[str, Any] | None = None,
         *,
         event_id: str | None = None,
+        perhaps_heard: bool = False,
         only_if: Callable[[], bool] | None = None,
     ) -> None:
         """Want a response, with ``response`` as its own parameters; with ``only_if``, as long as that holds
-        when its turn has come."""
+        when its turn has come. ``perhaps_heard``: one that the server begins by itself before it gets to ours
+        is what was wanted."""
         self._count += 1
         wanted = ResponseRequest(
             event_id=event_id or f"sipagent_response_{self._count}",
             number=self._count,
             response=response,
+            perhaps_heard=perhaps_heard,
             only_if=only_if,
         )
         if wanted.out_of_band:
@@ -380,64 +384,3 @@ class EndedResponses:
         self._begun[response_id] = begun or self.after(response_id)
         if len(self._begun) > _REMEMBERED_RESPONSES:
             del self._begun[next(iter(self._begun))]
-
-
-# Tool calls -----------------------------------------------------------------------------------------
-
-
-class ToolTurns:
-    """Which tool calls of which response are still to be answered.
-
-    Several calls of one response are all answered first and then followed by one response; the response
-    that made them must have ended too, since another call may still come.
-    """
-
-    def __init__(self) -> None:
-        self._open: dict[ResponseId | None, set[ToolCallId]] = {}
-        self._response_of: dict[ToolCallId, ResponseId | None] = {}
-        """Every call there ever was, so that a repeated one is known."""
-        self._wanting: set[ResponseId | None] = set()
-        self._running: set[ResponseId] = set()
-        self._ended = EndedResponses()
-
-    def response_began(self, response_id: ResponseId) -> None:
-        """A response began."""
-        if response_id not in self._ended:  # else its end overtook it, or this is told twice
-            self._running.add(response_id)
-
-    def called(self, call_id: ToolCallId, response_id: ResponseId | None) -> bool:
-        """The model called a tool; False when it is a call that was told before."""
-        if call_id in self._response_of:
-            return False
-        self._open.setdefault(response_id, set()).add(call_id)
-        self._response_of[call_id] = response_id
-        return True
-
-    def answered(self, call_id: ToolCallId, *, wants_response: bool) -> bool:
-        """A call was answered; True when a response is to be asked for now."""
-        response_id = self._response_of.get(call_id)
-        self._open.get(response_id, set()).discard(call_id)
-        if wants_response:
-            self._wanting.add(response_id)
-        return self._due(response_id)
-
-    def response_ended(self, response_id: ResponseId) -> bool:
-        """A response ended; True when a response is to be asked for now."""
-        self._running.discard(response_id)
-        self._ended.add(response_id, begun=True)
-        return self._due(response_id)
-
-    def lost(self) -> bool:
-        """The connection was lost, and the ends of responses with it; True when a response is due now."""
-        self._running.clear()
-        due = [self._due(response_id) for response_id in list(self._wanting)]
-        return any(due)
-
-    def _due(self, response_id: ResponseId | None) -> bool:
-        if response_id in self._running or self._open.get(response_id):
-            return False
-        self._open.pop(response_id, None)
-        if response_id not in self._wanting:
-            return False
-        self._wanting.discard(response_id)
-        return True

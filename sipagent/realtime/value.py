@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+"""How far an item is; ``incomplete`` when the response that made it was cut off or failed."""
 
 
 class _Fields:

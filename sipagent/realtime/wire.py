@@ -42,6 +42,7 @@ from sipagent.realtime.events import (
     RealtimeModelTranscriptDoneEvent,
 )
 from sipagent.realtime.usage import TranscriptionUsage
+from sipagent.realtime.value import ItemStatus
 from sipagent.realtime.wire_fields import (
     MalformedError,
     Message,
@@ -58,6 +59,7 @@ from sipagent.realtime.wire_fields import (
     text_at,
 )
 from sipagent.realtime.wire_items import parse_item
+from sipagent.realtime.wire_mcp import MCP_ITEMS, MCP_PARSERS, approval_requested
 from sipagent.realtime.wire_responses import response_created, response_done, tool_call
 
 Events = tuple[RealtimeModelEvent, ...]
@@ -149,10 +151,16 @@ def _rate_limits(message: Message) -> Events:
 
 
 def _item_added(message: Message) -> Events:
-    item = parse_item(object_at(message, "item"), message.get("previous_item_id"), default=None)
+    raw = object_at(message, "item")
+    default: ItemStatus | None = None
+    if raw.get("type") in MCP_ITEMS:
+        # They have no status of their own, and only one that was just added may be less than whole.
+        default = "in_progress" if message["type"] == "conversation.item.added" else "completed"
+    item = parse_item(raw, message.get("previous_item_id"), default=default)
     if item is None:
         return ()
-    return (RealtimeModelItemUpdatedEvent(item=item, placed="previous_item_id" in message),)
+    updated = RealtimeModelItemUpdatedEvent(item=item, placed="previous_item_id" in message)
+    return (updated, *approval_requested(item, None))
 
 
 def _output_item(message: Message) -> Events:
@@ -163,7 +171,9 @@ def _output_item(message: Message) -> Events:
         return ()
     response_id = optional_response_id(message)
     updated = RealtimeModelItemUpdatedEvent(item=item, response_id=response_id)
-    return (updated, *(tool_call(item, response_id) if done else ()))
+    if not done:
+        return (updated,)
+    return (updated, *tool_call(item, response_id), *approval_requested(item, response_id))
 
 
 def _committed(message: Message) -> Events:
@@ -351,6 +361,7 @@ _PARSERS: dict[str, Callable[[Message], Events]] = {
     "response.output_audio_transcript.done": _transcript_done,
     "response.output_audio.delta": _audio_delta,
     "response.output_audio.done": _audio_done,
+    **MCP_PARSERS,
 }
 _SAYS_NOTHING = frozenset(
     {
@@ -362,12 +373,7 @@ _SAYS_NOTHING = frozenset(
         "response.function_call_arguments.delta",
         "response.function_call_arguments.done",
         _TRANSCRIPTION + "segment",
-        "mcp_list_tools.in_progress",
-        "mcp_list_tools.completed",
         "response.mcp_call_arguments.delta",
-        "response.mcp_call_arguments.done",
-        "response.mcp_call.in_progress",
-        "response.mcp_call.completed",
     }
 )
 """Documented, and repeated or completed by another message that is read."""

@@ -26,17 +26,21 @@ from sipagent.realtime.wire_fields import (
     optional_text,
     text_at,
 )
+from sipagent.realtime.wire_mcp import MCP_ITEMS, parse_mcp_item
 
 
 def parse_item(raw: Message, previous: object, *, default: ItemStatus | None) -> RealtimeItem | None:
-    """An item of a kind that a history holds; None for the others (MCP)."""
+    """An item of a kind that a history holds; None for the others. ``default`` is the status of one that has
+    none of its own."""
     kind, role = raw.get("type"), raw.get("role")
-    if kind not in ("message", "function_call"):
+    if kind not in ("message", "function_call") and kind not in MCP_ITEMS:
         return None
     item_id = item_id_at(raw, "id")
     before = ItemId(previous) if isinstance(previous, str) else None
     given = raw.get("status")
     status: ItemStatus | None = given if given in ("in_progress", "completed", "incomplete") else default
+    if kind in MCP_ITEMS:
+        return parse_mcp_item(raw, before, status)
     parts = objects_at(raw, "content")
     if kind == "function_call":
         return RealtimeToolCallItem(

@@ -27,6 +27,7 @@ from sipagent.realtime.wire_fields import (
     text_at,
 )
 from sipagent.realtime.wire_items import parse_item
+from sipagent.realtime.wire_mcp import MCP_ITEMS, approval_requested
 
 Events = tuple[RealtimeModelEvent, ...]
 
@@ -74,10 +75,11 @@ def _output_once_more(response: Message, response_id: ResponseId) -> Events:
     events: list[RealtimeModelEvent] = []
     for raw in objects_at(response, "output"):
         try:
-            item = parse_item(raw, None, default=None)
+            item = parse_item(raw, None, default="completed" if raw.get("type") in MCP_ITEMS else None)
             if item is not None:
                 events.append(RealtimeModelItemUpdatedEvent(item=item, response_id=response_id))
                 events.extend(tool_call(item, response_id))
+                events.extend(approval_requested(item, response_id))
         except MalformedError:
             continue  # that the response ended matters more
     return tuple(events)

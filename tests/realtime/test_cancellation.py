@@ -7,27 +7,54 @@ is through before the cancelling comes. So every point at which the code waits i
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
+from sipagent.errors import ConnectionLostError
+from sipagent.identifiers import ItemId, ToolCallId
 from sipagent.realtime import (
     AttachPolicy,
     FunctionTool,
     OpenAIRealtimeSIPModel,
+    OpenAIRealtimeWebSocketModel,
     RealtimeAgent,
+    RealtimeConnectionRestored,
+    RealtimeModelConfig,
+    RealtimeModelRequestResponse,
     RealtimeModelSendEvent,
+    RealtimeModelSendInterrupt,
     RealtimeModelSendInterruptible,
+    RealtimeModelSendRawMessage,
+    RealtimeModelSendSessionUpdate,
+    RealtimeModelSendSystemMessage,
+    RealtimeModelSendToolOutput,
+    RealtimeModelSendUserInput,
+    RealtimeModelToolCallEvent,
+    RealtimeResponseEnded,
+    RealtimeResponseStarted,
     RealtimeRunner,
     RealtimeSession,
+    RealtimeSessionEvent,
+    RealtimeToolApprovalRequired,
     RealtimeToolStart,
+    ToolGuardrailFunctionOutput,
+    ToolInputGuardrailData,
+    TransportConfig,
     function_tool,
+    tool_input_guardrail,
 )
+from sipagent.realtime.socket_model import RealtimeSocketModel
 from sipagent.realtime.testing import ScriptedRealtimeModel
 from tests.realtime import messages
 from tests.realtime.peer import PATIENCE_S, Peer, RealtimeServer, realtime_server
+from tests.support.door import Door, door_before
+from tests.support.leaks import describe, leaked_tasks
+from tests.support.suspensions import Point, at_every_point, cancel, cancelled_at, watching
 
 MOST_TURNS = 400
 """Turns of the event loop after which something must be through."""
@@ -290,3 +317,450 @@ async def test_closing_at_every_step_of_a_handoff_leaves_nothing_open() -> None:
             return not through
 
         await at_every_turn(attempt)
+
+
+# Every point at which something waits, over every transport --------------------------------------------
+
+
+TRANSPORTS: tuple[TransportConfig, ...] = ({"library": "websockets"}, {"library": "picows"})
+each_transport = pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda transport: transport["library"])
+
+
+@asynccontextmanager
+async def counted_server() -> AsyncIterator[tuple[RealtimeServer, Door, RealtimeModelConfig]]:
+    """A server, the door before it, and how a session gets there; at the end all must have left."""
+    async with realtime_server() as server, door_before(server.port) as door:
+        base_url = f"http://127.0.0.1:{door.port}/v1"
+        yield server, door, {"api_key": "sk-test", "base_url": base_url, "call_id": "rtc_1"}
+
+
+async def own_tasks_are_gone(before: set[asyncio.Task[Any]]) -> None:
+    """Nothing of ours runs any more; what serves the door or the server is somebody else's."""
+    ours = ("tool ", "errand", "realtime socket", "send ", "uninterruptible", "refused ", "again ")
+    left = [describe(task) for task in await leaked_tasks(before) if task.get_name().startswith(ours)]
+    assert not left, left
+
+
+@asynccontextmanager
+async def slow_socket(session: RealtimeSession) -> AsyncIterator[None]:
+    """Meanwhile whoever sends waits, as for a peer that reads slowly."""
+    assert isinstance(session.model, RealtimeSocketModel)
+    socket: Any = session.model._outgoing.socket
+    held = getattr(socket, "_connection", socket)  # whom the event loop tells that a peer does not read
+    send_at_once = socket.send
+    loop = asyncio.get_running_loop()
+    released = asyncio.Event()
+    released.set()
+
+    def release(turns: int) -> None:
+        if turns:
+            loop.call_soon(release, turns - 1)
+        else:
+            held.resume_writing()
+            released.set()
+
+    async def send(text: str) -> None:
+        if released.is_set():
+            released.clear()
+            held.pause_writing()
+            release(3)
+        await send_at_once(text)
+
+    socket.send = send
+    try:
+        yield
+    finally:
+        del socket.send
+        await released.wait()
+
+
+class Tools:
+    """Tools that wait in every way, and what became of their runs."""
+
+    def __init__(self) -> None:
+        @tool_input_guardrail
+        async def look_before(data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
+            await asyncio.sleep(0)
+            return ToolGuardrailFunctionOutput.allow()
+
+        @function_tool(tool_input_guardrails=[look_before])
+        async def look_up() -> str:
+            """Look something up."""
+            try:
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            finally:
+                await asyncio.sleep(0)
+            return "found"
+
+        @function_tool(needs_approval=True)
+        async def pay() -> str:
+            """Pay."""
+            await asyncio.sleep(0)
+            return "paid"
+
+        self.all = [look_up, pay]
+
+
+class Caller:
+    """The server's side of one session, as far as it goes by itself, and somebody who approves."""
+
+    def __init__(self, session: RealtimeSession, peer: Peer) -> None:
+        self.session = session
+        self.peer = peer
+        self.commands: list[dict[str, Any]] = []
+        self.answers: list[str] = []
+        self.events: list[RealtimeSessionEvent] = []
+        self._responses = 0
+        self._changed = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Confirm what must be confirmed; end when the session leaves."""
+        with suppress(ConnectionClosed):
+            while True:
+                message = json.loads(await self.peer._connection.recv())
+                self.commands.append(message)
+                if message["type"] == "session.update":
+                    await self.peer.send(messages.session_updated())
+                elif message["type"] == "response.create":
+                    self._responses += 1
+                    name = f"resp_of_ours_{self._responses}"
+                    await self.peer.send(messages.response_created(name), messages.response_done(name))
+                elif message.get("item", {}).get("type") == "function_call_output":
+                    self.answers.append(message["item"]["call_id"])
+                self._changed.set()
+
+    async def approve(self) -> None:
+        """Keep what happens, and approve whatever waits for it."""
+        async for event in self.session:
+            self.events.append(event)
+            self._changed.set()
+            if isinstance(event, RealtimeToolApprovalRequired):
+                await self.session.approve_tool_call(event.call_id)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def calls(self, name: str, call_id: str) -> None:
+        """The model calls a tool."""
+        response_id = f"resp_{call_id}"
+        call = messages.function_call(name, call_id)
+        await self.peer.send(
+            messages.response_created(response_id),
+            messages.output_item_done(call, response_id),
+            messages.response_done(response_id, output=[call]),
+        )
+
+    async def told(self, kind: type[RealtimeSessionEvent]) -> None:
+        """Return when the session has told of something of this kind."""
+        await self.until(lambda: any(isinstance(event, kind) for event in self.events))
+
+    async def answers_everything_still(self) -> None:
+        """The session is usable: it takes a message, answers a call, and may ask for a response."""
+        await self.session.add_system_message("mark")
+        await self.calls("look_up", "probe")
+        await self.until(lambda: "probe" in self.answers)
+        await self.session.request_response("Are you there?")
+        await self.until(lambda: self.asked_for("Are you there?"))
+        assert self.answers.count("probe") == 1
+        assert await self.session.wait_until_agent_silent(PATIENCE_S), "the gate is stuck"
+
+    @property
+    def _updates(self) -> list[dict[str, Any]]:
+        return [each["session"] for each in self.commands if each["type"] == "session.update"]
+
+    @property
+    def leads(self) -> str:
+        """The agent that the server was told of last; each is instructed with its name."""
+        return [str(each["instructions"]) for each in self._updates if "instructions" in each][-1]
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether the server lets the caller interrupt."""
+        detections = [each.get("audio", {}).get("input", {}).get("turn_detection") for each in self._updates]
+        known = [each for each in detections if each is not None]
+        return not known or known[-1].get("interrupt_response", True) is True
+
+    def asked_for(self, words: str) -> bool:
+        wanted = [each.get("response") or {} for each in self.commands if each["type"] == "response.create"]
+        return any(words == each.get("instructions") for each in wanted)
+
+
+@asynccontextmanager
+async def in_conversation(
+    server: RealtimeServer,
+    options: RealtimeModelConfig,
+    transport: TransportConfig,
+    *,
+    kind: type[OpenAIRealtimeSIPModel | OpenAIRealtimeWebSocketModel] = OpenAIRealtimeSIPModel,
+) -> AsyncIterator[Caller]:
+    """A session of two agents, in which the other side answers by itself; it is closed at the end."""
+    before = asyncio.all_tasks()
+    tools = Tools()
+    second = RealtimeAgent[None](name="second", instructions="second", tools=list(tools.all))
+    first = RealtimeAgent[None](name="first", instructions="first", tools=list(tools.all), handoffs=[second])
+    session = await RealtimeRunner(first, model=kind(transport_config=transport)).run(model_config=options)
+    async with asyncio.timeout(PATIENCE_S):
+        async with session:
+            caller = Caller(session, await server.peer())
+            listening = asyncio.create_task(caller.listen(), name="errand: listen")
+            approving = asyncio.create_task(caller.approve(), name="errand: approve")
+            try:
+                await caller.until(lambda: caller.commands)
+                yield caller
+            finally:
+                await session.close()
+                await asyncio.wait([listening, approving])
+        listening.result()
+        approving.result()
+    await own_tasks_are_gone(before)
+
+
+@each_transport
+async def test_a_connect_that_is_cancelled_at_any_point_can_be_tried_again(
+    transport: TransportConfig,
+) -> None:
+    async def key() -> str:
+        await asyncio.sleep(0)
+        return "sk-test"
+
+    async with counted_server() as (server, door, options):
+
+        async def attempt(point: Point) -> bool:
+            before = asyncio.all_tasks()
+            server.statuses.append(404)  # so that the pause between two tries is met too
+            model = OpenAIRealtimeSIPModel(transport_config=transport, attach_policy=QUICK)
+            was_cancelled = await cancelled_at(point, model.connect({**options, "api_key": key}))
+            if was_cancelled:
+                await door.empty()
+                await own_tasks_are_gone(before)
+                server.statuses.clear()
+                await model.connect(options)
+            await model.send_event(RealtimeModelSendSystemMessage(text="here"))
+            await model.close()
+            await door.empty()
+            await own_tasks_are_gone(before)
+            return was_cancelled
+
+        await at_every_point(attempt, at_least=5)
+
+
+@each_transport
+async def test_an_enter_cancelled_at_any_point_leaves_nothing(transport: TransportConfig) -> None:
+    async with counted_server() as (_, door, options):
+
+        async def attempt(point: Point) -> bool:
+            before = asyncio.all_tasks()
+            model = OpenAIRealtimeSIPModel(transport_config=transport, attach_policy=QUICK)
+            session = await RealtimeRunner(RealtimeAgent[None](name="a"), model=model).run(
+                model_config=options
+            )
+            was_cancelled = await cancelled_at(point, session.enter())
+            if was_cancelled:
+                await door.empty()
+                await own_tasks_are_gone(before)
+            await session.close()
+            await door.empty()
+            await own_tasks_are_gone(before)
+            return was_cancelled
+
+        await at_every_point(attempt, at_least=3)
+
+
+@each_transport
+async def test_a_close_cancelled_at_any_point_has_closed(transport: TransportConfig) -> None:
+    async with counted_server() as (server, door, options):
+
+        async def attempt(point: Point) -> bool:
+            was_cancelled = False
+            async with in_conversation(server, options, transport) as caller:
+                await caller.calls("look_up", "call_1")
+                was_cancelled = await cancelled_at(point, caller.session.close())
+                await caller.session.close()
+                await door.empty()
+                assert caller.session.end is not None
+                with pytest.raises(ConnectionLostError):
+                    await caller.session.add_system_message("too late")
+            assert caller.answers in ([], ["call_1"])
+            return was_cancelled
+
+        await at_every_point(attempt)
+
+
+TAKEN = ("look_up", "pay", "nobody_knows", "transfer_to_second")
+"""What the model calls: a tool, one that waits for an approval, none at all, another agent."""
+
+
+@each_transport
+@pytest.mark.parametrize("name", TAKEN)
+async def test_a_tool_run_cancelled_at_any_point_harms_nothing_else(
+    transport: TransportConfig, name: str
+) -> None:
+    async with counted_server() as (server, _, options):
+
+        async def attempt(point: Point) -> bool:
+            async with in_conversation(server, options, transport) as caller:
+                async with slow_socket(caller.session), watching(point, cancel, name=f"tool {name}") as watch:
+                    await caller.calls(name, "call_1")
+                    await watch.over()
+                await caller.answers_everything_still()
+                assert caller.answers.count("call_1") <= 1
+                assert caller.session.agent.name == caller.leads, "server and session are of two minds"
+                assert watch.reached or caller.answers.count("call_1") == 1
+            return watch.reached
+
+        await at_every_point(attempt)
+
+
+@each_transport
+@pytest.mark.parametrize("name", TAKEN)
+async def test_closing_at_any_point_of_a_tool_run_leaves_nothing(
+    transport: TransportConfig, name: str
+) -> None:
+    async with counted_server() as (server, door, options):
+
+        async def attempt(point: Point) -> bool:
+            closing: list[asyncio.Task[None]] = []
+            async with in_conversation(server, options, transport) as caller:
+
+                def close(task: asyncio.Task[Any]) -> None:
+                    closing.append(asyncio.create_task(caller.session.close(), name="errand: close"))
+
+                async with slow_socket(caller.session), watching(point, close, name=f"tool {name}") as watch:
+                    await caller.calls(name, "call_1")
+                    await watch.over()
+                await asyncio.gather(*closing)
+                if closing:
+                    await door.empty()
+                assert caller.answers.count("call_1") <= 1
+            return watch.reached
+
+        await at_every_point(attempt)
+
+
+@each_transport
+async def test_closing_at_any_point_of_attaching_again_leaves_nothing(transport: TransportConfig) -> None:
+    async with counted_server() as (server, door, options):
+
+        async def attempt(point: Point) -> bool:
+            before = asyncio.all_tasks()
+            closing: list[asyncio.Task[None]] = []
+            model = OpenAIRealtimeSIPModel(transport_config=transport, attach_policy=QUICK)
+            session = await RealtimeRunner(RealtimeAgent[None](name="a"), model=model).run(
+                model_config=options
+            )
+
+            def close(task: asyncio.Task[Any]) -> None:
+                closing.append(asyncio.create_task(session.close(), name="errand: close"))
+
+            async with asyncio.timeout(PATIENCE_S), watching(point, close, name="realtime socket") as watch:
+                await session.enter()
+                server.statuses.append(500)
+                (await server.peer()).drop()
+                async for event in session:
+                    if isinstance(event, RealtimeConnectionRestored):
+                        break
+                await session.close()
+                await asyncio.gather(*closing)
+            server.statuses.clear()
+            await door.empty()
+            await everybody_left(server)
+            await own_tasks_are_gone(before)
+            return watch.reached
+
+        await at_every_point(attempt, at_least=5)
+
+
+Sends = Callable[[RealtimeSession], Coroutine[Any, Any, None]]
+CALL = RealtimeModelToolCallEvent(
+    name="look_up", call_id=ToolCallId("call_1"), arguments="{}", id=ItemId("item_1"), response_id=None
+)
+SENT: dict[str, RealtimeModelSendEvent] = {
+    "a message of the user": RealtimeModelSendUserInput(user_input="Hello"),
+    "a message of the system": RealtimeModelSendSystemMessage(text="Be brief."),
+    "a request": RealtimeModelRequestResponse(response={"instructions": "greet"}),
+    "a request aside": RealtimeModelRequestResponse(response={"conversation": "none"}),
+    "a raw message": RealtimeModelSendRawMessage(message={"type": "output_audio_buffer.clear"}),
+    "a raw request": RealtimeModelSendRawMessage(message={"type": "response.create"}),
+    "an answer": RealtimeModelSendToolOutput(tool_call=CALL, output="found", start_response=True),
+    "an interruption": RealtimeModelSendInterrupt(force_response_cancel=True),
+    "an update": RealtimeModelSendSessionUpdate(session_settings={"instructions": "first"}),
+    "a change of turn detection": RealtimeModelSendInterruptible(
+        interruptible=True, turn_detection={"type": "semantic_vad"}
+    ),
+}
+
+
+@each_transport
+@pytest.mark.parametrize("what", SENT)
+async def test_a_send_cancelled_at_any_point_blocks_nothing(transport: TransportConfig, what: str) -> None:
+    async with counted_server() as (server, _, options):
+
+        async def attempt(point: Point) -> bool:
+            async with in_conversation(server, options, transport) as caller:
+                await caller.peer.send(messages.response_created("resp_1"))
+                await caller.told(RealtimeResponseStarted)
+                if "interruption" not in what:
+                    await caller.peer.send(messages.response_done("resp_1"))
+                    await caller.told(RealtimeResponseEnded)
+                async with slow_socket(caller.session):
+                    was_cancelled = await cancelled_at(point, caller.session.model.send_event(SENT[what]))
+                if "interruption" in what:
+                    await caller.peer.send(messages.response_done("resp_1", status="cancelled"))
+                await caller.answers_everything_still()
+                assert caller.answers.count("call_1") <= 1
+            return was_cancelled
+
+        await at_every_point(attempt)
+
+
+@each_transport
+async def test_audio_cancelled_at_any_point_blocks_nothing(transport: TransportConfig) -> None:
+    async with counted_server() as (server, _, options):
+
+        async def attempt(point: Point) -> bool:
+            kind = OpenAIRealtimeWebSocketModel
+            async with in_conversation(server, options, transport, kind=kind) as caller:
+                async with slow_socket(caller.session):
+                    was_cancelled = await cancelled_at(point, caller.session.send_audio(b"x", commit=True))
+                await caller.answers_everything_still()
+            return was_cancelled
+
+        await at_every_point(attempt)
+
+
+ASKED: dict[str, Sends] = {
+    "say": lambda session: session.say("Hello."),
+    "say to the end": lambda session: session.say("Hello.", interruptible=False),
+    "change agents": lambda session: session.update_agent(
+        RealtimeAgent[None](name="third", instructions="third", tools=Tools().all)
+    ),
+    "wait": lambda session: said_nothing(session),
+}
+
+
+async def said_nothing(session: RealtimeSession) -> None:
+    await session.request_response()
+    assert await session.wait_until_agent_silent(PATIENCE_S)
+
+
+@each_transport
+@pytest.mark.parametrize("what", ASKED)
+async def test_what_is_asked_of_a_session_and_cancelled_at_any_point_blocks_nothing(
+    transport: TransportConfig, what: str
+) -> None:
+    async with counted_server() as (server, _, options):
+
+        async def attempt(point: Point) -> bool:
+            async with in_conversation(server, options, transport) as caller:
+                async with slow_socket(caller.session):
+                    was_cancelled = await cancelled_at(point, ASKED[what](caller.session))
+                await caller.answers_everything_still()
+                await caller.until(lambda: caller.interruptible)
+                assert caller.session.agent.name == caller.leads, "server and session are of two minds"
+            return was_cancelled
+
+        await at_every_point(attempt)

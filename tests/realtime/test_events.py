@@ -11,11 +11,17 @@ import msgspec
 import pytest
 
 from sipagent.identifiers import ItemId, ResponseId
-from sipagent.realtime import agent_events, events, inputs, session_events
+from sipagent.realtime import agent_events, events, inputs, mcp_events, mcp_session_events, session_events
+
+BESIDE: dict[str, tuple[ModuleType, ...]] = {
+    events.__name__: (mcp_events,),
+    session_events.__name__: (agent_events, mcp_session_events),
+}
+"""Where else the members of a union are at home."""
 
 
 def members(module: ModuleType, *, but: frozenset[str] = frozenset()) -> set[type]:
-    homes = {module.__name__, agent_events.__name__ if module is session_events else module.__name__}
+    homes = {each.__name__ for each in (module, *BESIDE.get(module.__name__, ()))}
     return {
         each
         for name, each in vars(module).items()

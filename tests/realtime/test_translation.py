@@ -85,6 +85,13 @@ from sipagent.realtime.items import (
     RealtimeToolCallItem,
     UserMessageItem,
 )
+from sipagent.realtime.mcp_events import (
+    RealtimeModelMcpApprovalRequestedEvent,
+    RealtimeModelMcpCallArgumentsEvent,
+    RealtimeModelMcpCallEvent,
+    RealtimeModelMcpListToolsEvent,
+)
+from sipagent.realtime.mcp_items import RealtimeMcpApprovalRequestItem
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.wire import parse_message
 from tests.realtime import messages
@@ -221,6 +228,17 @@ MEANINGS: list[tuple[RealtimeModelEvent, list[type[Any]]]] = [
     (RealtimeModelSessionEvent(created=True), []),
     (RealtimeModelToolCallEvent(name="x", call_id=ToolCallId("c"), arguments=""), []),
     (RealtimeModelRawServerEvent(data="x"), []),
+    (RealtimeModelMcpListToolsEvent(change="completed", item_id=ITEM), []),
+    (RealtimeModelMcpCallArgumentsEvent(item_id=ITEM, arguments="{}"), []),
+    (RealtimeModelMcpCallEvent(change="in_progress", item_id=ITEM), []),
+    (
+        RealtimeModelMcpApprovalRequestedEvent(
+            request=RealtimeMcpApprovalRequestItem(
+                item_id=ITEM, server_label="docs", name="search", arguments="{}"
+            )
+        ),
+        [],
+    ),
 ]
 
 

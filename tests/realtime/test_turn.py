@@ -16,7 +16,6 @@ from sipagent.realtime.turn import (
     TRANSITIONS,
     ResponseGate,
     ResponseRequest,
-    ToolTurns,
     TurnSignal,
     TurnState,
 )
@@ -572,76 +571,3 @@ class PretendServer(RuleBasedStateMachine):
 
 TestGateAgainstAServer = PretendServer.TestCase
 TestGateAgainstAServer.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-
-
-# Tool calls -----------------------------------------------------------------------------------------
-
-
-def test_one_response_follows_when_every_call_of_a_response_is_answered() -> None:
-    turns = ToolTurns()
-    turns.response_began(R1)
-    assert turns.called(A, R1)
-    assert turns.called(B, R1)
-    assert not turns.response_ended(R1)
-    assert not turns.answered(A, wants_response=True)
-    assert turns.answered(B, wants_response=False), "one of them wants to be spoken about"
-
-
-def test_no_response_follows_calls_that_want_none() -> None:
-    turns = ToolTurns()
-    turns.response_began(R1)
-    turns.called(A, R1)
-    assert not turns.answered(A, wants_response=False)
-    assert not turns.response_ended(R1)
-
-
-def test_a_fast_answer_waits_for_the_end_of_the_response_since_another_call_may_come() -> None:
-    turns = ToolTurns()
-    turns.response_began(R1)
-    turns.called(A, R1)
-    assert not turns.answered(A, wants_response=True)
-    turns.called(B, R1)
-    assert not turns.response_ended(R1)
-    assert turns.answered(B, wants_response=True)
-
-
-def test_calls_of_different_responses_do_not_wait_for_one_another() -> None:
-    turns = ToolTurns()
-    turns.response_began(R1)
-    turns.called(A, R1)
-    assert not turns.response_ended(R1)
-    turns.response_began(R2)
-    turns.called(B, R2)
-    assert not turns.response_ended(R2)
-    assert turns.answered(B, wants_response=True)
-    assert turns.answered(A, wants_response=True)
-
-
-def test_a_call_without_a_response_is_answered_by_itself() -> None:
-    turns = ToolTurns()
-    turns.called(A, None)
-    assert turns.answered(A, wants_response=True)
-
-
-def test_a_repeated_call_is_known_and_opens_nothing() -> None:
-    turns = ToolTurns()
-    turns.response_began(R1)
-    assert turns.called(A, R1)
-    assert not turns.called(A, R1)
-    assert not turns.answered(A, wants_response=True)
-    assert not turns.called(A, R1)
-    assert turns.response_ended(R1)
-
-
-def test_after_a_loss_calls_need_not_wait_for_the_end_of_their_response() -> None:
-    turns = ToolTurns()
-    turns.response_began(R1)
-    turns.called(A, R1)
-    turns.called(B, R1)
-    turns.answered(A, wants_response=True)
-    assert not turns.lost(), "one is still to be answered"
-    assert turns.answered(B, wants_response=True)
-    turns.response_began(R2)
-    turns.called(ToolCallId("call_c"), R2)
-    assert not turns.answered(ToolCallId("call_c"), wants_response=True)
-    assert turns.lost()

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from sipagent.identifiers import ResponseId, ToolCallId
+from sipagent.realtime.tool_turns import ToolTurns, Wanted
 from sipagent.realtime.turn import (
     ALREADY_ACTIVE,
     NOTHING_TO_CANCEL,
     ResponseGate,
     ResponseRequest,
-    ToolTurns,
     TurnState,
 )
 
@@ -341,11 +341,11 @@ class ToolCalls(RuleBasedStateMachine):
         self.told_running: set[ResponseId] = set()
         self.count = 0
 
-    def due(self, is_due: bool, response_id: ResponseId) -> None:
+    def due(self, is_due: Wanted, response_id: ResponseId) -> None:
         """A response follows exactly when all that it waits for has happened, and once."""
         still_open = any(self.calls[each] == response_id for each in self.unanswered)
         expected = response_id in self.wanting and response_id not in self.told_running and not still_open
-        assert is_due == expected
+        assert is_due is (Wanted.YES if expected else Wanted.NO)
         if is_due:
             self.wanting.discard(response_id)
 
@@ -400,7 +400,7 @@ class ToolCalls(RuleBasedStateMachine):
             self.running = None
         self.told_running.clear()
         open_responses = {self.calls[each] for each in self.unanswered}
-        assert self.turns.lost() == bool(self.wanting - open_responses)
+        assert bool(self.turns.lost()) == bool(self.wanting - open_responses)
         self.wanting &= open_responses
 
     def teardown(self) -> None:

@@ -92,7 +92,7 @@ def test_a_status_the_documents_do_not_know_counts_as_none_given() -> None:
     assert item.status is None
 
 
-@pytest.mark.parametrize("kind", ["mcp_call", "mcp_list_tools", "function_call_output", None, 3])
+@pytest.mark.parametrize("kind", ["function_call_output", "item_of_the_future", None, 3])
 def test_items_that_no_history_holds_are_passed_over(kind: Any) -> None:
     assert parse_item({"id": "item_1", "type": kind}, None, default=None) is None
 

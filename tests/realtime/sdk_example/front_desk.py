@@ -276,6 +276,8 @@ def words(item: RealtimeItem) -> str:
     """One line for an item of the conversation."""
     if item.type == "function_call":
         return f"{item.name} {item.status}: {item.output}"
+    if item.type != "message":
+        return item.type
     said: list[str] = []
     for part in item.content:
         if part.type == "input_text" or part.type == "text":

@@ -38,6 +38,10 @@ from sipagent.realtime import (
     RealtimeError,
     RealtimeHandoffEvent,
     RealtimeItem,
+    RealtimeMcpApprovalRequestItem,
+    RealtimeMcpApprovalResponseItem,
+    RealtimeMcpCallItem,
+    RealtimeMcpListToolsItem,
     RealtimeModel,
     RealtimeModelConfig,
     RealtimeModelEvent,
@@ -279,8 +283,14 @@ class Counter(RealtimeModelListener):
 def words(item: RealtimeItem) -> str:
     """A line of the conversation; whatever there may be is dealt with."""
     match item:
-        case RealtimeToolCallItem(name=name, output=output):
+        case RealtimeToolCallItem(name=name, output=output) | RealtimeMcpCallItem(name=name, output=output):
             return f"{name} -> {output}"
+        case RealtimeMcpListToolsItem(tools=tools):
+            return ", ".join(tool.name for tool in tools)
+        case RealtimeMcpApprovalRequestItem(name=name):
+            return f"{name}?"
+        case RealtimeMcpApprovalResponseItem(approve=approve):
+            return "yes" if approve else "no"
         case SystemMessageItem(content=content):
             return " ".join(part.text for part in content)
         case UserMessageItem(content=content):
