@@ -207,10 +207,11 @@ class PhoneCall:
         try:
             self._mark("attached")
             self._journal.enter(CallState.TALKING)
-            if prepared.profile.greeting is not None:
-                await session.say(prepared.profile.greeting)
+            greeting = prepared.greeting_for(self._context)
+            if greeting is not None:
+                await session.say(greeting)
                 self._mark("greeting_asked")
-            ending = await self._converse(session, prepared.profile.greeting)
+            ending = await self._converse(session, greeting)
             return await self._hung_up(ending)
         finally:
             await session.close()

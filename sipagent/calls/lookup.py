@@ -25,6 +25,7 @@ from yarl import URL
 
 from sipagent import __version__
 from sipagent.calls.template import Template, TemplateError, clean
+from sipagent.calls.variables import name_problem
 from sipagent.errors import UserError
 
 LONGEST_TIMEOUT_S = 3.0
@@ -46,8 +47,8 @@ BodyTemplate = Template | Mapping[str, "BodyTemplate"] | Sequence["BodyTemplate"
 class Lookup:
     """One request before the answer, and what of its result is kept.
 
-    Raises `UserError` for a URL whose scheme is not http(s) or whose host is not written out, for a pointer
-    that is none, for a body of a GET, for a time-out that no call can wait for.
+    Raises `UserError` for names that are none, for a URL whose scheme is not http(s) or whose host is not
+    written out, for a pointer that is none, for a body of a GET, for a time-out that no call can wait for.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Lookup:
     timeout_s: float = 1.0
 
     def __post_init__(self) -> None:
+        if problem := name_problem(self.name) or next(filter(None, map(name_problem, self.take)), None):
+            raise UserError(f"lookup {self.name[:40]}: {problem}")
         _check_url(self.name, self.url)
         for taken, pointer in self.take.items():
             if pointer and (not pointer.startswith("/") or re.search(r"~(?![01])", pointer)):
@@ -215,7 +218,7 @@ async def _fetch(
 async def _ask(lookup: Lookup, values: Mapping[str, str], http: aiohttp.ClientSession) -> Any:
     """The answer as JSON; raises `_FailedError`, and what the package raises."""
     try:
-        url = URL(quote(lookup.url.render(values, write=_escaped), safe=_URL), encoded=True)
+        url = _url(lookup.url, values)
         body = None if lookup.body is None else json.dumps(_filled(lookup.body, values)).encode()
     except TemplateError as error:
         raise _FailedError(f"not asked: {error.message}") from error
@@ -238,6 +241,10 @@ async def _ask(lookup: Lookup, values: Mapping[str, str], http: aiohttp.ClientSe
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise _FailedError("the answer is no JSON") from error
+
+
+def _url(url: Template, values: Mapping[str, str]) -> URL:
+    return URL(quote(url.render(values, write=_escaped), safe=_URL), encoded=True)
 
 
 def _escaped(name: str, value: str) -> str:

@@ -72,8 +72,14 @@ class PreparedProfile:
     """What the attached socket is told first, ready to be sent; None where `session` is None."""
     briefing: Briefing = field(default_factory=Briefing)
     """Finds out what the variables of a call stand for."""
+    greeting: Template | None = None
+    """What is said first."""
     around: SessionAround | None = None
     """The session without its instructions; None when more of it depends on the call, or nothing does."""
+
+    def greeting_for(self, context: CallContext) -> str | None:
+        """What is said first in one call, word for word; None lets the caller speak first."""
+        return None if self.greeting is None else spoken(self.greeting, context)
 
     async def session_for(self, context: CallContext) -> CallSession:
         """The session for one call.
@@ -112,33 +118,30 @@ class SessionAround:
         )
 
 
+def spoken(words: Template, context: CallContext) -> str:
+    """``words`` as they are said in one call, values plain. Raises nothing."""
+    return words.render(context.variables, missing=UNKNOWN)
+
+
 async def prepare(profile: AgentProfile, briefing: Briefing | None = None) -> PreparedProfile:
-    """Make ``profile`` ready; raises `UserError` when no session can be built from it."""
-    briefing = Briefing() if briefing is None else briefing
+    """Make ``profile`` ready; raises `UserError` when no session can be built from it, `TemplateError` for a
+    greeting that is no template."""
     tools = [*profile.agent.tools, *call_tools(profile.call_tools, profile.transfer_targets)]
     agent = replace(profile.agent, tools=tools)
-    if _may_change(agent) or "instructions" in (profile.settings.get("extra_session") or {}):
-        return PreparedProfile(
-            profile=profile, agent=_guarded(agent), session=None, first_update=None, briefing=briefing
-        )
-    around = await _around(agent, profile)
-    if callable(agent.instructions):
-        return PreparedProfile(
-            profile=profile,
-            agent=_guarded(agent),
-            session=None,
-            first_update=None,
-            briefing=briefing,
-            around=around,
-        )
-    whole = around.with_instructions(agent, agent.instructions or "")
-    return PreparedProfile(
+    around = None if _may_change(agent, profile) else await _around(agent, profile)
+    prepared = PreparedProfile(
         profile=profile,
-        agent=agent,
-        session=whole.accept,
-        first_update=whole.first_update,
-        briefing=briefing,
+        agent=_guarded(agent),
+        session=None,
+        first_update=None,
+        briefing=Briefing() if briefing is None else briefing,
+        greeting=None if profile.greeting is None else Template(profile.greeting),
+        around=around,
     )
+    if around is None or callable(agent.instructions):
+        return prepared
+    whole = around.with_instructions(agent, agent.instructions or "")
+    return replace(prepared, session=whole.accept, first_update=whole.first_update, around=None)
 
 
 async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict[str, PreparedProfile]:
@@ -149,8 +152,10 @@ async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict
 # The session as JSON --------------------------------------------------------------------------------
 
 
-def _may_change(agent: RealtimeAgent[Any]) -> bool:
-    """Whether more than the instructions depends on the call."""
+def _may_change(agent: RealtimeAgent[Any], profile: AgentProfile) -> bool:
+    """Whether more than the instructions depends on the call, or they are not the agent's at all."""
+    if "instructions" in (profile.settings.get("extra_session") or {}):
+        return True
     handoffs = [each for each in agent.handoffs if isinstance(each, Handoff)]
     return any(callable(each.is_enabled) for each in (*agent.tools, *handoffs))
 

@@ -29,9 +29,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from sipagent.calls.template import Template, canonical_name, clean
 
@@ -47,6 +46,7 @@ _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _SIP = "sip."
 _OPEN, _UNTIL, _REASON = "open", "until", "reason"
@@ -57,7 +57,7 @@ class Business:
     """Whose telephone it is."""
 
     name: str | None = None
-    timezone: tzinfo = ZoneInfo("UTC")
+    timezone: tzinfo = UTC
     language: str | None = None
     """As a language tag, such as ``en``."""
 
@@ -135,6 +135,16 @@ class TemplateProblem:
     offset: int
     message: str
     remedy: str
+
+
+def name_problem(name: str) -> str | None:
+    """Why ``name`` cannot be that of an own variable, of a lookup or of a value that is taken from one; None
+    when it can."""
+    if _NAME.fullmatch(name) is None:
+        return f"`{name[:40]}` is no name of a variable: use letters, digits, dashes and underscores."
+    if name in RESERVED:
+        return f"`{name}` is the name of a variable that there is in every configuration."
+    return None
 
 
 def values_of(facts: CallFacts) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -74,6 +74,11 @@ class Socket(abc.ABC):
         For a busy reader: a coroutine for each message is a good part of what a message costs.
         """
         return None
+
+    def offer_to(self, taker: Callable[[bytes], bool] | None) -> None:
+        """Offer messages to ``taker`` the moment they come, as long as nothing waits before them: what it
+        takes is not received any more. It must not raise. A socket that cannot do that does nothing."""
+        return
 
     @abc.abstractmethod
     async def close(self) -> None:

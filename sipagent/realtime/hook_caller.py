@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,7 +30,7 @@ class HookCaller:
     def __init__(self, run_hooks: RealtimeRunHooks[Any] | None, context: RunContextWrapper[Any]) -> None:
         self._run_hooks = run_hooks
         self._context = context
-        self._waiting: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._waiting: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self._task: asyncio.Task[None] | None = None
         self._dropped = False
         self._closed = False
@@ -116,7 +115,7 @@ class HookCaller:
     async def _work(self) -> None:
         try:
             while self._waiting:
-                hook, arguments = self._waiting.popleft()
+                hook, arguments = self._waiting.pop(0)
                 try:
                     await call_user_code(hook, *arguments)
                 except Exception as error:

@@ -7,7 +7,6 @@ a call that comes late runs the tool of the agent that made it, although another
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -70,7 +69,7 @@ class Lead:
         self.speaker = agent
         """Whom a response that begins now speaks for; behind `current` until the server has followed."""
         self._of_response: dict[ResponseId, Offer] = {}
-        self._changes: deque[Change] = deque(maxlen=_CHANGES_KEPT)
+        self._changes: list[Change] = []
         self._followed: Offer = self.current
         """What the server goes by, as far as known."""
         self._confirms = False
@@ -88,7 +87,7 @@ class Lead:
         change = Change(
             event_id=f"sipagent_agent_{self._count}", before=self.current, after=offer, handoff=handoff
         )
-        self._changes.append(change)
+        self._changes = [*self._changes[1 - _CHANGES_KEPT :], change]
         self.current = offer
         if not self._confirms:
             self._settle()
@@ -106,7 +105,7 @@ class Lead:
             for each in self._changes
             if each is not change
         ]
-        self._changes = deque(kept, maxlen=_CHANGES_KEPT)
+        self._changes = kept
         if self.current is change.after:
             self.current = change.before
             self._settle()

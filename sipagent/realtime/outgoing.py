@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 
 from sipagent.errors import ConnectionLostError
 from sipagent.realtime.commands import Command, CommandWriter
 from sipagent.realtime.connection import Socket
+from sipagent.realtime.latch import Latch
 
 
 class Outgoing:
@@ -23,11 +23,10 @@ class Outgoing:
         """None before the first connection, and after the end of the last."""
         self.reader: asyncio.Task[None] | None = None
         """Whoever reads: it finds out what became of a broken socket, and so must not wait for that."""
-        self._usable = asyncio.Event()
+        self._usable = Latch(is_set=True)
         """Unset only while a broken connection is being had again, or its loss found out."""
-        self._usable.set()
         self._writer = CommandWriter()
-        self._unconfirmed: deque[str] = deque()
+        self._unconfirmed: list[str] = []
         self._answers: dict[str, str] = {}
         """Items that the server waits for and has not shown yet, by id."""
         self._said: set[str] = set()
@@ -47,7 +46,7 @@ class Outgoing:
     def opened(self, socket: Socket, writer: CommandWriter, first_update: str) -> None:
         """A connection begins; ``first_update`` was sent."""
         self.socket, self._writer = socket, writer
-        self._unconfirmed = deque([first_update])
+        self._unconfirmed = [first_update]
         self._answers, self._said, self._repeated = {}, set(), set()
         self._usable.set()
 
@@ -79,12 +78,12 @@ class Outgoing:
     def confirmed(self) -> None:
         """The server confirmed the eldest update."""
         if self._unconfirmed:
-            self._unconfirmed.popleft()
+            self._unconfirmed.pop(0)
 
     def refused(self, event_id: object) -> None:
         """The server refused what has this id."""
         mark = f'"event_id":"{event_id}"'
-        self._unconfirmed = deque(update for update in self._unconfirmed if mark not in update)
+        self._unconfirmed = [update for update in self._unconfirmed if mark not in update]
 
     def came(self, item_id: str) -> None:
         """The server has an item."""

@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 import picows
@@ -32,6 +33,7 @@ from sipagent.realtime.connection import (
 _FULL = 16
 """So many messages may wait to be received before the peer is read no further; those that came with the
 last of them in one read of the socket wait too."""
+_FIRST_BUFFER_BYTES = 2048
 _NORMAL = picows.WSCloseCode.OK
 _TEXT = picows.WSMsgType.TEXT
 _BINARY = picows.WSMsgType.BINARY
@@ -53,6 +55,7 @@ class PicowsSocket(picows.WSListener, Socket):
         """What came so far of a message in several frames."""
         self._closed: Closed | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._taker: Callable[[bytes], bool] | None = None
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         """Present while the peer does not take what we send."""
@@ -85,6 +88,10 @@ class PicowsSocket(picows.WSListener, Socket):
             finally:
                 self._readable = None
         return self._next()
+
+    def offer_to(self, taker: Callable[[bytes], bool] | None) -> None:
+        """See `Socket.offer_to`."""
+        self._taker = taker
 
     def receive_now(self) -> bytes | None:
         """See `Socket.receive_now`."""
@@ -165,6 +172,10 @@ class PicowsSocket(picows.WSListener, Socket):
     def _put(self, message: bytes) -> None:
         if self._closing:
             return  # nobody will receive it
+        # Only while the receiver waits: otherwise it is busy with an earlier message, or about to be.
+        waits = self._readable is not None and not self._readable.done()
+        if waits and self._taker is not None and self._taker(message):
+            return
         self._messages.append(message)
         if len(self._messages) >= _FULL and not self._paused:
             self._paused = True
@@ -243,6 +254,8 @@ async def open_picows_socket(
                 max_frame_size=_bytes_at_most(limits),
                 extra_headers={**address.headers, "User-Agent": f"sipagent/{__version__}"},
                 max_redirects=0,
+                # It grows with what comes, and most of a call is small.
+                read_buffer_init_size=_FIRST_BUFFER_BYTES,
                 socket_factory=connect,
             )
     except picows.WSInvalidStatusError as error:

@@ -41,6 +41,7 @@ from sipagent.realtime.inputs import (
     RealtimeModelUserInput,
 )
 from sipagent.realtime.items import RealtimeItem
+from sipagent.realtime.latch import Latch
 from sipagent.realtime.leading import Offer
 from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
@@ -135,7 +136,7 @@ class RealtimeSession(RealtimeModelListener):
         self._guarding = Guarding(
             model, self._info, self._run_config, emit=self._events.put_at_once, start=self._start
         )
-        self._quiet = asyncio.Event()
+        self._quiet = Latch()
         """Set when something happened that may mean silence."""
         self._entered = False
         self._closed = False
@@ -325,6 +326,19 @@ class RealtimeSession(RealtimeModelListener):
 
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
+        self._take(event)
+        # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
+        if not self._events.has_room and type(event) not in _CAUSED_BY_US:
+            await self._events.room()
+
+    def take_now(self, event: RealtimeModelEvent) -> bool:
+        """See `RealtimeModelListener.take_now`."""
+        if not self._events.has_room:
+            return False
+        self._take(event)
+        return True
+
+    def _take(self, event: RealtimeModelEvent) -> None:
         handover = self._handover
         if type(event) in _FREQUENT and not self._raw and not handover.speech.active:
             # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
@@ -339,10 +353,7 @@ class RealtimeSession(RealtimeModelListener):
             ):
                 happened = self._translation.take_words(event, handover.lead.speaker)
             if happened is not None:
-                if self._events.has_room:
-                    self._events.put_at_once(happened)
-                else:
-                    await self._events.put(happened)
+                self._events.put_at_once(happened)
                 return
         if noteworthy := type(event) in NOTEWORTHY:
             handover.notice(event)
@@ -354,15 +365,9 @@ class RealtimeSession(RealtimeModelListener):
             handover.speech.notice(event, self._translation)
         if noteworthy:
             self._tell_hooks(event, meaning)
-        # Before anything waits for room in the queue: whoever makes room may wait for silence.
         self._quiet.set()
-        # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
-        never_waits = type(event) in _CAUSED_BY_US
         for each in meaning:
-            if never_waits or self._events.has_room:
-                self._events.put_at_once(each)
-            else:
-                await self._events.put(each)
+            self._events.put_at_once(each)
         if isinstance(event, RealtimeModelToolCallEvent):
             if not self._closed:
                 self._tool_calls.begin(event)

@@ -17,6 +17,7 @@ from sipagent.realtime import commands
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     EndCause,
+    RealtimeModelAudioEvent,
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
     RealtimeModelErrorEvent,
@@ -62,7 +63,10 @@ from sipagent.realtime.wire_frequent import parse_frequent
 
 logger = logging.getLogger(__name__)
 
+_TakeNow = Callable[[RealtimeModelEvent], bool]
 SESSION_EXPIRED = "session_expired"
+_NOTED_WITH_EFFECT = frozenset({RealtimeModelAudioEvent})
+"""Frequent events that a model may have to keep from its listeners."""
 
 
 class RealtimeSocketModel(RealtimeModel):
@@ -77,7 +81,8 @@ class RealtimeSocketModel(RealtimeModel):
 
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:
         self._transport: TransportConfig = transport_config or {}
-        self._listeners: tuple[RealtimeModelListener, ...] = ()
+        self._listeners: tuple[tuple[RealtimeModelListener, _TakeNow | None], ...] = ()
+        """Each with the method by which it hears without waiting, if it has one."""
         self._options: RealtimeModelConfig = {}
         self._outgoing = Outgoing()
         self._gate = ResponseGate()
@@ -133,12 +138,14 @@ class RealtimeSocketModel(RealtimeModel):
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
         """See `RealtimeModel.add_listener`."""
-        if listener not in self._listeners:
-            self._listeners = (*self._listeners, listener)
+        if not any(each is listener for each, _ in self._listeners):
+            own = getattr(type(listener), "take_now", None)
+            plain = own is None or own is RealtimeModelListener.take_now
+            self._listeners = (*self._listeners, (listener, None if plain else listener.take_now))
 
     def remove_listener(self, listener: RealtimeModelListener) -> None:
         """See `RealtimeModel.remove_listener`."""
-        self._listeners = tuple(each for each in self._listeners if each is not listener)
+        self._listeners = tuple(pair for pair in self._listeners if pair[0] is not listener)
 
     async def close(self) -> None:
         """See `RealtimeModel.close`. Emits nothing: whoever closes knows."""
@@ -269,6 +276,8 @@ class RealtimeSocketModel(RealtimeModel):
         The busiest loop of a call: what most messages need is done here, without another function.
         """
         outgoing, notes, reactions = self._outgoing, self._notes, self._reactions
+        if not raw:
+            socket.offer_to(self._take_now)
         while outgoing.socket is socket:
             message = socket.receive_now() or await socket.receive()
             if isinstance(message, Closed):
@@ -282,12 +291,30 @@ class RealtimeSocketModel(RealtimeModel):
                 continue
             if kind in reactions:
                 await reactions[kind](frequent)
-            for listener in self._listeners:
+            for listener, take_now in self._listeners:
                 try:
-                    await listener.on_event(frequent)
+                    if take_now is None or not take_now(frequent):
+                        await listener.on_event(frequent)
                 except Exception as error:  # noqa: BLE001 - code that users wrote
                     await self._tell_failure(error)
         return None
+
+    def _take_now(self, message: bytes) -> bool:
+        """Take a message before the reader does, if it is one of the frequent ones and the only listener can
+        hear it without waiting: that saves the reader being woken."""
+        frequent = parse_frequent(message)
+        if frequent is None or type(frequent) in _NOTED_WITH_EFFECT or len(self._listeners) != 1:
+            return False
+        _, take_now = self._listeners[0]
+        try:
+            if take_now is None or not take_now(frequent):
+                return False
+        except Exception:
+            logger.exception("A listener raised while it took an event")
+            return True
+        if (note := self._notes.get(type(frequent))) is not None:
+            note(frequent)
+        return True
 
     async def _take(self, text: bytes, *, raw: bool) -> None:
         message = parse_text(text)
@@ -350,9 +377,10 @@ class RealtimeSocketModel(RealtimeModel):
 
     async def _tell(self, event: RealtimeModelEvent) -> None:
         """Let every listener hear ``event``; one that raises is reported, and hurts no other."""
-        for listener in self._listeners:
+        for listener, take_now in self._listeners:
             try:
-                await listener.on_event(event)
+                if take_now is None or not take_now(event):
+                    await listener.on_event(event)
             except Exception as error:  # noqa: BLE001 - code that users wrote
                 if isinstance(event, RealtimeModelExceptionEvent):
                     logger.warning("A listener raised %s", type(error).__name__)

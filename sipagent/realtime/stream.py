@@ -1,4 +1,5 @@
-"""A bounded queue of events with an end: what is queued is read before the end is seen."""
+"""A queue of events with an end and a mark: what is queued is read before the end is seen, and whoever writes
+beyond the mark is told to wait."""
 
 from __future__ import annotations
 
@@ -6,11 +7,17 @@ import asyncio
 from collections import deque
 from typing import Generic, Self, TypeVar
 
+from sipagent.realtime.latch import Latch
+
 T = TypeVar("T")
 
 
 class EventStream(Generic[T]):
-    """Written by a few tasks, read by one. A full stream makes its writers wait; an ended one drops."""
+    """Written by a few tasks, read by one. A full stream makes its writers wait; an ended one drops.
+
+    A writer waits with `room` after it has written: by then whoever reads may need what was written to make
+    room. So a stream holds what each of its writers wrote last beyond its capacity, and no more.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -20,24 +27,29 @@ class EventStream(Generic[T]):
         """Whether anybody has ever begun to read."""
         self._reader: asyncio.Future[None] | None = None
         """Present while somebody waits for an event."""
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._writable = Latch(is_set=True)
 
     @property
     def has_room(self) -> bool:
-        """Whether `put` would not wait."""
+        """Whether `room` would return at once."""
         return len(self._waiting) < self._capacity
 
-    async def put(self, event: T) -> None:
-        """Queue ``event`` once there is room; nothing happens after the end. Cancel-safe."""
+    async def room(self) -> None:
+        """Return once there is room, or nothing is written any more. Cancel-safe."""
         while len(self._waiting) >= self._capacity and not self._ended:
             self._writable.clear()
             await self._writable.wait()
+
+    async def put(self, event: T) -> None:
+        """Queue ``event``, then wait until there is room; nothing happens after the end.
+
+        Cancel-safe: queued is queued.
+        """
         self.put_at_once(event)
+        await self.room()
 
     def put_at_once(self, event: T) -> None:
-        """Queue ``event`` even beyond the capacity: for what the reader itself causes, since waiting for
-        the reader there would be waiting for ever. Nothing happens after the end."""
+        """Queue ``event``. Nothing happens after the end."""
         if not self._ended:
             self._waiting.append(event)
             if self._reader is not None:

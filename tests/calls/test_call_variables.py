@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 import sipagent.app
-from sipagent.calls import CallsClient, EndReason, FaultOwner, FrontDoor, prepare_all
-from sipagent.calls.briefing import Briefing
-from sipagent.calls.lookup import Lookup
+from sipagent.calls import CallsClient, CallServices, EndReason, FaultOwner, FrontDoor, prepare_all
+from sipagent.calls.briefing import Briefed, Briefing
+from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.lookup import LONGEST_TIMEOUT_S, Lookup, open_lookup_session
 from sipagent.calls.preparation import TemplateInstructions
 from sipagent.calls.template import Template
 from sipagent.identifiers import CallId
-from sipagent.realtime import RealtimeAgent, RunContextWrapper, ToolContext, function_tool
+from sipagent.realtime import RealtimeAgent, RealtimeSession, RunContextWrapper, ToolContext, function_tool
 from sipagent.simulator.call_values import EndedBy
 from sipagent.simulator.caller import CallPlan, Say
 from sipagent.simulator.speech import SilentVoice
+from sipagent.simulator.virtual import VirtualLeg
 from sipagent.store import CallRecord
 from tests.calls.test_briefing import briefing
 from tests.calls.test_lookup import serving
@@ -44,7 +48,7 @@ async def who_calls(context: ToolContext[Any]) -> str:
 
 
 def door_with(**changes: Any) -> FrontDoor:
-    door = front_door(greeting="Hello.", tools=[who_calls])
+    door = front_door(greeting="Hello {{customer.name | there}}.", tools=[who_calls])
     (profile,) = door.profiles.values()
     changed = replace(profile, agent=replace(profile.agent, **changes))
     return replace(door, profiles={profile.name: changed})
@@ -62,6 +66,20 @@ def accepted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     monkeypatch.setattr(CallsClient, "accept", note)
     return sessions
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every text that was to be said word for word."""
+    texts: list[str] = []
+    say = RealtimeSession.say
+
+    async def note(session: RealtimeSession, text: str, *, interruptible: bool = True) -> None:
+        texts.append(text)
+        await say(session, text, interruptible=interruptible)
+
+    monkeypatch.setattr(RealtimeSession, "say", note)
+    return texts
 
 
 def known(monkeypatch: pytest.MonkeyPatch, there: Briefing) -> None:
@@ -84,7 +102,7 @@ BY_TEMPLATE = TemplateInstructions(
 
 
 async def test_a_call_is_answered_with_what_was_looked_up(
-    accepted: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    accepted: list[dict[str, Any]], said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.json_response({"customer": {"name": "Ann Lee"}})
@@ -101,6 +119,7 @@ async def test_a_call_is_answered_with_what_was_looked_up(
         plan = CallPlan(steps=LINES, hangs_up=False, patience_s=3.0, headers=(("X-Tenant", "acme"),))
         _, record = await one_call(door_with(instructions=BY_TEMPLATE), plan)
     assert [each["instructions"] for each in accepted] == ['For "Ann Lee" from +15550100123 ("acme"), open.']
+    assert said == ["Hello Ann Lee."]
     assert record.summary.end_reason == EndReason.AGENT_HUNG_UP.value
     assert [run.output for run in record.tools if run.name == "who_calls"] == ["Ann Lee"]
 
@@ -124,6 +143,31 @@ async def test_a_lookup_that_hangs_costs_its_time_and_no_more(
     ]
     assert record.summary.end_reason == EndReason.AGENT_HUNG_UP.value
     assert "Lookup customer: no answer within" in caplog.text
+
+
+class Noted(Briefing):
+    """Notes with what it is asked."""
+
+    asked: ClassVar[list[tuple[float, Any]]] = []
+
+    async def about(
+        self, call: IncomingCall, *, now: datetime, deadline: float, http: aiohttp.ClientSession | None = None
+    ) -> Briefed:
+        self.asked.append((deadline - asyncio.get_running_loop().time(), http))
+        return await super().about(call, now=now, deadline=deadline, http=http)
+
+
+async def test_lookups_share_connections_and_a_bound_below_that_of_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Noted.asked.clear()
+    known(monkeypatch, Noted())
+    async with open_lookup_session() as http:
+        monkeypatch.setattr(sipagent.app, "CallServices", partial(CallServices, http=http))
+        await one_call(door_with(instructions="Be kind."))
+    ((left_s, used),) = Noted.asked
+    assert used is http
+    assert left_s <= LONGEST_TIMEOUT_S < QUICK.answer_timeout_s
 
 
 def raises(wrapper: RunContextWrapper[Any], agent: RealtimeAgent[Any]) -> str:
@@ -150,6 +194,8 @@ async def test_a_function_of_the_operator_that_fails_is_answered_with_a_refusal(
     async with practice(door=door, script=SCRIPT, calls=settings) as desk:
         call = await desk.call()
         assert call.ended_by is EndedBy.REJECT
+        assert isinstance(call.leg, VirtualLeg)
+        assert call.leg.final_status == 503
         record = await desk.ended_record(call.call_id)
     assert accepted == []
     assert record.summary.end_reason == EndReason.OPERATOR_CODE_FAILED.value

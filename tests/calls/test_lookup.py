@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from aiohttp import web
@@ -24,7 +25,8 @@ from sipagent.calls.lookup import (
     open_lookup_session,
 )
 from sipagent.calls.lookup import _at as at
-from sipagent.calls.template import Template
+from sipagent.calls.lookup import _url as url_of
+from sipagent.calls.template import Template, clean
 from sipagent.errors import UserError
 
 SECRET = "s3cret-token-of-the-crm"
@@ -199,8 +201,11 @@ async def test_one_callers_cookie_is_not_sent_for_the_next() -> None:
 
     loop = asyncio.get_running_loop()
     async with serving(answer) as base, open_lookup_session() as http:
+        named = base.replace("127.0.0.1", "localhost")  # an address keeps no cookies
         for _ in range(2):
-            await fetch_all([customer(base)], {"caller": "1"}, deadline=loop.time() + 30, http=http)
+            await fetch_all(
+                [customer(named, timeout_s=3)], {"caller": "1"}, deadline=loop.time() + 30, http=http
+            )
     assert cookies == [None, None]
 
 
@@ -378,6 +383,9 @@ async def test_no_secret_and_no_caller_is_written_down(caplog: pytest.LogCapture
         ({"url": Template("https://a:b@crm.test/")}, "into a header"),
         ({"take": {"name": "customer/name"}}, "no JSON pointer"),
         ({"take": {"name": "/a~2"}}, "no JSON pointer"),
+        ({"name": "sip"}, "`sip` is the name of"),
+        ({"name": "a.b"}, "`a.b` is no name"),
+        ({"take": {"two words": "/a"}}, "`two words` is no name"),
         ({"defaults": {"nome": ""}}, "defaults for what is not taken: nome"),
         ({"body": {}}, "a GET has no body"),
         ({"timeout_s": 0.0}, "time-out"),
@@ -418,6 +426,21 @@ def test_what_can_work_is_taken(url: str) -> None:
 )
 def test_pointers_are_followed_as_rfc_6901_says(pointer: str, found: Any) -> None:
     assert at({"foo": ["bar", "baz"], "": 0, "a/b": 1, "m~n": 8, "~1": 9}, pointer) == found
+
+
+@given(st.text(min_size=1).map(clean).filter(lambda value: value not in ("", ".", "..")))
+def test_no_value_leaves_its_place_in_a_url(value: str) -> None:
+    values = {"caller": value, "sip.x": value}
+    url = url_of(Template("https://crm.test:8443/by/{{caller}}/card?who={{sip.x}}&k=1"), values)
+    assert (url.scheme, url.host, url.port, url.fragment) == ("https", "crm.test", 8443, "")
+    before, after = "/by/", "/card"
+    assert url.raw_path.startswith(before)
+    assert url.raw_path.endswith(after)
+    inside = url.raw_path[len(before) : -len(after)]
+    assert "/" not in inside
+    assert unquote(inside) == value
+    assert parse_qsl(url.raw_query_string, strict_parsing=True) == [("who", value), ("k", "1")]
+    assert str(url).isascii()
 
 
 JSON = st.recursive(

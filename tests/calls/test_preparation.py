@@ -14,7 +14,7 @@ from openai.types.realtime import RealtimeSessionCreateRequest
 
 from sipagent.calls import AgentProfile, CallContext, prepare, prepare_all
 from sipagent.calls.preparation import CallSession, OperatorCodeError, PreparedProfile, TemplateInstructions
-from sipagent.calls.template import Template
+from sipagent.calls.template import Template, TemplateError
 from sipagent.errors import UserError
 from sipagent.identifiers import CallId
 from sipagent.realtime import (
@@ -214,6 +214,24 @@ async def test_a_field_of_the_session_itself_wins_over_instructions() -> None:
     settings: RealtimeSessionModelSettings = {**profile.settings, "extra_session": {"instructions": "Mine."}}
     prepared = await prepare(replace(profile, settings=settings))
     assert json.loads((await prepared.session_for(context("1"))).accept)["instructions"] == "Mine."
+
+
+async def test_the_greeting_is_written_for_each_call() -> None:
+    profile = replace(profile_with(), greeting="Good day, {{customer.name | dear caller}}! It is {{time}}.")
+    prepared = await prepare(profile)
+    assert prepared.session is not None
+    for call, words in (
+        (context("1", time="14:05"), "Good day, dear caller! It is 14:05."),
+        (
+            context("1", **{"time": "14:05", "customer.name": 'Ann "A" Lee'}),
+            'Good day, Ann "A" Lee! It is 14:05.',
+        ),
+        (context("1"), "Good day, dear caller! It is unknown."),
+    ):
+        assert prepared.greeting_for(call) == words
+    assert (await prepare(replace(profile, greeting=None))).greeting_for(context("1")) is None
+    with pytest.raises(TemplateError):
+        await prepare(replace(profile, greeting="Good day, {{name"))
 
 
 # Functions of the operator that fail ----------------------------------------------------------------

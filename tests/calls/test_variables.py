@@ -19,6 +19,7 @@ from sipagent.calls.variables import (
     CallFacts,
     VariableSource,
     check_template,
+    name_problem,
     values_of,
     write_for_prompt,
 )
@@ -106,6 +107,10 @@ def test_until_tomorrow_names_the_day_on_the_calendars_own_clock() -> None:
     ):
         values = values_of(facts(calendars={"tokyo": Hours(open=True, until=until)}))
         assert values["calendar.tokyo.until"] == said
+    # Here it is Friday still, there it is Saturday morning.
+    evening = datetime(2026, 11, 20, 20, 0, tzinfo=UTC)
+    closing = Hours(open=True, until=datetime(2026, 11, 21, 18, 0, tzinfo=tokyo))
+    assert values_of(facts(now=evening, calendars={"tokyo": closing}))["calendar.tokyo.until"] == "18:00"
 
 
 def test_what_has_no_value_is_left_out() -> None:
@@ -234,3 +239,16 @@ def test_a_problem_says_where_and_what_to_write(text: str, offset: int, message:
 def test_every_problem_of_a_text_is_found() -> None:
     problems = check_template(Template("{{a}} {{now}} {{b}}"), SOURCE, spoken=False)
     assert [problem.offset for problem in problems] == [0, 14]
+
+
+@pytest.mark.parametrize("name", ["street", "customer-2", "_x", "24h", "Street"])
+def test_an_own_name_may_be_a_word(name: str) -> None:
+    assert name_problem(name) is None
+    assert Template(f"{{{{{name}}}}}").names == {name}
+
+
+@pytest.mark.parametrize(
+    "name", ["caller", "now", "sip", "business", "a.b", "", "-x", "two words", "ä", "x}}"]
+)
+def test_an_own_name_is_neither_taken_nor_unwritable(name: str) -> None:
+    assert f"`{name}`" in (name_problem(name) or "")
