@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import ItemId
@@ -58,8 +60,8 @@ class Rig:
         self.tool = tool or server_tool()
         self.agent = RealtimeAgent[Any](name="front-desk", tools=[self.tool])
 
-    async def session(self, context: Any = None, **settings: Any) -> RealtimeSession:
-        initial: RealtimeSessionModelSettings = {**settings}  # type: ignore[typeddict-item]
+    async def session(self, context: Any = None, **model_settings: Any) -> RealtimeSession:
+        initial: RealtimeSessionModelSettings = {**model_settings}  # type: ignore[typeddict-item]
         runner = RealtimeRunner(self.agent, model=self.model)
         session = await runner.run(context=context, model_config={"initial_model_settings": initial})
         return await session.enter()
@@ -410,6 +412,51 @@ async def test_an_answer_that_cannot_be_sent_is_reported(caplog: pytest.LogCaptu
                 assert str(event.error) == "not sent"
                 break
     await session.close()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["ask", "approve", "reject", "always", "settled", "loop"]), st.sampled_from("123")
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60)
+@given(STEPS)
+def test_every_question_is_told_once_and_answered_at_most_once(steps: list[tuple[str, str]]) -> None:
+    async def play() -> tuple[list[RealtimeModelSendMcpApproval], list[str]]:
+        rig = Rig()
+        session = await rig.session()
+        for step, number in steps:
+            request_id = f"mcpr_{number}"
+            match step:
+                case "ask":
+                    await rig.ask(request_id)
+                case "approve" | "always":
+                    await session.approve_tool_call(request_id, always=step == "always")
+                case "reject":
+                    await session.reject_tool_call(request_id)
+                case "settled":
+                    answer = RealtimeMcpApprovalResponseItem(
+                        item_id=ItemId(f"mcpa_{number}"), approval_request_id=ItemId(request_id), approve=True
+                    )
+                    await rig.model.emit(RealtimeModelItemUpdatedEvent(item=answer))
+                case _:
+                    await asyncio.sleep(0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await session.close()
+        told = [each.call_id async for each in session if isinstance(each, RealtimeMcpApprovalRequired)]
+        return rig.answers, told
+
+    answers, told = asyncio.run(play())
+    ids = [each.approval_request_id for each in answers]
+    assert len(set(ids)) == len(ids)
+    assert len(set(told)) == len(told)
+    asked = {f"mcpr_{number}" for step, number in steps if step == "ask"}
+    assert set(ids) <= asked
+    assert set(told) <= asked
 
 
 def test_a_mapping_of_another_kind_is_an_answer_too() -> None:
