@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.incoming import IncomingCall
@@ -19,6 +21,7 @@ from sipagent.realtime.session_events import (
 )
 from sipagent.store import (
     CallEnded,
+    CallNoted,
     CallOpened,
     Fact,
     LatencyMeasured,
@@ -45,6 +48,7 @@ class CallJournal:
         self._lifecycle = CallLifecycle()
         self._tools: dict[ToolCallId, ToolRan] = {}
         self._latency_counts: dict[str, int] = {}
+        self._notes = 0
 
     @property
     def state(self) -> CallState:
@@ -81,6 +85,23 @@ class CallJournal:
         self._record(
             LatencyMeasured(
                 call_id=self._call_id, name=latency.name, sequence=sequence, milliseconds=latency.milliseconds
+            )
+        )
+
+    def note(self, kind: str, **data: Any) -> None:
+        """Write down something about the call that nothing else here says.
+
+        ``kind`` is one of few words; ``data`` is what JSON can hold (anything else becomes its text), and may
+        be personal, but never a secret. The order of notes is kept.
+        """
+        sequence, self._notes = self._notes, self._notes + 1
+        self._record(
+            CallNoted(
+                call_id=self._call_id,
+                sequence=sequence,
+                at=self._utc_now(),
+                kind=kind,
+                data=json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str),
             )
         )
 

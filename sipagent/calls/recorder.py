@@ -12,7 +12,7 @@ import logging
 from collections import deque
 
 from sipagent.errors import StoreError
-from sipagent.store import CallEnded, CallOpened, CallStore, Fact
+from sipagent.store import CallEnded, CallOpened, CallStore, ConfigurationLoaded, Fact
 from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
@@ -46,9 +46,11 @@ class Recorder:
         """Hand over one fact; never waits.
 
         A full queue (a database that has been away for long) drops what describes a call and counts it,
-        but never that a call began or ended.
+        but never that a call began or ended, or which configuration served it.
         """
-        if len(self._queue) >= self._capacity and not isinstance(fact, CallOpened | CallEnded):
+        if len(self._queue) >= self._capacity and not isinstance(
+            fact, CallOpened | CallEnded | ConfigurationLoaded
+        ):
             self._metrics.store_fact_dropped()
             return
         self._queue.append(fact)
@@ -90,7 +92,7 @@ class Recorder:
                     await self._write(facts[:middle])
                     await self._write(facts[middle:])
                     return
-                logger.error("A fact of call %s is lost: the database refuses it", facts[0].call_id)
+                logger.error("%s is lost: the database refuses it", _named(facts[0]))
                 self._drop(1)
                 return
             if self._closing and pause_s >= self._longest_retry_s:
@@ -110,3 +112,9 @@ class Recorder:
     def _drop(self, count: int) -> None:
         for _ in range(count):
             self._metrics.store_fact_dropped()
+
+
+def _named(fact: Fact) -> str:
+    if isinstance(fact, ConfigurationLoaded):
+        return f"The text of configuration {fact.fingerprint}"
+    return f"A fact of call {fact.call_id}"

@@ -22,9 +22,11 @@ from sipagent.identifiers import CallId, ItemId
 from sipagent.store import CallStore
 from sipagent.store.records import (
     CallEnded,
+    CallNoted,
     CallOpened,
     CallRecord,
     CallSummary,
+    ConfigurationLoaded,
     Fact,
     LatencyMeasured,
     StateChanged,
@@ -73,6 +75,14 @@ class WatchedStore:
     ) -> tuple[CallSummary, ...]:
         """As `CallStore.calls`."""
         return await self._store.calls(limit=limit, before=before, agent=agent, reason=reason)
+
+    async def configuration(self, fingerprint: str) -> ConfigurationLoaded | None:
+        """As `CallStore.configuration`."""
+        return await self._store.configuration(fingerprint)
+
+    async def configurations(self, *, limit: int = 50) -> tuple[ConfigurationLoaded, ...]:
+        """As `CallStore.configurations`."""
+        return await self._store.configurations(limit=limit)
 
 
 class LiveView:
@@ -139,7 +149,7 @@ class LiveView:
                 self._forget(fact.call_id)
                 if fact.call_id == self.first_call:
                     self._first_ended.set()
-            case TokensUsed() | LatencyMeasured():
+            case TokensUsed() | LatencyMeasured() | CallNoted() | ConfigurationLoaded():
                 pass
             case _:
                 assert_never(fact)

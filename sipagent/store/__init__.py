@@ -7,9 +7,12 @@ from sipagent.store.calls import SqlCallStore
 from sipagent.store.memory import MemoryCallStore
 from sipagent.store.records import (
     CallEnded,
+    CallFact,
+    CallNoted,
     CallOpened,
     CallRecord,
     CallSummary,
+    ConfigurationLoaded,
     Fact,
     LatencyMeasured,
     StateChanged,
@@ -23,10 +26,13 @@ from sipagent.store.urls import DEFAULT_URL, open_store
 __all__ = [
     "DEFAULT_URL",
     "CallEnded",
+    "CallFact",
+    "CallNoted",
     "CallOpened",
     "CallRecord",
     "CallStore",
     "CallSummary",
+    "ConfigurationLoaded",
     "Fact",
     "LatencyMeasured",
     "MemoryCallStore",

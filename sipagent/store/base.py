@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from sipagent.identifiers import CallId
-from sipagent.store.records import CallRecord, CallSummary, Fact
+from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact
 
 
 class CallStore(Protocol):
@@ -30,8 +30,9 @@ class CallStore(Protocol):
         """Remember ``facts``, all or none.
 
         Applying a fact again changes nothing. The first `CallOpened` and the first `CallEnded` of a
-        call count, later ones are ignored; of the other kinds the last fact with the same identity
-        counts, except that a tool which has finished stays finished. A fact of a call that was never
+        call and the first `ConfigurationLoaded` of a fingerprint count, later ones are ignored; of the
+        other kinds the last fact with the same identity counts, except that a tool which has finished
+        stays finished. A fact of a call that was never
         opened is kept under a call of which nothing else is known.
 
         Cancelling is safe: the facts are then remembered all (perhaps a moment later) or none of them,
@@ -57,3 +58,9 @@ class CallStore(Protocol):
         ``before`` keeps calls that started earlier than it, ``agent`` those of one agent, ``reason``
         those that ended for it.
         """
+
+    async def configuration(self, fingerprint: str) -> ConfigurationLoaded | None:
+        """The configuration that `CallRecord.configuration` names, or None. Cancelling is safe."""
+
+    async def configurations(self, *, limit: int = 50) -> tuple[ConfigurationLoaded, ...]:
+        """At most ``limit`` configurations, the one loaded last first. Cancelling is safe."""

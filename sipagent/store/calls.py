@@ -30,10 +30,19 @@ from sipagent.clock import utc_now
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId
 from sipagent.store.migrations import migrate
-from sipagent.store.records import CallRecord, CallSummary, Fact
-from sipagent.store.rows import record_of, summary_of
+from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact
+from sipagent.store.rows import configuration_of, record_of, summary_of
 from sipagent.store.statements import Batch, batch
-from sipagent.store.tables import call_states, calls, latencies, tool_runs, transcript_lines, usage
+from sipagent.store.tables import (
+    call_notes,
+    call_states,
+    calls,
+    configurations,
+    latencies,
+    tool_runs,
+    transcript_lines,
+    usage,
+)
 
 BUSY_TIMEOUT_MS = 5000
 
@@ -96,6 +105,17 @@ class SqlCallStore:
             query = query.where(calls.c.end_reason == reason)
         return await self._undisturbed(self._calls(query))
 
+    async def configuration(self, fingerprint: str) -> ConfigurationLoaded | None:
+        """See `CallStore.configuration`."""
+        query = sa.select(configurations).where(configurations.c.fingerprint == fingerprint)
+        return next(iter(await self._undisturbed(self._configurations(query))), None)
+
+    async def configurations(self, *, limit: int = 50) -> tuple[ConfigurationLoaded, ...]:
+        """See `CallStore.configurations`."""
+        newest_first = (configurations.c.loaded_at.desc(), configurations.c.fingerprint.desc())
+        query = sa.select(configurations).order_by(*newest_first).limit(limit)
+        return await self._undisturbed(self._configurations(query))
+
     # What runs undisturbed --------------------------------------------------------------------------
 
     async def _open(self) -> None:
@@ -137,6 +157,7 @@ class SqlCallStore:
             "tools": of_this_call(tool_runs, tool_runs.c.started_at, tool_runs.c.arrival),
             "usage": of_this_call(usage, usage.c.at, usage.c.arrival),
             "latencies": of_this_call(latencies, latencies.c.arrival),
+            "notes": of_this_call(call_notes, call_notes.c.sequence),
         }
         async with self._connection("read") as connection:
             row = (await connection.execute(of_this_call(calls))).one_or_none()
@@ -149,6 +170,11 @@ class SqlCallStore:
         async with self._connection("read") as connection:
             rows = (await connection.execute(query)).all()
         return tuple(summary_of(row) for row in rows)
+
+    async def _configurations(self, query: sa.Select[Any]) -> tuple[ConfigurationLoaded, ...]:
+        async with self._connection("read") as connection:
+            rows = (await connection.execute(query)).all()
+        return tuple(configuration_of(row) for row in rows)
 
     async def _undisturbed(self, operation: Coroutine[Any, Any, T]) -> T:
         """The result of ``operation``, which goes on when the caller is cancelled."""

@@ -12,9 +12,12 @@ from sipagent.identifiers import CallId, ItemId, ToolCallId
 from sipagent.store.records import (
     FIRST_STATE,
     CallEnded,
+    CallFact,
+    CallNoted,
     CallOpened,
     CallRecord,
     CallSummary,
+    ConfigurationLoaded,
     Fact,
     LatencyMeasured,
     StateChanged,
@@ -26,6 +29,9 @@ from sipagent.store.records import (
 
 DEFAULT_CAPACITY = 10_000
 """Calls."""
+
+DEFAULT_CONFIGURATIONS = 100
+"""Configurations; each holds the text of its files."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,8 +46,9 @@ class _Call:
     tools: dict[ToolCallId, ToolRan] = field(default_factory=dict)
     usage: dict[tuple[str, str], TokensUsed] = field(default_factory=dict)
     latencies: dict[tuple[str, int], LatencyMeasured] = field(default_factory=dict)
+    notes: dict[int, CallNoted] = field(default_factory=dict)
 
-    def apply(self, fact: Fact) -> None:
+    def apply(self, fact: CallFact) -> None:
         match fact:
             case CallOpened():
                 self.opened = self.opened or fact
@@ -57,6 +64,8 @@ class _Call:
                 self.usage[fact.kind, fact.source_id] = fact
             case LatencyMeasured():
                 self.latencies[fact.name, fact.sequence] = fact
+            case CallNoted():
+                self.notes[fact.sequence] = fact
             case CallEnded():
                 self.ended = self.ended or fact
             case _:
@@ -94,16 +103,23 @@ class _Call:
             tools=tuple(sorted(self.tools.values(), key=lambda run: run.started_at)),
             usage=tuple(sorted(self.usage.values(), key=lambda usage: usage.at)),
             latencies=tuple(self.latencies.values()),
+            notes=tuple(self.notes[sequence] for sequence in sorted(self.notes)),
         )
 
 
 class MemoryCallStore:
-    """Keeps the last ``capacity`` calls; beyond it the call that was heard of first is forgotten."""
+    """Keeps the last ``capacity`` calls and ``configurations``; beyond it the one that was heard of first is
+    forgotten."""
 
-    def __init__(self, *, capacity: int = DEFAULT_CAPACITY) -> None:
+    def __init__(
+        self, *, capacity: int = DEFAULT_CAPACITY, configurations: int = DEFAULT_CONFIGURATIONS
+    ) -> None:
         assert capacity > 0, "a store that keeps no call remembers nothing"
+        assert configurations > 0, "a store that keeps no configuration cannot show the present one"
         self._capacity = capacity
+        self._most_configurations = configurations
         self._calls: dict[CallId, _Call] = {}
+        self._configurations: dict[str, ConfigurationLoaded] = {}
 
     async def open(self) -> None:
         """There is nothing to open."""
@@ -117,12 +133,17 @@ class MemoryCallStore:
     async def apply(self, facts: Sequence[Fact]) -> None:
         """See `CallStore.apply`; never waits."""
         for fact in facts:
+            if isinstance(fact, ConfigurationLoaded):
+                self._configurations.setdefault(fact.fingerprint, fact)
+                continue
             call = self._calls.get(fact.call_id)
             if call is None:
                 call = self._calls[fact.call_id] = _Call(first_heard_at=moment_of(fact) or utc_now())
             call.apply(fact)
         while len(self._calls) > self._capacity:
             del self._calls[next(iter(self._calls))]
+        while len(self._configurations) > self._most_configurations:
+            del self._configurations[next(iter(self._configurations))]
 
     async def call(self, call_id: CallId) -> CallRecord | None:
         """See `CallStore.call`; never waits."""
@@ -147,3 +168,14 @@ class MemoryCallStore:
         ]
         found.sort(key=lambda summary: (summary.started_at, summary.call_id), reverse=True)
         return tuple(found[:limit])
+
+    async def configuration(self, fingerprint: str) -> ConfigurationLoaded | None:
+        """See `CallStore.configuration`; never waits."""
+        return self._configurations.get(fingerprint)
+
+    async def configurations(self, *, limit: int = 50) -> tuple[ConfigurationLoaded, ...]:
+        """See `CallStore.configurations`; never waits."""
+        newest_first = sorted(
+            self._configurations.values(), key=lambda one: (one.at, one.fingerprint), reverse=True
+        )
+        return tuple(newest_first[:limit])

@@ -1,4 +1,4 @@
-"""What is remembered of a call: facts to write, and records to read.
+"""What is remembered of calls: facts to write, and records to read.
 
 A *fact* is one thing that happened; applying the same fact twice changes nothing. A *record* is what the
 store gives back. Times are aware UTC datetimes. States, reasons and owners are plain strings here: the
@@ -110,6 +110,20 @@ class LatencyMeasured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallNoted:
+    """Something worth knowing about the call that has no table of its own: why a route was taken, what a
+    transfer came to, a message for somebody. ``sequence`` counts from 0 within the call."""
+
+    call_id: CallId
+    sequence: int
+    at: datetime
+    kind: str
+    """One of few words, such as ``route`` or ``transfer_outcome``."""
+    data: str
+    """A JSON object; never a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded:
     """The one terminal fact of a call. A second one for the same call is ignored."""
 
@@ -121,13 +135,42 @@ class CallEnded:
     """One sentence for people; never a secret."""
 
 
-Fact = CallOpened | StateChanged | TranscriptLineSaid | ToolRan | TokensUsed | LatencyMeasured | CallEnded
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationLoaded:
+    """A configuration began to serve new calls. It is no fact of one call: `CallOpened.configuration` names
+    it. The first of a fingerprint counts."""
+
+    fingerprint: str
+    number: int
+    """Which generation it was in the life of the process that loaded it, from 1."""
+    at: datetime
+    text: str
+    """Every file it was made of, without secrets; a reference to a secret stays a reference."""
+    summary: str
+    """One line for people: how many agents and routes."""
+
+
+CallFact = (
+    CallOpened
+    | StateChanged
+    | TranscriptLineSaid
+    | ToolRan
+    | TokensUsed
+    | LatencyMeasured
+    | CallNoted
+    | CallEnded
+)
+"""What happened in one call."""
+
+Fact = CallFact | ConfigurationLoaded
 
 
 def moment_of(fact: Fact) -> datetime | None:
     """When ``fact`` happened, or None for a fact that does not say."""
     match fact:
-        case CallOpened() | StateChanged() | TranscriptLineSaid() | TokensUsed() | CallEnded():
+        case CallOpened() | StateChanged() | TranscriptLineSaid() | TokensUsed() | CallNoted() | CallEnded():
+            return fact.at
+        case ConfigurationLoaded():
             return fact.at
         case ToolRan():
             return fact.started_at
@@ -171,3 +214,4 @@ class CallRecord:
     tools: tuple[ToolRan, ...] = field(default=())
     usage: tuple[TokensUsed, ...] = field(default=())
     latencies: tuple[LatencyMeasured, ...] = field(default=())
+    notes: tuple[CallNoted, ...] = field(default=())

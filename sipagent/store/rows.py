@@ -10,8 +10,10 @@ from sqlalchemy import Row
 from sipagent.identifiers import CallId
 from sipagent.store.records import (
     FIRST_STATE,
+    CallNoted,
     CallRecord,
     CallSummary,
+    ConfigurationLoaded,
     LatencyMeasured,
     StateChanged,
     TokensUsed,
@@ -38,9 +40,9 @@ def summary_of(call: Row[Any]) -> CallSummary:
 
 
 def record_of(
-    call: Row[Any], *, states: Rows, transcript: Rows, tools: Rows, usage: Rows, latencies: Rows
+    call: Row[Any], *, states: Rows, transcript: Rows, tools: Rows, usage: Rows, latencies: Rows, notes: Rows
 ) -> CallRecord:
-    """A row of ``calls`` with the rows of its five other tables, each already in its order."""
+    """A row of ``calls`` with the rows of its six other tables, each already in its order."""
     call_id = CallId(call.call_id)
     return CallRecord(
         summary=summary_of(call),
@@ -82,6 +84,21 @@ def record_of(
             )
             for row in latencies
         ),
+        notes=tuple(
+            CallNoted(call_id=call_id, sequence=row.sequence, at=row.at, kind=row.kind, data=row.data)
+            for row in notes
+        ),
+    )
+
+
+def configuration_of(row: Row[Any]) -> ConfigurationLoaded:
+    """A row of ``configurations``."""
+    return ConfigurationLoaded(
+        fingerprint=row.fingerprint,
+        number=row.number,
+        at=row.loaded_at,
+        text=row.text,
+        summary=row.summary,
     )
 
 

@@ -16,7 +16,9 @@ from sqlalchemy.dialects.sqlite import insert
 from sipagent.store import tables
 from sipagent.store.records import (
     CallEnded,
+    CallNoted,
     CallOpened,
+    ConfigurationLoaded,
     Fact,
     LatencyMeasured,
     StateChanged,
@@ -43,8 +45,13 @@ def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
     runs: dict[tuple[str, str], Row] = {}
     usage: dict[tuple[str, str, str], Row] = {}
     latencies: dict[tuple[str, str, int], Row] = {}
+    notes: dict[tuple[str, int], Row] = {}
     ended: dict[str, Row] = {}
+    configurations: dict[str, Row] = {}
     for fact in facts:
+        if isinstance(fact, ConfigurationLoaded):
+            configurations.setdefault(fact.fingerprint, _configuration_row(fact))
+            continue
         call_id = fact.call_id
         if call_id not in known:
             known[call_id] = {"call_id": call_id, "started_at": moment_of(fact) or now}
@@ -69,12 +76,15 @@ def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
                 usage[call_id, fact.kind, fact.source_id] = _usage_row(fact)
             case LatencyMeasured():
                 latencies[call_id, fact.name, fact.sequence] = _latency_row(fact)
+            case CallNoted():
+                notes[call_id, fact.sequence] = _note_row(fact)
             case CallEnded():
                 ended.setdefault(call_id, _ended_row(fact))
             case _:
                 assert_never(fact)
     unopened = [row for call_id, row in known.items() if call_id not in opened]
     steps: Batch = [
+        (KEEP_CONFIGURATION, list(configurations.values())),
         (KNOW_CALL, unopened),
         (OPEN_CALL, list(opened.values())),
         (WRITE_STATE, list(states.values())),
@@ -83,6 +93,7 @@ def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
         (WRITE_RUN, list(runs.values())),
         (WRITE_USAGE, list(usage.values())),
         (WRITE_LATENCY, list(latencies.values())),
+        (WRITE_NOTE, list(notes.values())),
         (END_CALL, list(ended.values())),
     ]
     return [(statement, rows) for statement, rows in steps if rows]
@@ -92,6 +103,9 @@ def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
 
 KNOW_CALL = insert(tables.calls).on_conflict_do_nothing(index_elements=["call_id"])
 """Makes room for facts of a call whose opening was lost."""
+
+KEEP_CONFIGURATION = insert(tables.configurations).on_conflict_do_nothing(index_elements=["fingerprint"])
+"""The first of a fingerprint counts."""
 
 
 def _open_call() -> sa.Executable:
@@ -131,6 +145,7 @@ WRITE_LINE = _upsert(tables.transcript_lines, "call_id", "item_id")
 WRITE_RUN = _upsert(tables.tool_runs, "call_id", "tool_call_id", keep_if="output")
 WRITE_USAGE = _upsert(tables.usage, "call_id", "kind", "source_id")
 WRITE_LATENCY = _upsert(tables.latencies, "call_id", "name", "sequence")
+WRITE_NOTE = _upsert(tables.call_notes, "call_id", "sequence")
 ENTER_STATE = (
     tables.calls.update()
     .where(
@@ -220,6 +235,16 @@ def _latency_row(fact: LatencyMeasured) -> Row:
     }
 
 
+def _note_row(fact: CallNoted) -> Row:
+    return {
+        "call_id": fact.call_id,
+        "sequence": fact.sequence,
+        "at": fact.at,
+        "kind": fact.kind,
+        "data": fact.data,
+    }
+
+
 def _ended_row(fact: CallEnded) -> Row:
     return {
         "of_call": fact.call_id,
@@ -227,4 +252,14 @@ def _ended_row(fact: CallEnded) -> Row:
         "new_reason": fact.reason,
         "new_owner": fact.fault_owner,
         "new_detail": fact.detail,
+    }
+
+
+def _configuration_row(fact: ConfigurationLoaded) -> Row:
+    return {
+        "fingerprint": fact.fingerprint,
+        "number": fact.number,
+        "loaded_at": fact.at,
+        "text": fact.text,
+        "summary": fact.summary,
     }

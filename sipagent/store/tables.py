@@ -151,3 +151,24 @@ latencies = sa.Table(
     sa.Column("milliseconds", sa.Double, nullable=False),
     sa.UniqueConstraint("call_id", "name", "sequence"),
 )
+
+call_notes = sa.Table(
+    "call_notes",
+    METADATA,
+    _call_id(in_key=True),
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("kind", PlainText, nullable=False),
+    sa.Column("data", PlainText, nullable=False),
+)
+
+configurations = sa.Table(
+    "configurations",
+    METADATA,
+    # No foreign key leads here: a call may have been opened under a configuration whose fact was lost.
+    sa.Column("fingerprint", PlainText, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("loaded_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("text", PlainText, nullable=False),
+    sa.Column("summary", PlainText, nullable=False),
+)

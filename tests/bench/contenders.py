@@ -86,8 +86,8 @@ class Tally:
 
 async def floor(url: str, tally: Tally) -> None:
     """The least that any reader of events must do: `websockets`, `orjson`, nothing else."""
-    import orjson
-    import websockets
+    orjson = imported("orjson")
+    websockets = imported("websockets")
 
     counted = {DELTA: DELTA, AUDIO_DELTA: AUDIO_DELTA, END: END}
     async with websockets.connect(url, compression=None, proxy=None, max_size=None) as socket:
@@ -98,10 +98,11 @@ async def floor(url: str, tally: Tally) -> None:
                 return
 
 
-def our_library() -> Any:
-    """Import it, and treat the garbage collector as ``sipagent serve`` does at its start: what was imported
-    is left out of every later collection, and these are rarer. Only who owns the process can decide that."""
-    library = importlib.import_module("sipagent.realtime")
+def imported(name: str) -> Any:
+    """Import a library, and treat the garbage collector as ``sipagent serve`` does at its start, whoever's
+    library it is: what was imported is left out of every later collection, and these are rarer. Only who owns
+    the process can decide that; what collections cost without it stands in the table of imports."""
+    library = importlib.import_module(name)
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)
@@ -110,7 +111,7 @@ def our_library() -> Any:
 
 async def our_model(url: str, tally: Tally, **transport: Any) -> None:
     """`sipagent.realtime`: the model with one listener."""
-    realtime = our_library()
+    realtime = imported("sipagent.realtime")
     kinds = {
         realtime.RealtimeModelTranscriptDeltaEvent: DELTA,
         realtime.RealtimeModelAudioEvent: AUDIO_DELTA,
@@ -130,7 +131,7 @@ async def our_model(url: str, tally: Tally, **transport: Any) -> None:
 
 async def our_session(url: str, tally: Tally, **transport: Any) -> None:
     """`sipagent.realtime`: a session, and somebody who reads its events."""
-    realtime = our_library()
+    realtime = imported("sipagent.realtime")
     kinds = {realtime.RealtimeAudio: AUDIO_DELTA, realtime.RealtimeResponseEnded: END}
     agent = realtime.RealtimeAgent(name="practice", instructions=INSTRUCTIONS)
     config = {"url": url, "api_key": "bench", "call_id": "rtc_bench"}
@@ -147,7 +148,7 @@ async def our_session(url: str, tally: Tally, **transport: Any) -> None:
 
 async def sdk_model(url: str, tally: Tally) -> None:
     """`openai-agents`: the model with one listener."""
-    realtime = importlib.import_module("agents.realtime")
+    realtime = imported("agents.realtime")
     kinds = {"transcript_delta": DELTA, "audio": AUDIO_DELTA, "turn_ended": END}
 
     class Listener(realtime.RealtimeModelListener):  # type: ignore[misc,name-defined]
@@ -163,7 +164,7 @@ async def sdk_model(url: str, tally: Tally) -> None:
 
 async def sdk_session(url: str, tally: Tally) -> None:
     """`openai-agents`: a session, and somebody who reads its events."""
-    realtime = importlib.import_module("agents.realtime")
+    realtime = imported("agents.realtime")
     kinds = {"transcript_delta": DELTA, "audio": AUDIO_DELTA, "turn_ended": END}
     agent = realtime.RealtimeAgent(name="practice", instructions=INSTRUCTIONS)
     runner = realtime.RealtimeRunner(agent, model=realtime.OpenAIRealtimeSIPModel())

@@ -47,7 +47,13 @@ began = time.process_time()
 took = time.process_time() - began
 import resource
 pages = int(open('/proc/self/statm').read().split()[1])
-print(took, pages * resource.getpagesize() / 1e6)
+import gc
+pauses = []
+for _ in range(3):
+    began = time.perf_counter()
+    gc.collect()
+    pauses.append(time.perf_counter() - began)
+print(took, pages * resource.getpagesize() / 1e6, min(pauses) * 1e3)
 """
 
 
@@ -73,6 +79,8 @@ class ImportCost:
     what: str
     cpu_s: float
     megabytes: float
+    collection_ms: float
+    """A full garbage collection, with the collector as it comes."""
 
 
 async def in_process(*arguments: str) -> str:
@@ -138,18 +146,19 @@ async def measure(rounds: int, per_second: int) -> list[Result]:
 
 async def measure_imports(rounds: int) -> list[ImportCost]:
     """What importing costs, by turns."""
-    costs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    costs: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     wanted = [what for what in IMPORTS if importlib.util.find_spec(what.split(".")[0].split(",")[0])]
     for _ in range(rounds):
         for what in wanted:
             printed = await in_process("-c", MEASURE_IMPORT.format(statement=IMPORTS[what]))
-            cpu_s, megabytes = map(float, printed.split())
-            costs[what].append((cpu_s, megabytes))
+            cpu_s, megabytes, collection_ms = map(float, printed.split())
+            costs[what].append((cpu_s, megabytes, collection_ms))
     return [
         ImportCost(
             what=what,
-            cpu_s=statistics.median(cpu_s for cpu_s, _ in costs[what]),
-            megabytes=statistics.median(megabytes for _, megabytes in costs[what]),
+            cpu_s=statistics.median(cpu_s for cpu_s, _, _ in costs[what]),
+            megabytes=statistics.median(megabytes for _, megabytes, _ in costs[what]),
+            collection_ms=statistics.median(collection_ms for _, _, collection_ms in costs[what]),
         )
         for what in wanted
     ]
@@ -167,7 +176,7 @@ def machine() -> str:
 
 def show(results: Sequence[Result], imports: Sequence[ImportCost]) -> None:
     console = Console(width=130)
-    notes = "ours with the garbage collector as `sipagent serve` sets it; floor and SDK as they come"
+    notes = "everybody with the garbage collector as `sipagent serve` sets it"
     table = Table(title=f"Processor time for each message of the server\n{machine()}\n{notes}")
     for column in ("recording", "", "µs a message", "× floor", "messages", "reported", "longest full GC, ms"):
         table.add_column(column, justify="right")
@@ -183,11 +192,12 @@ def show(results: Sequence[Result], imports: Sequence[ImportCost]) -> None:
         )
     console.print(table)
     table = Table(title="Importing")
-    for column in ("", "CPU s", "×", "MB", "×"):
+    for column in ("", "CPU s", "×", "MB", "×", "full GC, ms"):
         table.add_column(column, justify="right")
     for each in imports:
         cells = [f"{each.cpu_s:.2f}", f"{each.cpu_s / imports[0].cpu_s:.2f}"]
         cells += [f"{each.megabytes:.0f}", f"{each.megabytes / imports[0].megabytes:.2f}"]
+        cells.append(f"{each.collection_ms:.1f}")
         table.add_row(each.what, *cells)
     console.print(table)
 

@@ -254,7 +254,7 @@ def show(results: Sequence[Result], seconds: float) -> None:
         title=f"Sessions in one process, {PER_SECOND} messages a second each, {seconds:g} s\n{machine()}\n"
         "memory: what a session adds to the process; held up: ready to run, but others had the processor\n"
         "server late: its own delay, not in p50 and p99\n"
-        "ours with the garbage collector as `sipagent serve` sets it; floor and SDK as they come",
+        "everybody with the garbage collector as `sipagent serve` sets it",
         title_justify="left",
     )
     for column in (

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tests.bench.contenders import INSTRUCTIONS, our_library
+from tests.bench.contenders import INSTRUCTIONS, imported
 from tests.bench.crowd import Ear
 from tests.bench.recorded import AUDIO_DELTA, DELTA, END
 
@@ -50,7 +50,7 @@ def floor() -> Attach:
     """The least that any reader of events must do: `websockets`, `orjson`, nothing else."""
     orjson = importlib.import_module("orjson")
     websockets = importlib.import_module("websockets")
-    importlib.import_module("websockets.asyncio.client")
+    imported("websockets.asyncio.client")
     counted = {AUDIO_DELTA: AUDIO_DELTA, END: END}
 
     async def attach(url: str, number: int, ear: Ear) -> Reading:
@@ -74,7 +74,7 @@ def our_session(transport: str) -> Attach:
     """`sipagent.realtime`: sessions, each with somebody who reads its events."""
     if transport == "picows":
         importlib.import_module("sipagent.realtime.picows_connection")
-    realtime = our_library()
+    realtime = imported("sipagent.realtime")
     kinds = {realtime.RealtimeAudio: AUDIO_DELTA, realtime.RealtimeResponseEnded: END}
     word = realtime.RealtimeTranscriptDelta
     agent = realtime.RealtimeAgent(name="practice", instructions=INSTRUCTIONS)
@@ -99,7 +99,7 @@ def our_session(transport: str) -> Attach:
 
 def sdk_session() -> Attach:
     """`openai-agents`: sessions, each with somebody who reads its events."""
-    realtime = importlib.import_module("agents.realtime")
+    realtime = imported("agents.realtime")
     kinds = {"audio": AUDIO_DELTA, "turn_ended": END}
     agent = realtime.RealtimeAgent(name="practice", instructions=INSTRUCTIONS)
 

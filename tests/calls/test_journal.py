@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from sipagent.calls.endings import EndReason
@@ -127,3 +128,18 @@ async def test_the_transfer_that_took_the_call_away_succeeded() -> None:
     record = await desk.record()
     assert [(run.output, run.is_error) for run in record.tools] == [("the call left by this transfer", False)]
     assert record.summary.end_reason == "transferred"
+
+
+async def test_notes_are_kept_in_order_as_json() -> None:
+    desk = Desk()
+    desk.journal.note("route", route="vip", why=["The caller is listed."], at=AT)
+    desk.journal.note("wrap_up")
+    desk.journal.note("message_taken", fields={"name": "Żółć"})
+    record = await desk.record()
+    assert [(note.sequence, note.kind, json.loads(note.data)) for note in record.notes] == [
+        (0, "route", {"route": "vip", "why": ["The caller is listed."], "at": str(AT)}),
+        (1, "wrap_up", {}),
+        (2, "message_taken", {"fields": {"name": "Żółć"}}),
+    ]
+    assert "Żółć" in record.notes[2].data  # readable without decoding it
+    assert {note.at for note in record.notes} == {AT}

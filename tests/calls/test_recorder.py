@@ -7,11 +7,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import pytest
+
 from sipagent.calls.recorder import Recorder
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId
-from sipagent.store import CallEnded, CallOpened, Fact, LatencyMeasured, MemoryCallStore
+from sipagent.store import (
+    CallEnded,
+    CallOpened,
+    ConfigurationLoaded,
+    Fact,
+    LatencyMeasured,
+    MemoryCallStore,
+)
 from sipagent.telemetry import Metrics
+from tests.store.facts import loaded
 
 AT = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -38,6 +48,10 @@ def ended(number: int) -> CallEnded:
     return CallEnded(call_id=CallId(f"rtc_{number}"), at=AT, reason="x", fault_owner="none", detail="")
 
 
+def identity(fact: Fact) -> str:
+    return fact.fingerprint if isinstance(fact, ConfigurationLoaded) else fact.call_id
+
+
 class MoodyStore(MemoryCallStore):
     """Is away while ``away`` is set, and never takes the facts of ``poison``."""
 
@@ -53,7 +67,7 @@ class MoodyStore(MemoryCallStore):
             raise StoreError("away")
 
     async def apply(self, facts: Sequence[Fact]) -> None:
-        if self.away or any(fact.call_id == self.poison for fact in facts):
+        if self.away or any(identity(fact) == self.poison for fact in facts):
             self.refused.set()
             raise StoreError("no")
         self.applied.append(len(facts))
@@ -110,6 +124,20 @@ async def test_a_fact_that_the_database_never_takes_is_dropped_alone() -> None:
             recorder.record(opened(number))
     assert len(await store.calls()) == 9
     assert dropped(metrics) == 1
+
+
+async def test_a_configuration_that_the_database_never_takes_is_named_and_dropped_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, metrics = MoodyStore(poison="c0ffee"), Metrics()
+    await store.open()
+    recorder = Recorder(store, metrics, gather_s=0)
+    async with running(recorder):
+        recorder.record(loaded())
+        recorder.record(opened(1))
+    assert len(await store.calls()) == 1
+    assert dropped(metrics) == 1
+    assert "configuration c0ffee is lost" in caplog.text
 
 
 async def test_a_full_queue_keeps_that_calls_began_and_ended() -> None:

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from sipagent.identifiers import CallId
 from sipagent.store import CallStore, open_store
-from sipagent.store.records import CallOpened, Fact, LatencyMeasured, StateChanged, TokensUsed
+from sipagent.store.records import CallFact, CallOpened, Fact, LatencyMeasured, StateChanged, TokensUsed
 from tests.store.facts import (
     CALL,
     at,
     ended,
     latency,
     line,
+    loaded,
+    note,
     opened,
     response_tokens,
     state,
@@ -31,6 +33,7 @@ from tests.store.facts import (
 
 WHOLE_CALL: tuple[Fact, ...] = (
     opened(),
+    note(0),
     state(1, "accepting"),
     state(2, "talking"),
     latency("webhook_to_accept", 0, 81.5),
@@ -43,6 +46,7 @@ WHOLE_CALL: tuple[Fact, ...] = (
     transcription_seconds(),
     latency("caller_end_to_first_word", 0, 640.0),
     latency("caller_end_to_first_word", 1, 555.0),
+    note(1, "transfer_outcome", '{"target":"sales","outcome":"busy"}'),
     state(3, "ended"),
     ended(),
 )
@@ -78,6 +82,7 @@ async def test_a_whole_call_is_read_back_as_it_was_written(store: CallStore) -> 
         latency("caller_end_to_first_word", 0, 640.0),
         latency("caller_end_to_first_word", 1, 555.0),
     )
+    assert record.notes == (note(0), note(1, "transfer_outcome", '{"target":"sales","outcome":"busy"}'))
 
 
 async def test_states_begin_with_ringing_and_come_in_sequence(store: CallStore) -> None:
@@ -305,7 +310,7 @@ async def test_text_that_no_database_takes_hurts_nothing(store: CallStore) -> No
 
 
 async def test_the_order_of_kinds_within_a_write_does_not_matter(store: CallStore) -> None:
-    kinds: tuple[Fact, ...] = (opened(), state(1, "talking"), line("item_1", 1.0, "Hello."), ended())
+    kinds: tuple[CallFact, ...] = (opened(), state(1, "talking"), line("item_1", 1.0, "Hello."), ended())
     records = set()
     for number, order in enumerate(permutations(kinds)):
         call_id = CallId(f"rtc_{number}")
@@ -327,6 +332,35 @@ async def test_usage_of_a_response_and_of_a_transcription_never_mix(store: CallS
     assert sum(usage.output_tokens for usage in record.usage) == 20
 
 
-def _of_call(fact: Fact, call_id: CallId) -> Fact:
+async def test_notes_are_read_in_their_order_and_written_again_they_stay_one(store: CallStore) -> None:
+    await store.apply([opened(), note(2, "wrap_up", "{}"), note(0, "admission", "{}")])
+    await store.apply([note(1, "idle_step", '{"step":1}'), note(0, "admission", "{}")])
+    await store.apply([note(1, "idle_step", '{"step":1}'), note(0, call_id="rtc_two")])
+    record = await store.call(CALL)
+    assert record is not None
+    assert [(each.sequence, each.kind, each.data) for each in record.notes] == [
+        (0, "admission", "{}"),
+        (1, "idle_step", '{"step":1}'),
+        (2, "wrap_up", "{}"),
+    ]
+    other = await store.call(CallId("rtc_two"))
+    assert other is not None
+    assert other.notes == (note(0, call_id="rtc_two"),)
+    assert other.summary.agent is None  # its opening was lost, its note was not
+
+
+async def test_a_configuration_is_kept_once_and_listed_newest_first(store: CallStore) -> None:
+    assert await store.configuration("c0ffee") is None
+    assert await store.configurations() == ()
+    await store.apply([loaded(), loaded("beef", number=2, second=5, text="version: 1 # ü\n"), opened()])
+    await store.apply([loaded(number=3, second=9), loaded("cafe", number=4, second=12)])
+    assert await store.configuration("c0ffee") == loaded()
+    assert await store.configuration("beef") == loaded("beef", number=2, second=5, text="version: 1 # ü\n")
+    assert [each.fingerprint for each in await store.configurations()] == ["cafe", "beef", "c0ffee"]
+    assert [each.fingerprint for each in await store.configurations(limit=1)] == ["cafe"]
+    assert [call.call_id for call in await store.calls()] == [CALL]  # and it is no call
+
+
+def _of_call(fact: CallFact, call_id: CallId) -> Fact:
     assert not isinstance(fact, TokensUsed | LatencyMeasured)
     return replace(fact, call_id=call_id)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
 from sipagent.store.records import (
     CallEnded,
+    CallNoted,
     CallOpened,
+    ConfigurationLoaded,
     LatencyMeasured,
     StateChanged,
     TokensUsed,
@@ -104,6 +106,20 @@ def transcription_seconds(item_id: str = "item_1", *, second: float = 7) -> Toke
 
 def latency(name: str, sequence: int, milliseconds: float) -> LatencyMeasured:
     return LatencyMeasured(call_id=CALL, name=name, sequence=sequence, milliseconds=milliseconds)
+
+
+def note(
+    sequence: int, kind: str = "route", data: str = '{"route":"vip"}', *, call_id: str = CALL
+) -> CallNoted:
+    return CallNoted(call_id=CallId(call_id), sequence=sequence, at=at(sequence), kind=kind, data=data)
+
+
+def loaded(
+    fingerprint: str = "c0ffee", *, number: int = 1, second: float = 0, text: str = "version: 1\n"
+) -> ConfigurationLoaded:
+    return ConfigurationLoaded(
+        fingerprint=fingerprint, number=number, at=at(second), text=text, summary="1 agent, 1 route"
+    )
 
 
 def ended(

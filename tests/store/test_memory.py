@@ -4,7 +4,7 @@ import pytest
 
 from sipagent.identifiers import CallId
 from sipagent.store import MemoryCallStore
-from tests.store.facts import ended, opened
+from tests.store.facts import ended, loaded, opened
 
 
 async def test_the_oldest_call_is_forgotten_beyond_the_capacity() -> None:
@@ -26,3 +26,13 @@ async def test_what_was_remembered_can_be_read_after_closing() -> None:
 def test_a_store_without_room_is_our_mistake() -> None:
     with pytest.raises(AssertionError):
         MemoryCallStore(capacity=0)
+    with pytest.raises(AssertionError):
+        MemoryCallStore(configurations=0)
+
+
+async def test_the_oldest_configuration_is_forgotten_beyond_the_capacity() -> None:
+    store = MemoryCallStore(configurations=2)
+    for number in range(1, 4):
+        await store.apply([loaded(f"f{number}", number=number, second=number)])
+    assert [each.fingerprint for each in await store.configurations()] == ["f3", "f2"]
+    assert await store.configuration("f1") is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from sipagent.errors import StoreError
 from sipagent.store import open_store
 from sipagent.store.migrations import migrate
 from sipagent.store.tables import METADATA
-from tests.store.facts import CALL
+from tests.store.facts import CALL, loaded, note
 
 FIRST_SCHEMA = (Path(__file__).parent / "first_schema.sql").read_text(encoding="utf-8")
 """A database as revision 0001 made it, with one call in it. It is never made again."""
@@ -27,8 +28,13 @@ async def test_a_database_of_the_first_revision_opens_with_its_calls(tmp_path: P
     store = open_store(f"sqlite:///{tmp_path / 'calls.db'}")
     await store.open()
     record = await store.call(CALL)
+    await store.apply([note(0), loaded()])
+    noted = await store.call(CALL)
+    assert await store.configurations() == (loaded(),)
     await store.aclose()
     assert record is not None
+    assert noted == replace(record, notes=(note(0),))
+    assert record.notes == ()
     assert (record.summary.agent, record.summary.end_reason) == ("front-desk", "agent_hung_up")
     assert [entered.state for entered in record.states] == ["ringing", "talking", "ended"]
     assert [said.text for said in record.transcript] == ["Harbor Dental, good morning.", "Hello."]
@@ -43,6 +49,7 @@ def test_the_migrations_lead_to_the_tables(tmp_path: Path) -> None:
         migrate(connection)
         difference = compare_metadata(MigrationContext.configure(connection), METADATA)
         migrated = _described(connection)
+        connection.commit()
     with engine.connect() as connection:
         for table in reversed(METADATA.sorted_tables):
             table.drop(connection)

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from sipagent.store.records import Fact, moment_of
-from tests.store.facts import at, ended, latency, line, opened, response_tokens, state, tool
+from tests.store.facts import at, ended, latency, line, loaded, note, opened, response_tokens, state, tool
 
 EXAMPLES: list[Fact] = [
     opened(second=1),
@@ -13,7 +13,9 @@ EXAMPLES: list[Fact] = [
     line("item_1", 1.0, "Hello."),
     tool(second=1),
     response_tokens(second=1),
+    note(1),
     ended(second=1),
+    loaded(second=1),
 ]
 
 

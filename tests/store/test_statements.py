@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from sipagent.store.statements import batch
-from tests.store.facts import CALL, START, at, ended, latency, line, opened, state, tool
+from tests.store.facts import CALL, START, at, ended, latency, line, loaded, note, opened, state, tool
 
 
 def rows_by_table(facts: Any) -> dict[str, list[dict[str, Any]]]:
@@ -51,6 +51,14 @@ def test_room_is_made_only_for_calls_whose_opening_is_missing() -> None:
 def test_a_call_of_which_no_time_is_known_starts_now() -> None:
     (room, _) = batch([latency("accept", 0, 1.0)], now=at(77))
     assert room[1] == [{"call_id": CALL, "started_at": at(77)}]
+
+
+def test_a_configuration_makes_no_room_for_a_call() -> None:
+    rows = rows_by_table([loaded(), loaded(number=2), note(0), note(0, "wrap_up", "{}")])
+    assert [row["number"] for row in rows["configurations"]] == [1]
+    assert [row["kind"] for row in rows["call_notes"]] == ["wrap_up"]
+    assert [set(row) for row in rows["calls"]] == [{"call_id", "started_at"}]
+    assert len(batch([loaded()], now=START)) == 1
 
 
 def test_no_facts_no_statements() -> None:
