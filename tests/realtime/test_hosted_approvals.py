@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipagent.errors import ConnectionLostError
-from sipagent.identifiers import ItemId
+from sipagent.identifiers import ItemId, ToolCallId
 from sipagent.realtime import (
     HostedMCPTool,
     MCPToolApprovalFunctionResult,
@@ -425,7 +425,7 @@ STEPS = st.lists(
 @settings(max_examples=60)
 @given(STEPS)
 def test_every_question_is_told_once_and_answered_at_most_once(steps: list[tuple[str, str]]) -> None:
-    async def play() -> tuple[list[RealtimeModelSendMcpApproval], list[str]]:
+    async def play() -> tuple[list[RealtimeModelSendMcpApproval], list[ToolCallId]]:
         rig = Rig()
         session = await rig.session()
         for step, number in steps:
