@@ -33,17 +33,16 @@ from sipagent.realtime.session_events import RealtimeEventInfo
 Events = list[RealtimeMcpToolList | RealtimeMcpCallStart | RealtimeMcpCallEnd]
 AgentOf = Callable[[ResponseId | None], RealtimeAgent[Any]]
 
-FOLDED: Final = frozenset(
-    {
-        RealtimeModelMcpListToolsEvent,
-        RealtimeModelMcpCallArgumentsEvent,
-        RealtimeModelMcpCallEvent,
-        RealtimeModelItemUpdatedEvent,
-        RealtimeModelTurnStartedEvent,
-        RealtimeModelTurnEndedEvent,
-        RealtimeModelEndOfStreamEvent,
-    }
+TURNING: Final = frozenset(
+    {RealtimeModelTurnStartedEvent, RealtimeModelTurnEndedEvent, RealtimeModelEndOfStreamEvent}
 )
+"""Among the next: what says nothing of hosted tools, but that time has passed."""
+FOLDED: Final = TURNING | {
+    RealtimeModelMcpListToolsEvent,
+    RealtimeModelMcpCallArgumentsEvent,
+    RealtimeModelMcpCallEvent,
+    RealtimeModelItemUpdatedEvent,
+}
 """The events that `HostedCalls` needs to hear of, after the history; all are rare."""
 
 
@@ -73,6 +72,11 @@ class HostedCalls:
         """What was told of lists."""
         self._awaited: set[ItemId] = set()
         """Lists that are complete, and were not seen yet."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is to be told of a call that is not over."""
+        return bool(self._calls)
 
     def take(self, event: RealtimeModelEvent, now_s: float) -> Events:
         """What ``event`` means; ``now_s`` is monotonic. The history has heard of it already."""

@@ -14,10 +14,10 @@ from sipagent.realtime.approvals import Decision
 from sipagent.realtime.events import RealtimeModelEvent, RealtimeModelItemUpdatedEvent
 from sipagent.realtime.history import History
 from sipagent.realtime.hosted_approvals import HostedApprovals
-from sipagent.realtime.hosted_calls import FOLDED, HostedCalls
+from sipagent.realtime.hosted_calls import FOLDED, TURNING, HostedCalls
 from sipagent.realtime.leading import Lead
 from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
-from sipagent.realtime.mcp_items import RealtimeMcpApprovalResponseItem
+from sipagent.realtime.mcp_items import RealtimeMcpApprovalResponseItem, RealtimeMcpItem
 from sipagent.realtime.mcp_session_events import RealtimeMcpToolList
 from sipagent.realtime.model import RealtimeModel
 from sipagent.realtime.session_events import RealtimeEventInfo, RealtimeSessionEvent
@@ -48,10 +48,13 @@ class HostedTools:
 
     def take(self, event: RealtimeModelEvent) -> Sequence[RealtimeSessionEvent]:
         """What one of the `HOSTED` events means. The history has heard of it already."""
-        if isinstance(event, RealtimeModelItemUpdatedEvent) and isinstance(
-            event.item, RealtimeMcpApprovalResponseItem
-        ):
-            self._approvals.settled(event.item.approval_request_id)
+        if isinstance(event, RealtimeModelItemUpdatedEvent):
+            if not isinstance(event.item, RealtimeMcpItem):
+                return ()  # as nearly always
+            if isinstance(event.item, RealtimeMcpApprovalResponseItem):
+                self._approvals.settled(event.item.approval_request_id)
+        elif type(event) in TURNING and not self._calls.waiting:
+            return ()
         told = self._calls.take(event, monotonic_s())
         for each in told:
             if isinstance(each, RealtimeMcpToolList) and each.status == "failed":

@@ -20,6 +20,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.realtime.events import (
@@ -51,6 +53,13 @@ from sipagent.realtime.items import (
     RealtimeToolCallItem,
     UserMessageItem,
 )
+from sipagent.realtime.mcp_events import (
+    McpProgress,
+    RealtimeModelMcpApprovalRequestedEvent,
+    RealtimeModelMcpCallArgumentsEvent,
+    RealtimeModelMcpCallEvent,
+)
+from sipagent.realtime.mcp_items import McpCallError, RealtimeMcpApprovalRequestItem, RealtimeMcpCallItem
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 
 Sent = TypeVar("Sent", bound=RealtimeModelSendEvent)
@@ -196,6 +205,55 @@ class ScriptedRealtimeModel(RealtimeModel):
             RealtimeModelTurnEndedEvent(response_id=response_id, status="completed"),
         )
 
+    def agent_calls_hosted(
+        self,
+        server_label: str,
+        name: str,
+        arguments: Mapping[str, Any] | str = "{}",
+        *,
+        output: str = "",
+        error: McpCallError | None = None,
+    ) -> tuple[RealtimeModelEvent, ...]:
+        """A response in which the API calls a tool of an MCP server, which gives ``output`` or fails with
+        ``error``. A model over a socket then asks for a response by itself; here, none is asked for."""
+        response_id = ResponseId(self._new("resp"))
+        call = self._hosted_call(server_label, name, arguments)
+        ended = replace(call, output=output if error is None else None, error=error, status="completed")
+        change: McpProgress = "completed" if error is None else "failed"
+        return (
+            *self._wants_to_call(call, response_id),
+            RealtimeModelMcpCallEvent(change="in_progress", item_id=call.item_id),
+            RealtimeModelMcpCallEvent(change=change, item_id=call.item_id),
+            RealtimeModelItemUpdatedEvent(item=ended, response_id=response_id),
+            RealtimeModelTurnEndedEvent(response_id=response_id, status="completed"),
+        )
+
+    def agent_asks_for_approval(
+        self,
+        server_label: str,
+        name: str,
+        arguments: Mapping[str, Any] | str = "{}",
+        *,
+        request_id: str | None = None,
+    ) -> tuple[RealtimeModelEvent, ...]:
+        """A response that wants to call a tool of an MCP server and may not yet; a
+        `RealtimeModelSendMcpApproval` follows, sooner or later."""
+        response_id = ResponseId(self._new("resp"))
+        call = self._hosted_call(server_label, name, arguments)
+        request = RealtimeMcpApprovalRequestItem(
+            item_id=ItemId(request_id or self._new("mcpr")),
+            server_label=server_label,
+            name=name,
+            arguments=call.arguments,
+            status="completed",
+        )
+        return (
+            *self._wants_to_call(call, response_id),
+            RealtimeModelItemUpdatedEvent(item=request, response_id=response_id),
+            RealtimeModelMcpApprovalRequestedEvent(request=request, response_id=response_id),
+            RealtimeModelTurnEndedEvent(response_id=response_id, status="completed"),
+        )
+
     def caller_says(self, text: str) -> tuple[RealtimeModelEvent, ...]:
         """The caller speaks ``text`` and falls silent; the answer is not part of it."""
         item_id = ItemId(self._new("item"))
@@ -254,6 +312,28 @@ class ScriptedRealtimeModel(RealtimeModel):
     def response_pending(self) -> bool:
         """See `RealtimeModel.response_pending`."""
         return self.pending
+
+    def _hosted_call(
+        self, server_label: str, name: str, arguments: Mapping[str, Any] | str
+    ) -> RealtimeMcpCallItem:
+        return RealtimeMcpCallItem(
+            item_id=ItemId(self._new("mcp")),
+            server_label=server_label,
+            name=name,
+            arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
+            status="in_progress",
+        )
+
+    def _wants_to_call(
+        self, call: RealtimeMcpCallItem, response_id: ResponseId
+    ) -> tuple[RealtimeModelEvent, ...]:
+        return (
+            RealtimeModelTurnStartedEvent(response_id=response_id),
+            RealtimeModelItemUpdatedEvent(item=call, response_id=response_id),
+            RealtimeModelMcpCallArgumentsEvent(
+                item_id=call.item_id, arguments=call.arguments, response_id=response_id
+            ),
+        )
 
     def _new(self, kind: str) -> str:
         self._numbers += 1

@@ -114,6 +114,7 @@ class _HostedCall:
     arguments: str = ""
     request_id: ItemId | None = None
     """What asks for its approval, where something does."""
+    started: bool = False
     ended: bool = False
 
 
@@ -121,7 +122,9 @@ class _HostedCall:
 class _Request:
     """One question whether a hosted tool may be called."""
 
-    call_id: ItemId | None
+    response_id: ResponseId | None
+    arguments: str
+    call_id: ItemId | None = None
     """The call that it is about, where that is known."""
     answered: bool = False
 
@@ -139,6 +142,11 @@ class HostedTurns:
         self._requests: dict[ItemId, _Request] = {}
 
     @property
+    def any(self) -> bool:
+        """Whether there ever was one."""
+        return bool(self._calls or self._requests)
+
+    @property
     def running(self) -> tuple[ItemId, ...]:
         """Calls that have not ended and wait for nobody."""
         return tuple(
@@ -154,6 +162,7 @@ class HostedTurns:
                 self._begin(item_id, event.response_id or running, arguments)
             case RealtimeModelMcpCallEvent(item_id=item_id, change=change):
                 self._begin(item_id, running)
+                self._calls[item_id].started = True
                 if change != "in_progress":
                     return self._end(item_id)
             case RealtimeModelMcpApprovalRequestedEvent(request=request):
@@ -176,6 +185,7 @@ class HostedTurns:
         if request is None or request.answered:
             return Wanted.NO
         request.answered = True
+        self._find_call(request_id, request)
         if not approve and request.call_id is not None:
             self._calls[request.call_id].ended = True
             self._tools.answered(_key(request.call_id), wants_response=False)
@@ -216,20 +226,27 @@ class HostedTurns:
     def _ask(self, request: RealtimeMcpApprovalRequestItem, response_id: ResponseId | None) -> None:
         if request.item_id in self._requests:
             return
-        # No field says which call a request is about. One that is found belongs to the same response.
-        about = next(
-            (
-                (item_id, call)
-                for item_id, call in reversed(self._calls.items())
-                if not call.ended and call.request_id is None and call.arguments == request.arguments
-            ),
-            None,
-        )
-        if about is not None:
-            about[1].request_id = request.item_id
-            response_id = about[1].response_id
-        self._requests[request.item_id] = _Request(call_id=None if about is None else about[0])
-        self._tools.called(_key(request.item_id), response_id)
+        made = _Request(response_id=response_id, arguments=request.arguments)
+        self._requests[request.item_id] = made
+        self._find_call(request.item_id, made)
+        call = None if made.call_id is None else self._calls[made.call_id]
+        self._tools.called(_key(request.item_id), response_id if call is None else call.response_id)
+
+    def _find_call(self, request_id: ItemId, request: _Request) -> None:
+        """Find out which call a request is about, which no field says: one that has not begun, with the same
+        arguments, or at least of the same response."""
+        if request.call_id is not None:
+            return
+        free = [
+            (item_id, call)
+            for item_id, call in reversed(self._calls.items())
+            if call.request_id is None and not call.started and not call.ended
+        ]
+        same = [each for each in free if each[1].arguments == request.arguments]
+        for item_id, call in [*same, *free]:
+            if same or call.response_id == request.response_id:
+                request.call_id, call.request_id = item_id, request_id
+                return
 
 
 def _key(item_id: ItemId) -> ToolCallId:

@@ -11,6 +11,7 @@ from sipagent.audio.formats import AudioFormat
 from sipagent.identifiers import ResponseId, ToolCallId
 from sipagent.simulator import server_events
 from sipagent.simulator.director import Cue, Director, PlannedCall
+from sipagent.simulator.hosted_tools import HostedTools
 from sipagent.simulator.items import Item, ItemList
 from sipagent.simulator.leg import CallLeg
 from sipagent.simulator.output_audio import Cut, OutputAudio, as_static
@@ -45,6 +46,7 @@ class AgentSide:
         voice: VoiceLike,
         leg: CallLeg | None,
         faults: SessionFaults,
+        hosted: HostedTools,
         settled: Callable[[], None],
         call_label: str,
     ) -> None:
@@ -53,6 +55,7 @@ class AgentSide:
         self._sender = sender
         self._script = script
         self._faults = faults
+        self._hosted = hosted
         self._settled = settled
         self.director = Director(script)
         self.conversation_id = ids.new("conv")
@@ -74,6 +77,7 @@ class AgentSide:
             spoke=self._response_spoke,
             called=self._tool_called,
             usage=self._measure,
+            hosted=hosted,
             ended=self._response_ended,
         )
 
@@ -160,7 +164,7 @@ class AgentSide:
             self._settle()
 
     def tool_answered(self, tool_call_id: str) -> None:
-        """The output of a function call is there."""
+        """The output of a tool call is there."""
         self._awaited.discard(ToolCallId(tool_call_id))
 
     async def aclose(self) -> None:
@@ -295,10 +299,11 @@ class AgentSide:
         )
 
     def _tools(self, request: Mapping[str, Any]) -> frozenset[str]:
-        """The functions that may be called in a response."""
+        """What may be called in a response."""
         choice = request.get("tool_choice") or self._config.value("tool_choice")
         if choice == "none":
             return frozenset()
         tools = request.get("tools")
         offered = self._config.value("tools") if tools is None else tools
-        return frozenset(tool["name"] for tool in offered or () if tool.get("name"))
+        functions = frozenset(tool["name"] for tool in offered or () if tool.get("name"))
+        return functions | (self._hosted.names() if tools is None else frozenset())

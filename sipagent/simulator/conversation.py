@@ -23,6 +23,7 @@ from sipagent.simulator.agent_side import AgentSide
 from sipagent.simulator.caller_side import CallerSide, lines_of_caller
 from sipagent.simulator.client_events import ClientEvent, ClientEventError
 from sipagent.simulator.faults import FaultSet
+from sipagent.simulator.hosted_tools import HostedTools
 from sipagent.simulator.item_requests import ItemRequests, refuse
 from sipagent.simulator.items import ItemList
 from sipagent.simulator.leg import CallLeg
@@ -40,6 +41,7 @@ __all__ = ["SESSION_SECONDS", "Conversation", "ConversationHost", "TranscriptLin
 
 SESSION_SECONDS: Final = 3600
 """How long a session may last, as ``expires_at`` says."""
+_GOES_ON_S: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +100,21 @@ class Conversation:
             vad=script.vad,
         )
         self._silence = SilenceWatch(self._config, timers=self._timers, timed_out=self._silence_lasted)
+        self._hosted = HostedTools(
+            script=script,
+            config=self._config,
+            items=self._items,
+            sender=self._sender,
+            ids=ids,
+            timers=self._timers,
+            ended=self._hosted_call_ended,
+        )
         self._item_requests = ItemRequests(
             self._items,
             config=self._config,
             sender=self._sender,
             ids=ids,
+            hosted=self._hosted,
             wrote=self._heard,
             answered=self._tool_answered,
         )
@@ -116,6 +128,7 @@ class Conversation:
             voice=voice,
             leg=leg,
             faults=self._faults,
+            hosted=self._hosted,
             settled=self._agent_settled,
             call_label=call_label,
         )
@@ -145,6 +158,7 @@ class Conversation:
             self._sender.emit(server_events.session_created(self._config.body))
             if first:
                 self._sender.emit(server_events.conversation_created(self._agent.conversation_id))
+        self._hosted.refresh()
 
     def detach(self) -> None:
         """The socket is gone. The conversation goes on, unheard."""
@@ -267,6 +281,18 @@ class Conversation:
         self._unanswered.outputs += ((tool_call_id, output),)
         self._agent.tool_answered(tool_call_id)
 
+    def _hosted_call_ended(self, tool_call_id: ToolCallId, output: str, continues: bool) -> None:
+        self._tool_answered(tool_call_id, output)
+        if continues:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin a response about what tools gave, as soon as none is active, unless the client was faster."""
+        if self._unanswered.outputs and self._agent.active is None:
+            self._respond({})
+        elif self._unanswered.outputs:
+            self._timers.later(_GOES_ON_S, self._go_on)
+
     def _respond_by_itself(self) -> None:
         if self._agent.active is not None:
             # Nobody asked by an event, so the error names none.
@@ -347,6 +373,7 @@ class Conversation:
         self._config.update(event.session)
         self._caller.reconfigure()
         self._sender.emit(server_events.session_updated(self._config.body))
+        self._hosted.refresh()
         if self._agent.is_idle and self._items.last_id is not None and not self._caller.is_speaking:
             self._watch_silence()
 

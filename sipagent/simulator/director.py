@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sipagent.identifiers import ToolCallId
+from sipagent.simulator.hosted_plan import HostedRun
 from sipagent.simulator.script import Script, Step, ToolUse
 
 _LONGEST_DIGITS: Final = 32
@@ -24,23 +25,25 @@ class Cue:
     heard: tuple[str, ...] = ()
     """What the caller said, or the client wrote, since the last response."""
     outputs: tuple[tuple[ToolCallId, str], ...] = ()
-    """Function outputs since the last response."""
+    """Outputs of tools since the last response."""
     instructions: str | None = None
     """Of this response alone."""
     tools: frozenset[str] = frozenset()
-    """The functions the model may call."""
+    """What the model may call: functions by name, tools of MCP servers as ``LABEL.TOOL``."""
     step: Step | None = None
     """Do this, whatever the rest says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCall:
-    """One function call to be made."""
+    """One tool call to be made."""
 
     name: str
     arguments: str
     """JSON."""
     then: Step | None
+    hosted: HostedRun | None = None
+    """Set for a tool that the service runs itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,7 @@ class Director:
         )
 
     def _performance(self, step: Step, cue: Cue, *, output: str = "", literal: bool = False) -> Performance:
-        calls = tuple(_plan(use) for use in step.calls if use.name in cue.tools or use.even_if_missing)
+        calls = tuple(_plan(use) for use in step.calls if _known_as(use) in cue.tools or use.even_if_missing)
         say = step.say
         if say is None and not calls:
             # The script wanted nothing but a tool that this session does not offer.
@@ -159,7 +162,12 @@ def exact_words(instructions: str | None) -> str | None:
 
 
 def _plan(use: ToolUse) -> PlannedCall:
-    return PlannedCall(name=use.name, arguments=json.dumps(dict(use.arguments)), then=use.then)
+    arguments = json.dumps(dict(use.arguments))
+    return PlannedCall(name=use.name, arguments=arguments, then=use.then, hosted=use.hosted)
+
+
+def _known_as(use: ToolUse) -> str:
+    return use.name if use.hosted is None else f"{use.hosted.server_label}.{use.name}"
 
 
 def _readable(output: str, key: str | None) -> str:

@@ -9,6 +9,7 @@ from sipagent.identifiers import ItemId, ToolCallId
 from sipagent.simulator import client_events as client
 from sipagent.simulator import server_events
 from sipagent.simulator.client_events import ClientEvent, ClientEventError
+from sipagent.simulator.hosted_tools import HostedTools
 from sipagent.simulator.items import ROOT, Item, ItemList, from_client
 from sipagent.simulator.parameters import ParameterProblem
 from sipagent.simulator.server_events import EventSender, IdSource
@@ -29,6 +30,7 @@ class ItemRequests:
         config: SessionConfig,
         sender: EventSender,
         ids: IdSource,
+        hosted: HostedTools,
         wrote: Callable[[str], None],
         answered: Callable[[ToolCallId, str], None],
     ) -> None:
@@ -36,6 +38,7 @@ class ItemRequests:
         self._config = config
         self._sender = sender
         self._ids = ids
+        self._hosted = hosted
         self._wrote = wrote
         self._answered = answered
 
@@ -58,11 +61,26 @@ class ItemRequests:
                 message = f"Tool call ID '{tool_call_id}' not found in conversation."
                 refuse(event, "invalid_tool_call_id", message, "item.call_id")
             self._answered(tool_call_id, event.item["output"])
+        elif kind == "mcp_approval_response":
+            self._take_approval(event, item, after)
+            return
         elif role == "user" and item.spoken:
             self._wrote(item.spoken)
+        self._add(item, after)
+
+    def _add(self, item: Item, after: str | None) -> None:
         previous_id = self._items.add(item, after=after)
         self._sender.emit(server_events.item_added(item.body, previous_id))
         self._sender.emit(server_events.item_done(item.body, previous_id))
+
+    def _take_approval(self, event: client.ItemCreate, item: Item, after: str | None) -> None:
+        request_id: str = event.item["approval_request_id"]
+        if not self._hosted.is_waiting(request_id):
+            message = f"Approval request with id '{request_id}' not found, or answered already."
+            refuse(event, "invalid_value", message, "item.approval_request_id")
+        # The answer stands in the conversation before what comes of it.
+        self._add(item, after)
+        self._hosted.answer(request_id, approve=event.item["approve"], reason=event.item.get("reason"))
 
     def delete(self, event: client.ItemDelete) -> None:
         """Take an item out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -93,9 +93,36 @@ def function_call(item_id: ItemId, *, name: str, tool_call_id: ToolCallId) -> It
     return Item(item_id=item_id, body=body)
 
 
+def tool_list(item_id: ItemId, *, server_label: str, names: Iterable[str]) -> Item:
+    """What an MCP server offers."""
+    tools = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in names]
+    body = {"id": item_id, "type": "mcp_list_tools", "server_label": server_label, "tools": tools}
+    return Item(item_id=item_id, body=body)
+
+
+def hosted_call(item_id: ItemId, *, server_label: str, name: str) -> Item:
+    """A call of a tool of an MCP server that has just begun, without arguments."""
+    body = {"id": item_id, "type": "mcp_call", "server_label": server_label, "name": name, "arguments": ""}
+    return Item(item_id=item_id, body=body)
+
+
+def approval_request(item_id: ItemId, *, server_label: str, name: str, arguments: str) -> Item:
+    """The question whether such a tool may be called."""
+    body = {
+        "id": item_id,
+        "type": "mcp_approval_request",
+        "server_label": server_label,
+        "name": name,
+        "arguments": arguments,
+    }
+    return Item(item_id=item_id, body=body)
+
+
 def from_client(item_id: ItemId, sent: Json) -> Item:
     """An item a client added; ``sent`` has been checked. Items of clients are complete at once."""
-    body = {**sent, "id": item_id, "object": "realtime.item", "status": "completed"}
+    body = {**sent, "id": item_id}
+    if sent["type"] != "mcp_approval_response":
+        body |= {"object": "realtime.item", "status": "completed"}
     texts: list[str] = []
     audio_ms = 0.0
     for part in body.get("content", []):

@@ -6,7 +6,7 @@ its path, as the real API does (``Unknown parameter: 'session.temperature'.``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +158,9 @@ def _check_limits(value: Mapping[str, Any], root: str) -> ParameterProblem | Non
         number = _at(value, path)
         if isinstance(number, int | float) and not lowest <= number <= highest:
             return _invalid(f"{root}.{path}", f"a number from {lowest:g} to {highest:g}", number)
+    problem = _check_servers(value.get("tools") or (), f"{root}.tools")
+    if problem is not None:
+        return problem
     modalities = value.get("output_modalities")
     if modalities is not None and modalities not in (["audio"], ["text"]):
         return _invalid(f"{root}.output_modalities", "['audio'] or ['text']", modalities)
@@ -166,6 +169,25 @@ def _check_limits(value: Mapping[str, Any], root: str) -> ParameterProblem | Non
         len(metadata) > 16 or any(len(key) > 64 or len(entry) > 512 for key, entry in metadata.items())
     ):
         return _invalid(f"{root}.metadata", "at most 16 pairs of 64 and 512 characters", len(metadata))
+    return None
+
+
+def _check_servers(tools: Sequence[Mapping[str, Any]], root: str) -> ParameterProblem | None:
+    """What is wrong with MCP servers, which the types below do not know."""
+    labels: set[str] = set()
+    for index, tool in enumerate(tools):
+        if tool.get("type") != "mcp":
+            continue
+        label = tool["server_label"]
+        if label in labels:
+            return _invalid(f"{root}[{index}].server_label", "a label that no other server has", label)
+        labels.add(label)
+        places = [name for name in ("server_url", "connector_id", "tunnel_id") if tool.get(name)]
+        if len(places) > 1:
+            return _invalid(f"{root}[{index}].{places[1]}", f"nothing beside {places[0]}", tool[places[1]])
+        headers = {name.lower() for name in tool.get("headers") or {}}
+        if tool.get("authorization") and "authorization" in headers:
+            return _invalid(f"{root}[{index}].headers", "no Authorization beside authorization", "headers")
     return None
 
 

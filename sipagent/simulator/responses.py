@@ -19,7 +19,16 @@ from sipagent.errors import SimulatorError
 from sipagent.identifiers import ItemId, ResponseId, ToolCallId
 from sipagent.simulator import server_events
 from sipagent.simulator.director import Performance, PlannedCall
-from sipagent.simulator.items import Item, ItemList, assistant_message, function_call
+from sipagent.simulator.hosted_plan import HostedRun
+from sipagent.simulator.hosted_tools import HostedCall, HostedTools
+from sipagent.simulator.items import (
+    Item,
+    ItemList,
+    approval_request,
+    assistant_message,
+    function_call,
+    hosted_call,
+)
 from sipagent.simulator.server_events import EventSender, IdSource, Json, ResponseEvents
 from sipagent.simulator.speech import VoiceLike
 from sipagent.simulator.usage import audio_tokens, text_tokens
@@ -62,10 +71,12 @@ class Stage:
         spoke: Callable[[Response, float], None],
         called: Callable[[ToolCallId, PlannedCall], None],
         usage: Callable[[Response], Json],
+        hosted: HostedTools,
         ended: Callable[[Response], None],
     ) -> None:
         """``audio`` takes generated sound; ``spoke`` hears the share of words sent; ``called`` of each
-        function call; ``usage`` counts tokens; ``ended`` hears that ``response.done`` was sent."""
+        tool call; ``hosted`` runs those of the service; ``usage`` counts tokens; ``ended`` hears that
+        ``response.done`` was sent."""
         self.sender = sender
         self.ids = ids
         self.items = items
@@ -74,6 +85,7 @@ class Stage:
         self.spoke = spoke
         self.called = called
         self.usage = usage
+        self.hosted = hosted
         self.ended = ended
 
 
@@ -113,7 +125,10 @@ class Response:
             if say:
                 await self._speak(say)
             for call in () if self.is_over else self._performance.calls:
-                self._call(call)
+                if call.hosted is None:
+                    self._call(call)
+                else:
+                    await self._call_hosted(call, call.hosted)
         except SimulatorError as error:
             self.fail(str(error))
             return
@@ -218,6 +233,26 @@ class Response:
         self._emit(events.arguments_done(tool_call_id, call.name, call.arguments))
         self._finish_item(item, events, "completed")
 
+    async def _call_hosted(self, call: PlannedCall, run: HostedRun) -> None:
+        """A tool that the service runs itself. The response waits for it, unless a person must be asked."""
+        label, hosted = run.server_label, self._stage.hosted
+        item = hosted_call(ItemId(self._stage.ids.new("mcp")), server_label=label, name=call.name)
+        events = self._begin_item(item)
+        for start in range(0, len(call.arguments), _ARGUMENTS_PIECE):
+            self._emit(events.mcp_arguments_delta(call.arguments[start : start + _ARGUMENTS_PIECE]))
+        item.body["arguments"] = call.arguments
+        self._stage.called(ToolCallId(item.item_id), call)
+        self._emit(events.mcp_arguments_done(call.arguments))
+        begun = HostedCall(item=item, events=events, run=run)
+        if not hosted.needs_approval(label, call.name):
+            await asyncio.shield(hosted.begin(begun))
+            return
+        request = approval_request(
+            ItemId(self._stage.ids.new("mcpr")), server_label=label, name=call.name, arguments=call.arguments
+        )
+        hosted.ask(request.item_id, begun)
+        self._finish_item(request, self._begin_item(request), None)
+
     def _begin_item(self, item: Item) -> ResponseEvents:
         events = ResponseEvents(
             response_id=self.response_id, item_id=item.item_id, output_index=len(self.outputs)
@@ -228,8 +263,10 @@ class Response:
             self._emit(server_events.item_added(item.body, self._stage.items.add(item)))
         return events
 
-    def _finish_item(self, item: Item, events: ResponseEvents, status: str) -> None:
-        item.body["status"] = status
+    def _finish_item(self, item: Item, events: ResponseEvents, status: str | None) -> None:
+        """``status`` is None for an item that has none."""
+        if status is not None:
+            item.body["status"] = status
         if self.in_conversation and self._stage.items.get(item.item_id) is not None:
             previous_id = self._stage.items.previous_id(item.item_id)
             self._emit(server_events.item_done(item.body, previous_id))

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sipagent.errors import Problem, ScriptError, SimulatorError
 from sipagent.simulator.faults import FaultSet
+from sipagent.simulator.hosted_plan import RUN_KEYS, HostedRun, HostedServer, read_run, read_servers
 from sipagent.simulator.script_reader import Entry, ScriptReader
 
 # Values ----------------------------------------------------------------------------------------------
@@ -22,7 +23,7 @@ from sipagent.simulator.script_reader import Entry, ScriptReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUse:
-    """One function call of the model."""
+    """One tool call of the model."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -30,6 +31,8 @@ class ToolUse:
     """What follows when the output is there and a response is asked for; None: it repeats the output."""
     even_if_missing: bool = False
     """Call it although the session offers no such tool, as a confused model would."""
+    hosted: HostedRun | None = None
+    """Set for a tool of an MCP server, which the service runs itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,8 @@ class Script:
     transcription: TranscriptionPlan = field(default_factory=TranscriptionPlan)
     vad: Mapping[str, float] = field(default_factory=dict)
     """Defaults of ``server_vad`` where the session says nothing."""
+    mcp: Mapping[str, HostedServer] = field(default_factory=dict)
+    """What is particular about MCP servers that sessions name, by label."""
     faults: FaultSet = field(default_factory=FaultSet.of)
     """For every call that follows this script."""
     announces_session: bool = True
@@ -159,7 +164,7 @@ _STEP_KEYS: Final = ("say", "call", "delay_ms")
 def _read_script(root: Entry) -> Script:
     keys = (
         "voice", "greeting", "turns", "otherwise", "reactions", "caller", "delay_ms", "pace",
-        "transcription", "vad", "faults", "announces_session", "announces_truncation",
+        "transcription", "vad", "mcp", "faults", "announces_session", "announces_truncation",
     )  # fmt: skip
     fields = root.mapping(keys)
     values: dict[str, Any] = {}
@@ -184,6 +189,8 @@ def _read_script(root: Entry) -> Script:
         values["transcription"] = _read_transcription(fields["transcription"])
     if "vad" in fields:
         values["vad"] = _read_vad(fields["vad"])
+    if "mcp" in fields:
+        values["mcp"] = read_servers(fields["mcp"])
     if "faults" in fields:
         values["faults"] = _read_faults(fields["faults"])
     for name in ("announces_session", "announces_truncation"):
@@ -215,7 +222,7 @@ def _read_calls(entry: Entry) -> tuple[ToolUse, ...]:
 def _read_call(entry: Entry) -> ToolUse:
     if entry.is_text:
         return ToolUse(name=entry.text())
-    fields = entry.mapping(("tool", "with", "then", "even_if_missing"))
+    fields = entry.mapping(("tool", "with", "then", "even_if_missing", *RUN_KEYS))
     if "tool" not in fields:
         entry.complain("A call names no tool.", "Add 'tool: NAME'.")
     return ToolUse(
@@ -223,6 +230,7 @@ def _read_call(entry: Entry) -> ToolUse:
         arguments=fields["with"].json_object() if "with" in fields else {},
         then=_read_step(fields["then"]) if "then" in fields else None,
         even_if_missing=fields["even_if_missing"].boolean() if "even_if_missing" in fields else False,
+        hosted=read_run(fields),
     )
 
 

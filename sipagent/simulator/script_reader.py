@@ -80,6 +80,13 @@ class Entry:
                 found[key] = Entry(value_node, self._findings)
         return found
 
+    def named(self) -> list[tuple[str, Entry]]:
+        """The entries of a mapping whose keys are the writer's own; a repeated key is a mistake."""
+        if not isinstance(self._node, yaml.MappingNode):
+            self.complain(f"Names and values are expected here, not {self._kind()}.", "Write 'NAME: ...'.")
+            return []
+        return list(self.mapping([str(key.value) for key, _ in self._node.value]).items())
+
     def items(self) -> list[Entry]:
         """The entries of a list."""
         if not isinstance(self._node, yaml.SequenceNode):

@@ -179,6 +179,18 @@ def transcription_failed(item_id: str, *, code: str, message: str) -> Json:
     }
 
 
+def list_tools_in_progress(item_id: str) -> Json:
+    return {"type": "mcp_list_tools.in_progress", "item_id": item_id}
+
+
+def list_tools_completed(item_id: str) -> Json:
+    return {"type": "mcp_list_tools.completed", "item_id": item_id}
+
+
+def list_tools_failed(item_id: str) -> Json:
+    return {"type": "mcp_list_tools.failed", "item_id": item_id}
+
+
 # Input audio -----------------------------------------------------------------------------------------
 
 
@@ -255,6 +267,7 @@ class ResponseEvents:
             "item_id": item_id,
             "output_index": output_index,
         }
+        self._call_fields = {"item_id": item_id, "output_index": output_index}
         self._response_fields = {"response_id": response_id, "output_index": output_index}
 
     def output_item_added(self, item: Mapping[str, Any]) -> Json:
@@ -303,6 +316,22 @@ class ResponseEvents:
             "name": name,
             "arguments": arguments,
         }
+
+    def mcp_arguments_delta(self, delta: str) -> Json:
+        return {"type": "response.mcp_call_arguments.delta", **self._item_fields, "delta": delta}
+
+    def mcp_arguments_done(self, arguments: str) -> Json:
+        return {"type": "response.mcp_call_arguments.done", **self._item_fields, "arguments": arguments}
+
+    def mcp_call_in_progress(self) -> Json:
+        """Documented, as the next two, without the response that the call belongs to: it may be over."""
+        return {"type": "response.mcp_call.in_progress", **self._call_fields}
+
+    def mcp_call_completed(self) -> Json:
+        return {"type": "response.mcp_call.completed", **self._call_fields}
+
+    def mcp_call_failed(self) -> Json:
+        return {"type": "response.mcp_call.failed", **self._call_fields}
 
     def _content(self, kind: str, **fields: object) -> Json:
         return {"type": kind, **self._item_fields, "content_index": 0, **fields}

@@ -56,6 +56,9 @@ def item_tokens(item: Item) -> Tokens:
             return Tokens(text=text_tokens(item.spoken))
         case "function_call":
             return Tokens(text=text_tokens(body["name"] + body["arguments"]))
+        case "mcp_call":
+            told = body.get("output") or (body.get("error") or {}).get("message") or ""
+            return Tokens(text=text_tokens(body["name"] + body["arguments"] + told))
         case "function_call_output":
             return Tokens(text=text_tokens(body["output"]))
         case _:

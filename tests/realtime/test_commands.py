@@ -104,3 +104,19 @@ def test_a_message_of_the_user_is_an_item_of_the_conversation() -> None:
 def test_a_message_of_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="at least one text or image"):
         commands.user_message({"type": "message", "role": "user", "content": []})
+
+
+def test_the_answer_to_a_request_has_an_id_that_the_server_takes_once() -> None:
+    made = commands.approval_response("mcpr_1", approve=False, reason="Too dear.")
+    assert made["item"] == {
+        "type": "mcp_approval_response",
+        "id": commands.approval_id("mcpr_1"),
+        "approval_request_id": "mcpr_1",
+        "approve": False,
+        "reason": "Too dear.",
+    }
+    assert made == commands.approval_response("mcpr_1", approve=False, reason="Too dear.")
+    assert "reason" not in commands.approval_response("mcpr_1", approve=True, reason=None)["item"]
+    ids = {commands.approval_id(name) for name in ("mcpr_1", "mcpr_2", "x" * 500, "\ud800", "")}
+    assert len(ids) == 5
+    assert all(len(each) <= 32 for each in ids)

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from sipagent.identifiers import ResponseId, ToolCallId
-from sipagent.realtime import RealtimeAgent, RealtimeModelToolCallEvent
+from sipagent.realtime import HostedMCPTool, RealtimeAgent, RealtimeModelToolCallEvent
 from sipagent.realtime.leading import Lead, Offer
 
 
@@ -76,3 +76,27 @@ def test_what_is_kept_does_not_grow_with_the_call() -> None:
     assert len(lead._changes) < 50
     assert lead.find(call("x", "r0")) == (lead.current, None)
     assert lead.find(call("x", None)) == (lead.current, None)
+
+
+def test_a_response_keeps_the_offer_that_it_began_with() -> None:
+    first, second = offer("first"), offer("second")
+    lead = Lead(first.agent)
+    lead.start(first)
+    lead.session_changed()
+    lead.response_began(ResponseId("r1"))
+    lead.change(second, handoff=True)
+    assert lead.offer_of(None) is first, "the server has not followed"
+    lead.session_changed()
+    assert lead.offer_of(ResponseId("r1")) is first
+    assert lead.offer_of(ResponseId("unheard of")) is second
+    assert lead.offer_of(None) is second
+
+
+def test_a_server_is_found_by_its_label_where_a_tool_of_ours_stands_for_it() -> None:
+    config = {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example"}
+    tool = HostedMCPTool(tool_config=config)
+    plain: Any = {**config, "server_label": "plain"}
+    made = Offer(agent=RealtimeAgent[Any](name="a"), settings={"hosted_tools": [plain, tool]})
+    assert made.find_hosted("docs") is tool
+    assert made.find_hosted("plain") is None
+    assert offer("b").find_hosted("docs") is None

@@ -117,3 +117,11 @@ async def test_it_says_whether_there_is_room() -> None:
     stream.put_at_once(1)
     after = stream.has_room
     assert (before, after) == (True, False)
+
+
+async def test_whether_anybody_reads_is_known() -> None:
+    stream: EventStream[int] = EventStream(1)
+    stream.put_at_once(1)
+    assert not stream.was_read
+    assert await anext(aiter(stream)) == 1
+    assert stream.was_read

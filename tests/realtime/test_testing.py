@@ -8,8 +8,13 @@ import pytest
 
 from sipagent.errors import AttachError, ConnectionLostError
 from sipagent.realtime import (
+    HostedMCPTool,
+    McpHttpError,
     RealtimeAgent,
+    RealtimeMcpApprovalRequired,
+    RealtimeMcpCallEnd,
     RealtimeModelRequestResponse,
+    RealtimeModelSendMcpApproval,
     RealtimeModelSendSystemMessage,
     RealtimeModelSendToolOutput,
     RealtimeModelSendUserInput,
@@ -22,6 +27,7 @@ from sipagent.realtime import (
 from sipagent.realtime.events import RealtimeModelEvent, RealtimeModelRateLimitsEvent
 from sipagent.realtime.model import RealtimeModelListener
 from sipagent.realtime.testing import ScriptedRealtimeModel, UnexpectedInputError
+from tests.realtime.peer import PATIENCE_S
 
 ASK = RealtimeModelRequestResponse()
 HINT = RealtimeModelSendSystemMessage(text="The caller pressed 1.")
@@ -208,3 +214,34 @@ async def test_a_surprise_in_the_task_of_a_tool_is_not_lost() -> None:
         assert session.history
     with pytest.raises(UnexpectedInputError, match="nothing was expected"):
         model.verify()
+
+
+async def test_hosted_tools_are_played_too() -> None:
+    model = ScriptedRealtimeModel()
+    model.expect(RealtimeModelSendMcpApproval, *model.agent_calls_hosted("docs", "order", output="Ordered."))
+    server = {"type": "mcp", "server_label": "docs", "server_url": "https://docs.example"}
+    agent = RealtimeAgent[None](name="front-desk", tools=[HostedMCPTool(tool_config=server)])
+    busy = McpHttpError(code=503, message="Busy.")
+    ends: list[RealtimeMcpCallEnd] = []
+    async with await RealtimeRunner(agent, model=model).run() as session:
+        await model.emit(
+            *model.agent_calls_hosted("docs", "search", {"q": 1}, output="Nine."),
+            *model.agent_calls_hosted("docs", "search", error=busy),
+            *model.agent_asks_for_approval("docs", "order", request_id="mcpr_1"),
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            async for event in session:
+                if isinstance(event, RealtimeMcpApprovalRequired):
+                    assert event.call_id == "mcpr_1"
+                    await session.approve_tool_call("mcpr_1")
+                if isinstance(event, RealtimeMcpCallEnd):
+                    ends.append(event)
+                if len(ends) == 3:
+                    break
+    assert [(each.output, each.error) for each in ends] == [
+        ("Nine.", None),
+        (None, busy),
+        ("Ordered.", None),
+    ]
+    assert ends[0].arguments == '{"q": 1}'
+    model.verify()

@@ -261,6 +261,32 @@ def test_requests_of_two_calls_find_theirs() -> None:
     assert rig.take(call("completed", other)) is Wanted.UNLESS_BEGUN
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_request_finds_its_call_although_it_is_spelt_otherwise_or_comes_first(first: bool) -> None:
+    rig = Rig()
+    events = [arguments(text='{"q":1}'), asked(text='{"q": 1}')]
+    rig.take(*(events if first else reversed(events)))
+    assert not rig.response_ends()
+    assert rig.hosted.answered(REQUEST, approve=False) is Wanted.UNLESS_BEGUN
+    assert not rig.hosted.running
+
+
+def test_a_call_that_runs_is_not_what_a_request_is_about() -> None:
+    rig = Rig()
+    rig.take(arguments(), call("in_progress"), asked())
+    rig.response_ends()
+    assert not rig.hosted.answered(REQUEST, approve=False), "the other one will be spoken about too"
+    assert rig.hosted.running == (CALL,)
+    assert rig.take(call("completed")) is Wanted.UNLESS_BEGUN
+
+
+def test_a_request_of_another_response_is_about_another_call() -> None:
+    rig = Rig()
+    rig.take(arguments(), asked(text='{"q": 2}', response_id=R2))
+    assert rig.hosted.answered(REQUEST, approve=False) is Wanted.UNLESS_BEGUN
+    assert rig.hosted.running == (CALL,)
+
+
 def test_a_request_whose_call_is_not_known_is_open_by_itself() -> None:
     rig = Rig()
     rig.take(asked(response_id=None))

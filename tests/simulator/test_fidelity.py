@@ -28,15 +28,6 @@ NOT_PLAYED = {
     "conversation.item.created",
     # Only from a model that tells speakers apart.
     "conversation.item.input_audio_transcription.segment",
-    # Tools that the service runs itself.
-    "mcp_list_tools.in_progress",
-    "mcp_list_tools.completed",
-    "mcp_list_tools.failed",
-    "response.mcp_call_arguments.delta",
-    "response.mcp_call_arguments.done",
-    "response.mcp_call.in_progress",
-    "response.mcp_call.completed",
-    "response.mcp_call.failed",
 }
 
 EVENT_TYPES: dict[str, type[BaseModel]] = {
@@ -143,7 +134,36 @@ async def tour_by_whisper() -> list[dict[str, Any]]:
         return rig.client.events
 
 
-TOURS = {"phone": tour_by_phone, "socket": tour_by_socket, "whisper": tour_by_whisper}
+async def tour_by_hosted_tools() -> list[dict[str, Any]]:
+    """Tools that the service runs: one server that cannot be reached, calls with approval and without."""
+    places = {"docs": "https://docs.example", "shop": "https://shop.example", "gone": "https://gone.example"}
+    servers: list[dict[str, Any]] = [
+        {"type": "mcp", "server_label": label, "server_url": url} for label, url in places.items()
+    ]
+    servers[0]["require_approval"] = "never"
+    script = """
+mcp: {gone: {fails: true}}
+greeting: {call: [{tool: search, mcp: docs, output: Nine.}, {tool: order, mcp: shop, error: Sold out.}]}
+"""
+    async with Rig(script, session={**PHONE_SESSION, "tools": servers}) as rig:
+        await rig.client.until("mcp_list_tools.completed", 2)
+        rig.send("response.create")
+        done = await rig.client.until("response.done")
+        request = done["response"]["output"][2]
+        answer = {"type": "mcp_approval_response", "id": "mine", "approval_request_id": request["id"]}
+        rig.send("conversation.item.create", item={**answer, "approve": True, "reason": "Go on."})
+        await rig.client.until("response.mcp_call.failed")
+        rig.send("response.create")
+        await rig.client.until("response.done", 2)
+        return rig.client.events
+
+
+TOURS = {
+    "phone": tour_by_phone,
+    "socket": tour_by_socket,
+    "whisper": tour_by_whisper,
+    "hosted tools": tour_by_hosted_tools,
+}
 
 
 @pytest.mark.parametrize("name", TOURS)
