@@ -140,6 +140,7 @@ PURE = (
     "realtime/spoken.py",
     "realtime/translation.py",
     "realtime/turn.py",
+    "realtime/turn_metrics.py",
     "realtime/user_input.py",
     "realtime/wire.py",
     "realtime/wire_fields.py",

@@ -263,6 +263,9 @@ from sipagent.realtime.tools import (
     default_tool_error_function,
     function_tool,
 )
+from sipagent.realtime.turn_metrics import (
+    RealtimeTurnMetrics,
+)
 from sipagent.realtime.usage import (
     ResponseUsage,
     TranscriptionUsage,
@@ -447,6 +450,7 @@ __all__ = [
     "RealtimeTranscriptionUsage",
     "RealtimeTruncationConfig",
     "RealtimeTurnDetectionConfig",
+    "RealtimeTurnMetrics",
     "RealtimeUnknownEvent",
     "RealtimeUserInput",
     "RealtimeUserInputImage",

@@ -45,6 +45,7 @@ from sipagent.realtime.items import RealtimeItem
 from sipagent.realtime.latch import Latch
 from sipagent.realtime.leading import Offer
 from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
+from sipagent.realtime.measuring import TurnMeter
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.session_events import (
@@ -106,9 +107,19 @@ class RealtimeSession(RealtimeModelListener):
             context=context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
         )
         self._raw = bool(self._run_config.get("raw_events"))
-        self._translation = Translation(self._info, raw=self._raw)
         self._runs: set[asyncio.Task[None]] = set()
         self._events: EventStream[RealtimeSessionEvent] = EventStream(QUEUE_EVENTS)
+        self._meter = TurnMeter(
+            self._info,
+            is_silent=lambda: not (self.agent_is_speaking or self.response_active),
+            tell=self._events.put_at_once,
+        )
+        self._translation = Translation(
+            self._info,
+            raw=self._raw,
+            words_come=self._meter.words_come,
+            sound_comes=self._meter.sound_comes,
+        )
         self._handover = Handover(
             agent,
             model=model,
@@ -126,6 +137,7 @@ class RealtimeSession(RealtimeModelListener):
             handover=self._handover,
             translation=self._translation,
             events=self._events,
+            meter=self._meter,
             start=self._start,
         )
         self._hosted = HostedTools(
@@ -371,7 +383,9 @@ class RealtimeSession(RealtimeModelListener):
         self._guarding.take(event, handover.lead.speaker)
         meaning = self._translation.take(event, handover.lead.speaker)
         if type(event) in HOSTED:
-            meaning += self._hosted.take(event)
+            hosted = self._hosted.take(event)
+            self._meter.hosted_tools(hosted)
+            meaning += hosted
         if handover.speech.active:
             handover.speech.notice(event, self._translation)
         if noteworthy:
@@ -379,13 +393,12 @@ class RealtimeSession(RealtimeModelListener):
         self._quiet.set()
         for each in meaning:
             self._events.put_at_once(each)
-        if isinstance(event, RealtimeModelToolCallEvent):
-            if not self._closed:
-                self._tool_calls.begin(event)
-        elif isinstance(event, RealtimeModelMcpApprovalRequestedEvent):
-            if not self._closed:
-                self._hosted.ask(event)
-        elif self._translation.over:
+        if isinstance(event, RealtimeModelToolCallEvent) and not self._closed:
+            self._tool_calls.begin(event)
+        elif isinstance(event, RealtimeModelMcpApprovalRequestedEvent) and not self._closed:
+            self._hosted.ask(event)
+        self._meter.take(event)
+        if self._translation.over:
             self._events.end()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -72,6 +72,9 @@ from sipagent.realtime.mcp_session_events import (
 from sipagent.realtime.mcp_session_events import (
     RealtimeMcpToolList as RealtimeMcpToolList,
 )
+from sipagent.realtime.turn_metrics import (
+    RealtimeTurnMetrics as RealtimeTurnMetrics,
+)
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
 from sipagent.realtime.value import Value
 
@@ -296,6 +299,7 @@ RealtimeSessionEvent = (
     | RealtimeResponseRequested
     | RealtimeResponseStarted
     | RealtimeResponseEnded
+    | RealtimeTurnMetrics
     | RealtimeRateLimitsUpdated
     | RealtimeConnectionLost
     | RealtimeConnectionRestored

@@ -21,6 +21,7 @@ from sipagent.realtime.handoffs import Handoff
 from sipagent.realtime.handover import Handover
 from sipagent.realtime.inputs import RealtimeModelSendToolOutput
 from sipagent.realtime.leading import Offer
+from sipagent.realtime.measuring import TurnMeter
 from sipagent.realtime.model import RealtimeModel
 from sipagent.realtime.session_events import (
     RealtimeError,
@@ -51,7 +52,8 @@ class ToolCalls:
         handover: Handover,
         translation: Translation,
         events: EventStream[RealtimeSessionEvent],
-        start: Callable[[Coroutine[Any, Any, None], str], object],
+        meter: TurnMeter,
+        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
     ) -> None:
         """``start`` runs something under a name until the session ends."""
         self._model = model
@@ -60,6 +62,7 @@ class ToolCalls:
         self._handover = handover
         self._translation = translation
         self._events = events
+        self._meter = meter
         self._start = start
         self.approvals = Approvals(run_config.get("tool_error_formatter"))
         self._called: set[ToolCallId] = set()
@@ -70,6 +73,7 @@ class ToolCalls:
         if call.call_id in self._called:
             return  # a repeated event must not run a tool twice
         self._called.add(call.call_id)
+        self._meter.tool_called(call.call_id)
         offer, found = self._handover.lead.find(call)
         match found:
             case FunctionTool():
@@ -78,10 +82,15 @@ class ToolCalls:
                 work = self._hand_off(call, found, offer)
             case None:
                 work = self._unknown_tool(call)
-        self._start(work, f"tool {call.name[:100]} {call.call_id[:100]}")
+        run = self._start(work, f"tool {call.name[:100]} {call.call_id[:100]}")
+        run.add_done_callback(lambda _: self._meter.tool_answered(call.call_id))
 
     async def _hand_off(self, call: RealtimeModelToolCallEvent, way: Handoff[Any, Any], offer: Offer) -> None:
-        text = await self._handover.hand_off(call, way, offer)
+        self._meter.tool_starts(call.call_id)
+        try:
+            text = await self._handover.hand_off(call, way, offer)
+        finally:
+            self._meter.tool_ends(call.call_id)
         await self._answer(call, text, starts_response=True)
 
     async def _run_tool(
@@ -139,7 +148,9 @@ class ToolCalls:
         await self._events.put(RealtimeToolStart(**about))
         self._handover.hooks.tool_started(context, agent, tool)
         began = monotonic_s()
+        self._meter.tool_starts(call.call_id)
         result = refused or await run_guarded_tool(tool, context, call.arguments, agent=agent)
+        self._meter.tool_ends(call.call_id)
         duration_ms = (monotonic_s() - began) * 1000
         self._handover.hooks.tool_ended(context, agent, tool, result.output)
         if result.error is not None:

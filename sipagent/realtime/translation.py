@@ -92,11 +92,23 @@ from sipagent.realtime.speaking import Speaking
 Events = list[RealtimeSessionEvent]
 
 
+def _nobody_asks(response_id: ResponseId) -> None:
+    """For those who measure nothing."""
+
+
 class Translation:
     """The state of one session as its events tell it."""
 
-    def __init__(self, info: RealtimeEventInfo, *, raw: bool) -> None:
-        """``raw`` adds a `RealtimeRawModelEvent` for everything the model reports."""
+    def __init__(
+        self,
+        info: RealtimeEventInfo,
+        *,
+        raw: bool,
+        words_come: Callable[[ResponseId], None] = _nobody_asks,
+        sound_comes: Callable[[ResponseId], None] = _nobody_asks,
+    ) -> None:
+        """``raw`` adds a `RealtimeRawModelEvent` for everything the model reports. ``words_come`` and
+        ``sound_comes`` hear of the first words and the first sound of a response."""
         self._info = info
         self._raw = raw
         self.history = History()
@@ -109,6 +121,10 @@ class Translation:
         """Whose words came last, if nothing else came behind them: it is known to run and to be audible."""
         self._sounds: ResponseId | None = None
         """Whose sound came last: it is known to be audible, or that nobody can tell."""
+        self._worded: ResponseId | None = None
+        """Whose words came last."""
+        self._words_come = words_come
+        self._sound_comes = sound_comes
 
     def take(self, event: RealtimeModelEvent, agent: RealtimeAgent[Any]) -> Events:
         """What ``event`` means, while ``agent`` leads."""
@@ -126,6 +142,7 @@ class Translation:
             self.speaking.shows_itself(response_id, agent)
             self.speaking.has_words(response_id)
             self._noted = response_id
+            self._first_words(response_id)
         self.history.spoke(event.item_id, event.delta, response_id, event.content_index)
         return RealtimeTranscriptDelta(
             role="agent", item_id=event.item_id, delta=event.delta, info=self._info
@@ -137,6 +154,7 @@ class Translation:
         if response_id != self._sounds:
             self.speaking.has_sound(response_id)
             self._sounds, self._noted = response_id, None
+            self._sound_comes(response_id)
         return RealtimeAudio(
             audio=event, item_id=event.item_id, content_index=event.content_index, info=self._info
         )
@@ -313,6 +331,7 @@ class Translation:
         )
 
     def _text(self, event: RealtimeModelOutputTextDeltaEvent, agent: RealtimeAgent[Any]) -> Events:
+        self._first_words(event.response_id)
         return [
             RealtimeTranscriptDelta(role="agent", item_id=event.item_id, delta=event.delta, info=self._info)
         ]
@@ -369,6 +388,11 @@ class Translation:
         return self._lines(*self.history.finish())
 
     # Inside ----------------------------------------------------------------------------------------
+
+    def _first_words(self, response_id: ResponseId) -> None:
+        if response_id != self._worded:
+            self._worded = response_id
+            self._words_come(response_id)
 
     def _updated(self) -> Events:
         return [RealtimeHistoryUpdated(history=self.history.items, info=self._info)]

@@ -11,11 +11,19 @@ import msgspec
 import pytest
 
 from sipagent.identifiers import ItemId, ResponseId
-from sipagent.realtime import agent_events, events, inputs, mcp_events, mcp_session_events, session_events
+from sipagent.realtime import (
+    agent_events,
+    events,
+    inputs,
+    mcp_events,
+    mcp_session_events,
+    session_events,
+    turn_metrics,
+)
 
 BESIDE: dict[str, tuple[ModuleType, ...]] = {
     events.__name__: (mcp_events,),
-    session_events.__name__: (agent_events, mcp_session_events),
+    session_events.__name__: (agent_events, mcp_session_events, turn_metrics),
 }
 """Where else the members of a union are at home."""
 

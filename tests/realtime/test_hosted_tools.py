@@ -74,6 +74,7 @@ async def test_a_call_is_told_between_its_items_and_the_turn() -> None:
         "mcp_call_end",
         "response_ended",
         "agent_end",
+        "turn_metrics",
     ]
     ended = next(each for each in events if isinstance(each, RealtimeMcpCallEnd))
     begun = next(each for each in events if isinstance(each, RealtimeMcpCallStart))
