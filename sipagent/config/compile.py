@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sipagent.calls.profile import AgentProfile, CallTool, TransferTarget
+from sipagent.calls.profile import AgentProfile, CallTool, Greeting, TransferTarget
 from sipagent.calls.routing import FrontDoor, Route
+from sipagent.calls.template import Template, TemplateError
 from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, in_file_order, read_document, suggestion
@@ -91,7 +92,7 @@ class _Compiler:
             name=name,
             agent=RealtimeAgent(name=name, instructions=instructions, tools=list(function_tools)),
             settings=settings,
-            greeting=effective.keys("greeting").greeting,
+            greeting=self._greeting(effective),
             call_tools=call_tools,
             transfer_targets=targets,
         )
@@ -128,6 +129,14 @@ class _Compiler:
             )
             return None
         return self._file((*level, "instructions_file"), keys.instructions_file)
+
+    def _greeting(self, effective: _Effective) -> Greeting | None:
+        text = effective.keys("greeting").greeting
+        try:
+            return None if text is None else Greeting(text=Template(text))
+        except TemplateError as error:
+            self.report(effective.path("greeting"), error.message, error.remedy)
+            return None
 
     def _file(self, path: KeyPath, name: str) -> str | None:
         file = self.base_dir / name
@@ -190,7 +199,7 @@ class _Compiler:
             message = f"`{effective.name}` has targets to transfer to, but not the tool."
             self.report(effective.path("transfer"), message, "Add `- transfer` to its tools.")
         return tuple(
-            TransferTarget(name=name, uri=entry.to, description=entry.description)
+            TransferTarget(name=name, uris=(entry.to,), description=entry.description)
             for name, entry in entries.items()
         )
 
