@@ -16,6 +16,11 @@ class Keys:
         self._pressed: deque[str] = deque()
         self._some = asyncio.Event()
 
+    @property
+    def some(self) -> bool:
+        """Whether there is a key to take."""
+        return bool(self._pressed)
+
     def press(self, key: str) -> None:
         """The caller pressed ``key``."""
         if len(self._pressed) < MOST_KEYS:

@@ -38,8 +38,8 @@ class ToolState:
         self.caller_turns = 0
         """How often the caller has said something."""
         self.caller_is_speaking = False
-        self.collecting = 0
-        """How many tools read `keys` now."""
+        self.collecting = False
+        """Whether a tool reads `keys` now."""
         self._started: deque[str] = deque(maxlen=_STARTS_REMEMBERED)
         self._moved = asyncio.Event()
 
