@@ -200,7 +200,7 @@ class CallMinder:
             self._loops.observe(event, now)
             if (loop := self._loops.due(now)) is not None:
                 self._found_loop(loop.reason, loop.detail, now)
-        if self._closing is not None and self._closing.revocable:
+        if self._phase is not _Phase.OVER and self._closing is not None and self._closing.revocable:
             match event:
                 case RealtimeCallerSpeechStarted() | RealtimeDtmfReceived():
                     self._take_back()
