@@ -5,6 +5,7 @@ from sipagent.calls.client import CallsClient, CallsClientSettings
 from sipagent.calls.context import CallContext, CallControls
 from sipagent.calls.endings import Ending, EndReason, FaultOwner, fault_owner
 from sipagent.calls.endpoint import WebhookEndpoint
+from sipagent.calls.generation import Generation, prepare_generation
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lifecycle import CallLifecycle, CallState
@@ -38,6 +39,7 @@ __all__ = [
     "Ending",
     "FaultOwner",
     "FrontDoor",
+    "Generation",
     "Greeting",
     "IdleStep",
     "IncomingCall",
@@ -59,4 +61,5 @@ __all__ = [
     "parse_webhook",
     "prepare",
     "prepare_all",
+    "prepare_generation",
 ]

@@ -120,6 +120,11 @@ class FilesRead:
                 return False
         return True
 
+    def read_again(self, later: FilesRead) -> None:
+        """The files were read again, into ``later``, and said the same: their present stamps count."""
+        for path in tuple(self._stamps):
+            self._stamps[path] = later._stamps[path] if path in later._stamps else stamp_of(path)
+
     # Taking back -----------------------------------------------------------------------------------
 
     def on_take_back(self, undo: Callable[[], None]) -> None:
