@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -19,25 +20,29 @@ from sipagent.calls import (
     CallServices,
     CallSettings,
     FrontDoor,
+    Generation,
     Recorder,
     Supervisor,
     WebhookEndpoint,
     WebhookVerifier,
-    prepare_all,
+    prepare_generation,
 )
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
+from sipagent.config import ConfigurationWatcher, Loaded, Reload
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId, ItemId
 from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
-from sipagent.store import CallStore
-from sipagent.telemetry import Metrics, configure_logging
+from sipagent.store import CallStore, ConfigurationLoaded, Fact
+from sipagent.telemetry import Metrics, Redactor, configure_logging
 
 logger = logging.getLogger(__name__)
 
 __all__ = ["Service", "ServiceSettings", "SpokenWords", "configure_logging"]
 
 WEBHOOK_PATH = "/webhooks/openai"
+MOST_PLACES = 20
+"""Of problems in a configuration, that `/readyz` names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,12 @@ class ServiceSettings:
     store_timeout_s: float = 2.0
     """How long `/readyz` waits for the database."""
     calls: CallSettings = field(default_factory=CallSettings)
+    watch_configuration: bool = True
+    """Whether the configuration is read again when its files change, or only when somebody asks for it."""
+    reload_poll_s: float = 1.0
+    """How often its files are looked at."""
+    reload_settle_s: float = 0.2
+    """How long they hold still before they are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +81,7 @@ class Service:
     def __init__(
         self,
         *,
-        front_door: FrontDoor,
+        front_door: FrontDoor | Loaded,
         api_key: str,
         base_url: str,
         webhook_secrets: Sequence[str],
@@ -79,9 +90,11 @@ class Service:
     ) -> None:
         """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets.
 
-        The service opens ``store`` and closes it.
+        A ``front_door`` that was loaded from a file is loaded again when the file changes. The service opens
+        ``store`` and closes it.
         """
-        self._front_door = front_door
+        self._loaded = front_door if isinstance(front_door, Loaded) else None
+        self._front_door = front_door.door if isinstance(front_door, Loaded) else front_door
         self._api_key = api_key
         self._base_url = base_url
         self._verifier = WebhookVerifier(webhook_secrets)
@@ -91,7 +104,10 @@ class Service:
         self._observers: list[CallObserver] = []
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
+        self._secrets = (api_key, *webhook_secrets)
         self._supervisor: Supervisor | None = None
+        self._watcher: ConfigurationWatcher | None = None
+        self._last_reload: Reload | None = None
         self._port = 0
 
     async def __aenter__(self) -> Self:
@@ -124,6 +140,17 @@ class Service:
         """How many calls are up or being answered."""
         return self._running.live_calls
 
+    @property
+    def generation(self) -> Generation:
+        """The configuration that serves the next call."""
+        return self._running.current
+
+    async def reload(self) -> Reload:
+        """Read the configuration again, now, and let it serve the next call if it can; calls in progress keep
+        theirs. For a service whose configuration came from a file. Raises nothing, and cancelling is safe."""
+        assert self._watcher is not None, "there is no file to read again"
+        return await self._watcher.reload()
+
     def observe(self, observer: CallObserver) -> None:
         """Let ``observer`` see every session event of every call; it must return quickly, raise nothing."""
         self._observers.append(observer)
@@ -153,7 +180,8 @@ class Service:
     async def serve_until_stopped(self) -> int:
         """Serve until SIGTERM, SIGINT or `stop`; then drain. Returns the exit code.
 
-        A second signal ends the drain at once. Cancelling leaves draining to the context manager.
+        A second signal ends the drain at once. SIGHUP reads the configuration again. Cancelling leaves
+        draining to the context manager.
         """
         loop = asyncio.get_running_loop()
         hurry = asyncio.Event()
@@ -161,9 +189,12 @@ class Service:
         def stop_or_hurry() -> None:
             (hurry if self._stop.is_set() else self._stop).set()
 
-        signals = (signal.SIGTERM, signal.SIGINT)
+        signals = [signal.SIGTERM, signal.SIGINT]
         for number in signals:
             loop.add_signal_handler(number, stop_or_hurry)
+        if self._watcher is not None:
+            signals.append(signal.SIGHUP)
+            loop.add_signal_handler(signal.SIGHUP, self._watcher.ask)
         try:
             await self._stop.wait()
             await self._drain(hurry)
@@ -180,7 +211,7 @@ class Service:
         return self._supervisor
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        prepared = await prepare_all(self._front_door)
+        generation = await prepare_generation(self._front_door, number=1, loaded_at=utc_now())
         stack.push_async_callback(self._store.aclose)
         await self._store.open()
         client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
@@ -197,16 +228,55 @@ class Service:
             observe=self._observed,
         )
         self._supervisor = await stack.enter_async_context(
-            Supervisor(
-                door=self._front_door,
-                prepared=prepared,
-                services=services,
-                record=recorder.record,
-                utc_now=utc_now,
-            )
+            Supervisor(generation=generation, services=services, record=recorder.record, utc_now=utc_now)
         )
+        self._serves(generation, self._loaded, recorder.record)
+        self.metrics.watch_generations_in_use(lambda: self._running.generations_in_use)
+        if self._loaded is not None:
+            self._watcher = self._watch(self._loaded, recorder.record)
+            watching = group.create_task(
+                self._watcher.run(poll=self._settings.watch_configuration), name="configuration"
+            )
+            stack.callback(watching.cancel)
         # The door opens last and closes first, but webhooks are still answered while calls drain.
         await self._listen(stack)
+
+    def _watch(self, loaded: Loaded, record: Callable[[Fact], None]) -> ConfigurationWatcher:
+        async def serve(newer: Loaded) -> None:
+            number = self._running.current.number + 1
+            generation = await prepare_generation(newer.door, number=number, loaded_at=utc_now())
+            self._running.swap(generation)
+            self._serves(generation, newer, record)
+            if newer.base_url != self._base_url:
+                logger.warning("The API's address has changed in the file; it counts after a restart")
+
+        return ConfigurationWatcher(
+            Path(loaded.document.source.file),
+            loaded,
+            on_loaded=serve,
+            on_outcome=self._reloaded,
+            poll_s=self._settings.reload_poll_s,
+            settle_s=self._settings.reload_settle_s,
+        )
+
+    def _serves(self, generation: Generation, loaded: Loaded | None, record: Callable[[Fact], None]) -> None:
+        self.metrics.configuration_serves(generation.number, generation.loaded_at)
+        if loaded is None:
+            return
+        redactor = Redactor((*self._secrets, *loaded.secrets))
+        record(
+            ConfigurationLoaded(
+                fingerprint=generation.fingerprint,
+                number=generation.number,
+                at=generation.loaded_at,
+                text=redactor.document(loaded.text),
+                summary=loaded.summary,
+            )
+        )
+
+    def _reloaded(self, outcome: Reload) -> None:
+        self._last_reload = outcome
+        self.metrics.configuration_reloaded(outcome.result)
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         endpoint = WebhookEndpoint(verifier=self._verifier, supervisor=self._running, metrics=self.metrics)
@@ -254,8 +324,26 @@ class Service:
                 await self._store.ping()
         except (StoreError, TimeoutError):
             problems.append("the database does not answer")
-        body = {"status": "not ready" if problems else "ready", "problems": problems}
-        return web.json_response({**body, "live_calls": self.live_calls}, status=503 if problems else 200)
+        body = {
+            "status": "not ready" if problems else "ready",
+            "problems": problems,
+            "live_calls": self.live_calls,
+            "configuration": self._configuration(),
+        }
+        return web.json_response(body, status=503 if problems else 200)
+
+    def _configuration(self) -> dict[str, object]:
+        """Which generation serves, and whether the file can be used as it is now."""
+        generation, last = self._running.current, self._last_reload
+        # Anybody may ask who reaches the port of webhooks: they learn where, and the log says what.
+        places = [f"{Path(one.file).name}:{one.line}:{one.column}" for one in last.problems] if last else []
+        return {
+            "generation": generation.number,
+            "fingerprint": generation.fingerprint,
+            "loaded_at": generation.loaded_at.isoformat(),
+            "last_reload": None if last is None else last.result,
+            "problems_at": places[:MOST_PLACES],
+        }
 
     async def _metrics(self, request: web.Request) -> web.Response:
         body, content_type = self.metrics.render()

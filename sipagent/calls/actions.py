@@ -7,40 +7,17 @@ They are made once for each agent; what belongs to one call reaches them through
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
+from sipagent.calls.context import call_of
 from sipagent.calls.profile import CallTool, TransferTarget
-from sipagent.identifiers import CallId
 from sipagent.realtime import FunctionTool, ToolContext
 
-
-class CallControls(Protocol):
-    """What a tool may do with its call."""
-
-    async def finish_speaking(self) -> None:
-        """Return when what the agent has said was heard to its end, or after a bound. Cancel safe."""
-
-    async def transfer(self, target: TransferTarget) -> str:
-        """Send the caller to ``target``; returns only when that failed, with what to tell the agent.
-
-        Raises nothing of its own; on success the call ends, and with it the task that waits here.
-        """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallContext:
-    """What tools and dynamic instructions know of the call they serve; ``ToolContext.context``."""
-
-    call_id: CallId
-    caller: str | None
-    dialled: str | None
-    sip_headers: tuple[tuple[str, str], ...]
-    controls: CallControls
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """What the names of templates stand for in this call, those without a value left out; SIP headers in
-    lower case: ``sip.x-customer``. Strangers may have chosen some of the values; all are on one line."""
+LONGEST_CONFIRM_S = 30.0
+"""Stands for the time that every call gives, where a target has none of its own."""
+BESIDE_CONFIRM_S = 60.0
+"""What else one address may take."""
 
 
 def call_tools(tools: Sequence[CallTool], targets: Sequence[TransferTarget]) -> list[FunctionTool]:
@@ -57,7 +34,7 @@ def call_tools(tools: Sequence[CallTool], targets: Sequence[TransferTarget]) -> 
 
 def _hang_up_tool() -> FunctionTool:
     async def hang_up(context: ToolContext[Any], arguments: str) -> str:
-        await _controls(context).finish_speaking()
+        await call_of(context).controls.finish_speaking()
         return "The call ends now."
 
     return FunctionTool(
@@ -87,9 +64,9 @@ def _transfer_tool(targets: Sequence[TransferTarget]) -> FunctionTool:
                 "Nobody was called: there is no such target. Choose one of: "
                 f"{', '.join(sorted(by_name))}. Tell the caller the truth."
             )
-        return await _controls(context).transfer(target)
+        return await call_of(context).controls.transfer(target)
 
-    listing = "; ".join(f"{target.name} ({target.description})" for target in targets)
+    listing = "; ".join(_described(target) for target in targets)
     return FunctionTool(
         name=CallTool.TRANSFER.value,
         description=(
@@ -105,9 +82,20 @@ def _transfer_tool(targets: Sequence[TransferTarget]) -> FunctionTool:
             "additionalProperties": False,
         },
         on_invoke_tool=transfer,
-        # The transfer has its own bounds, all well below this one.
-        timeout_s=120.0,
+        timeout_s=max(_longest_transfer_s(target) for target in targets) if targets else None,
     )
+
+
+def _described(target: TransferTarget) -> str:
+    about = [words for words in (target.label, target.description) if words]
+    return f"{target.name} ({': '.join(about)})" if about else target.name
+
+
+def _longest_transfer_s(target: TransferTarget) -> float:
+    """Beyond the sum of a transfer's own bounds: words that are waited for, a REFER with its retries, and the
+    wait for its proof, for each address."""
+    confirm_s = LONGEST_CONFIRM_S if target.confirm_s is None else target.confirm_s
+    return max(120.0, len(target.uris) * (BESIDE_CONFIRM_S + confirm_s))
 
 
 def _chosen_target(arguments: str, by_name: dict[str, TransferTarget]) -> TransferTarget | None:
@@ -116,9 +104,3 @@ def _chosen_target(arguments: str, by_name: dict[str, TransferTarget]) -> Transf
     except (ValueError, LookupError, TypeError):
         return None
     return by_name.get(name) if isinstance(name, str) else None
-
-
-def _controls(context: ToolContext[Any]) -> CallControls:
-    call = context.context
-    assert isinstance(call, CallContext), "call tools run inside a telephone call only"
-    return call.controls

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from sipagent.calls.actions import CallContext, call_tools
+from sipagent.calls.actions import call_tools
 from sipagent.calls.chat_view import (
     AgentLines,
     ChatAgent,
@@ -24,7 +25,11 @@ from sipagent.calls.chat_view import (
     problem_of,
     sentence,
 )
+from sipagent.calls.context import CallContext
 from sipagent.calls.profile import AgentProfile, CallTool, TransferTarget
+from sipagent.calls.tools.state import ToolState
+from sipagent.calls.tools.updates import partial_update
+from sipagent.calls.variables import UNKNOWN
 from sipagent.calls.writing import in_writing
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import CallId
@@ -81,6 +86,7 @@ class Chat:
         says nothing for ``silence_timeout_s`` has left."""
         self._profile = profile
         self._view = view
+        self._tools = ToolState()
         self._settings = in_writing(profile.settings)
         self._config: RealtimeModelConfig = {"api_key": api_key, "base_url": base_url}
         self._stack = AsyncExitStack()
@@ -107,6 +113,7 @@ class Chat:
             dialled=None,
             sip_headers=(),
             controls=self,
+            tools=self._tools,
         )
         agent: RealtimeAgent[Any] = replace(
             self._profile.agent,
@@ -175,7 +182,7 @@ class Chat:
     async def greet(self) -> None:
         """Have the agent say its greeting, if it has one; returns when it was said. Raises as `say`."""
         if self._profile.greeting is not None:
-            await self._running.say(self._profile.greeting)
+            await self._running.say(self._profile.greeting.text.render({}, missing=UNKNOWN))
             await self._answered()
 
     async def say(self, text: str) -> None:
@@ -221,6 +228,26 @@ class Chat:
 
     # What tools may do (`CallControls`) ------------------------------------------------------------
 
+    @property
+    def agent_is_busy(self) -> bool:
+        """Whether the agent makes an answer, or was asked for one."""
+        return self._running.response_active
+
+    async def speak(self, words: str) -> None:
+        """Have the agent say exactly ``words``. See `CallControls`."""
+        await self._running.say(words)
+
+    async def tell(self, text: str) -> None:
+        """Tell the model something. See `CallControls`."""
+        await self._running.add_system_message(text)
+
+    async def update_session(self, changes: Mapping[str, Any]) -> None:
+        """Change parts of the session. See `CallControls`."""
+        await self._running.model.send_event(partial_update(changes))
+
+    def note(self, kind: str, **data: Any) -> None:
+        """Nothing is recorded: whoever writes sees what happens."""
+
     async def finish_speaking(self) -> None:
         """Return at once: what is written needs no time to be heard. The chat ends after the answer."""
 
@@ -228,7 +255,7 @@ class Chat:
         """Nobody is called; returns what to tell the agent."""
         return (
             f"Nobody was called: this is a conversation in writing, and there is no telephone call to "
-            f"transfer to {target.name}. Say that on the telephone you would connect them now."
+            f"transfer to {target.spoken_name}. Say that on the telephone you would connect them now."
         )
 
     # What happens ----------------------------------------------------------------------------------
@@ -268,6 +295,7 @@ class Chat:
 
     def _take(self, event: RealtimeSessionEvent) -> None:
         view = self._view
+        self._tools.observe(event)
         match event:
             case RealtimeTranscriptDelta(role="agent"):
                 self._lines.grow(event.item_id, self._running.agent.name, event.delta)

@@ -1,10 +1,12 @@
-"""Why a call ended, and who is to blame when it should not have: one reason and one owner each.
+"""Why a call ended, and who is to blame when it should not have: one reason and one owner each. Pure.
 
-The table below is the only place that knows the owner of a reason.
+The table below is the only place that knows the owner of a reason. The guide page *endings* is written from
+the docstrings here.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -31,6 +33,8 @@ class EndReason(StrEnum):
     """The caller hung up during the conversation."""
     TRANSFERRED = "transferred"
     """A transfer was asked for and the call left us in time: proof enough that it arrived."""
+    TRANSFER_ABANDONED = "transfer_abandoned"
+    """The caller hung up after a transfer was begun, and before the carrier had been asked for it."""
     CALLER_GONE = "caller_gone"
     """The caller gave up before we had answered: accept found no call."""
     REJECTED_NO_ROUTE = "rejected_no_route"
@@ -51,14 +55,30 @@ class EndReason(StrEnum):
     """The Realtime socket could not be opened."""
     MODEL_SILENT = "model_silent"
     """The socket was open, but the model answered nothing to a request for a response."""
+    MODEL_FAILED = "model_failed"
+    """The model's responses failed until nobody asked for another, and the caller heard nothing."""
+    MODEL_RATE_LIMITED = "model_rate_limited"
+    """The model's responses failed because the project's limits or its credit were used up."""
     CONNECTION_LOST = "connection_lost"
     """The socket was lost, could not be had again, and the call was hung up."""
     SESSION_EXPIRED = "session_expired"
     """The API closed the session at its maximum length."""
+    SESSION_LIMIT = "session_limit"
+    """The call was ended shortly before the API would have closed its session."""
     MAXIMUM_DURATION = "maximum_duration"
     """The call reached the longest time we allow."""
     CALLER_SILENT = "caller_silent"
     """Nobody had said anything, and nothing had happened, for the longest time we allow."""
+    CALLER_UNRESPONSIVE = "caller_unresponsive"
+    """The agent asked whether anybody was there, got no answer, and said goodbye."""
+    AGENT_LOOP = "agent_loop"
+    """The agent kept saying the same, and the conversation led nowhere."""
+    MACHINE_CALLER = "machine_caller"
+    """The caller's line kept saying the same: a recording, a queue or another agent."""
+    HOLD_MUSIC = "hold_music"
+    """The caller's line was heard for minutes without a word: music or noise."""
+    SPEND_LIMIT = "spend_limit"
+    """The call, or the day, reached what it may cost."""
     SERVICE_STOPPED = "service_stopped"
     """The service stopped and its drain deadline passed with the call still up."""
     INTERNAL_ERROR = "internal_error"
@@ -69,6 +89,7 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
     EndReason.AGENT_HUNG_UP: FaultOwner.NONE,
     EndReason.CALLER_HUNG_UP: FaultOwner.NONE,
     EndReason.TRANSFERRED: FaultOwner.NONE,
+    EndReason.TRANSFER_ABANDONED: FaultOwner.CALLER,
     EndReason.CALLER_GONE: FaultOwner.CALLER,
     EndReason.REJECTED_NO_ROUTE: FaultOwner.OPERATOR,
     EndReason.REJECTED_DRAINING: FaultOwner.OPERATOR,
@@ -79,10 +100,18 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
     EndReason.SESSION_NOT_FOUND: FaultOwner.OPENAI,
     EndReason.ATTACH_FAILED: FaultOwner.OPENAI,
     EndReason.MODEL_SILENT: FaultOwner.OPENAI,
+    EndReason.MODEL_FAILED: FaultOwner.OPENAI,
+    EndReason.MODEL_RATE_LIMITED: FaultOwner.OPERATOR,
     EndReason.CONNECTION_LOST: FaultOwner.OPENAI,
     EndReason.SESSION_EXPIRED: FaultOwner.NONE,
+    EndReason.SESSION_LIMIT: FaultOwner.NONE,
     EndReason.MAXIMUM_DURATION: FaultOwner.NONE,
     EndReason.CALLER_SILENT: FaultOwner.CALLER,
+    EndReason.CALLER_UNRESPONSIVE: FaultOwner.CALLER,
+    EndReason.AGENT_LOOP: FaultOwner.OPERATOR,
+    EndReason.MACHINE_CALLER: FaultOwner.CALLER,
+    EndReason.HOLD_MUSIC: FaultOwner.CALLER,
+    EndReason.SPEND_LIMIT: FaultOwner.OPERATOR,
     EndReason.SERVICE_STOPPED: FaultOwner.OPERATOR,
     EndReason.INTERNAL_ERROR: FaultOwner.OURS,
 }
@@ -91,3 +120,13 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
 def fault_owner(reason: EndReason) -> FaultOwner:
     """The owner of ``reason``; every reason has exactly one."""
     return FAULT_OWNERS[reason]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Why and how a call ends."""
+
+    reason: EndReason
+    detail: str
+    hang_up: bool = True
+    """Whether the call may still be up at the API, and must be hung up lest it go on without us."""

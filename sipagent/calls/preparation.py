@@ -15,8 +15,9 @@ from typing import Any
 
 import openai.types.realtime  # noqa: F401 - the first payload needs it, and no caller should wait for that
 
-from sipagent.calls.actions import CallContext, call_tools
+from sipagent.calls.actions import call_tools
 from sipagent.calls.briefing import Briefing
+from sipagent.calls.context import CallContext
 from sipagent.calls.profile import AgentProfile
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.template import Template
@@ -124,10 +125,11 @@ def spoken(words: Template, context: CallContext) -> str:
 
 
 async def prepare(profile: AgentProfile, briefing: Briefing | None = None) -> PreparedProfile:
-    """Make ``profile`` ready; raises `UserError` when no session can be built from it, `TemplateError` for a
-    greeting that is no template."""
+    """Make ``profile`` ready; raises `UserError` when no session can be built from it."""
     tools = [*profile.agent.tools, *call_tools(profile.call_tools, profile.transfer_targets)]
     agent = replace(profile.agent, tools=tools)
+    if profile.instructions is not None:
+        agent = replace(agent, instructions=TemplateInstructions(profile.instructions))
     around = None if _may_change(agent, profile) else await _around(agent, profile)
     prepared = PreparedProfile(
         profile=profile,
@@ -135,7 +137,7 @@ async def prepare(profile: AgentProfile, briefing: Briefing | None = None) -> Pr
         session=None,
         first_update=None,
         briefing=Briefing() if briefing is None else briefing,
-        greeting=None if profile.greeting is None else Template(profile.greeting),
+        greeting=None if profile.greeting is None else profile.greeting.text,
         around=around,
     )
     if around is None or callable(agent.instructions):

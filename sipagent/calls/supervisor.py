@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 from sipagent.calls.call import CallServices, PhoneCall
 from sipagent.calls.endings import EndReason
+from sipagent.calls.generation import Generation
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.preparation import PreparedProfile
-from sipagent.calls.routing import FrontDoor
+from sipagent.calls.reception import Received, Reception, Refusal
 from sipagent.calls.webhook import SeenWebhooks
 from sipagent.identifiers import CallId
 from sipagent.store import Fact
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Live:
+    """A call between its webhook and its last record."""
+
+    task: asyncio.Task[None]
+    journal: CallJournal
+    generation: Generation
+    overtaken: bool = False
+    """A newer generation serves, and the journal says so."""
 
 
 class Supervisor:
@@ -31,20 +44,19 @@ class Supervisor:
     def __init__(
         self,
         *,
-        door: FrontDoor,
-        prepared: Mapping[str, PreparedProfile],
+        generation: Generation,
         services: CallServices,
         record: Callable[[Fact], None],
         utc_now: Callable[[], datetime],
     ) -> None:
-        """``prepared`` holds every profile of ``door``."""
-        self._door = door
-        self._prepared = prepared
+        """``generation`` serves until another is swapped in."""
+        self._current = generation
         self._services = services
         self._record = record
         self._utc_now = utc_now
         self._seen = SeenWebhooks()
-        self._tasks: dict[CallId, asyncio.Task[None]] = {}
+        self._reception = Reception(utc_now)
+        self._live: dict[CallId, _Live] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
@@ -62,8 +74,8 @@ class Supervisor:
     ) -> None:
         # Calls that still live are hung up by their cancellation.
         self._draining = True
-        for task in self._tasks.values():
-            task.cancel()
+        for live in self._live.values():
+            live.task.cancel()
         await self._group.__aexit__(exception_type, exception, traceback)
 
     @property
@@ -74,7 +86,33 @@ class Supervisor:
     @property
     def live_calls(self) -> int:
         """How many calls are between their webhook and their last record."""
-        return len(self._tasks)
+        return len(self._live)
+
+    @property
+    def current(self) -> Generation:
+        """Who serves the next call."""
+        return self._current
+
+    @property
+    def generations_in_use(self) -> int:
+        """How many generations have calls, with the current one."""
+        return len({self._current.number, *(live.generation.number for live in self._live.values())})
+
+    def swap(self, generation: Generation) -> None:
+        """Let ``generation`` serve from the next call on. Calls in progress keep theirs, and their records
+        say, once, that a newer one came."""
+        assert generation.number > self._current.number, "generations are numbered as they come"
+        self._current = generation
+        for live in self._live.values():
+            if not live.overtaken:
+                live.overtaken = True
+                live.journal.note(
+                    "reload",
+                    keeps=live.generation.fingerprint,
+                    keeps_generation=live.generation.number,
+                    newer=generation.fingerprint,
+                    newer_generation=generation.number,
+                )
 
     def take(self, call: IncomingCall, received_at: float) -> bool:
         """Begin to answer ``call`` and return at once: True, or False when it was taken before.
@@ -84,21 +122,46 @@ class Supervisor:
         if not self._seen.take(call, received_at):
             return False
         journal = CallJournal(call.call_id, self._record, self._utc_now)
-        profile = self._door.choose(call)
-        prepared = None if profile is None else self._prepared[profile.name]
+        # Asked once: what follows, and the whole call, is of this generation.
+        generation = self._current
+        door, now = generation.door, self._utc_now()
+        caller, dialled = door.numbers_of(call)
+        call = replace(call, caller=caller, dialled=dialled)
+        received = self._reception.receive(door, call, now=now, at=received_at)
+        answer: PreparedProfile | Refusal | None = received.refusal
+        if self._draining:
+            status = self._services.settings.drain_reject_status
+            answer = Refusal(
+                reason=EndReason.REJECTED_DRAINING, sip_status=status, detail="The service is stopping."
+            )
+        elif received.agent is not None:
+            answer = generation.prepared[received.agent]
+        assert answer is not None, "who is not answered is refused"
+        agent = None if received.agent is None else door.profiles[received.agent]
         journal.opened(
             call,
-            agent=None if profile is None else profile.name,
-            model=None if profile is None else profile.settings.get("model_name"),
-            configuration=self._door.fingerprint,
+            agent=received.agent,
+            model=None if agent is None else agent.settings.get("model_name"),
+            configuration=generation.fingerprint,
         )
-        refuse = EndReason.REJECTED_DRAINING if self._draining else None
-        phone_call = PhoneCall(call, services=self._services, journal=journal, received_at=received_at)
-        task = self._group.create_task(phone_call.run(prepared, refuse=refuse), name=f"call {call.call_id}")
-        self._tasks[call.call_id] = task
+        journal.note("route", why=list(received.decision.why))
+        if received.full is not None:
+            journal.note(
+                "admission", cap=received.full.cap, detail=received.full.detail, agent=received.agent
+            )
+        phone_call = PhoneCall(
+            call,
+            services=self._services,
+            journal=journal,
+            received_at=received_at,
+            called_at=now,
+            brake=self._reception.brake(door, received),
+        )
+        task = self._group.create_task(phone_call.run(answer), name=f"call {call.call_id}")
+        self._live[call.call_id] = _Live(task=task, journal=journal, generation=generation)
         self._idle.clear()
         self._services.metrics.call_started()
-        task.add_done_callback(lambda _: self._forget(call.call_id))
+        task.add_done_callback(lambda _: self._forget(call.call_id, received))
         return True
 
     async def drain(self, timeout_s: float) -> int:
@@ -108,12 +171,12 @@ class Supervisor:
         draining.
         """
         self._draining = True
-        logger.info("Draining: new calls are refused, %d live calls may finish", len(self._tasks))
+        logger.info("Draining: new calls are refused, %d live calls may finish", len(self._live))
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
-            left = list(self._tasks.values())
+            left = [live.task for live in self._live.values()]
             logger.warning("The drain deadline passed; %d calls are hung up", len(left))
             for task in left:
                 task.cancel()
@@ -121,8 +184,9 @@ class Supervisor:
             return len(left)
         return 0
 
-    def _forget(self, call_id: CallId) -> None:
-        del self._tasks[call_id]
+    def _forget(self, call_id: CallId, received: Received) -> None:
+        self._reception.leave(received)
+        del self._live[call_id]
         self._services.metrics.call_left()
-        if not self._tasks:
+        if not self._live:
             self._idle.set()

@@ -25,6 +25,9 @@ from sipagent.realtime.session_events import (
     RealtimeToolStart,
 )
 
+_USED_UP = frozenset({"rate_limit_exceeded", "insufficient_quota"})
+"""Codes of responses that failed because the project may not have more of them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLimits:
@@ -47,6 +50,8 @@ class CallWatch:
         self._last_event = now
         self._last_activity = now
         self._response_owed = False
+        self._failure: str | None = None
+        """Why the response failed that is still owed."""
         self._caller_is_speaking = False
         self._agent_is_speaking = False
         self._tools_running = 0
@@ -57,14 +62,17 @@ class CallWatch:
         match event:
             case RealtimeResponseRequested() | RealtimeResponseStarted():
                 self._response_owed = True
-            case RealtimeResponseEnded(status=status):
+                self._failure = None
+            case RealtimeResponseEnded(status=status, reason=reason):
                 # A failed response said nothing: the caller still waits for one.
                 self._response_owed = status == "failed"
+                self._failure = (reason or "") if status == "failed" else None
             case RealtimeCallerSpeechStarted():
                 self._caller_is_speaking = True
             case RealtimeCallerSpeechStopped():
                 self._caller_is_speaking = False
                 self._response_owed = True
+                self._failure = None
             case RealtimeAgentSpeechStarted():
                 self._agent_is_speaking = True
             case RealtimeAgentSpeechStopped() | RealtimeAgentSpeechCleared():
@@ -96,7 +104,10 @@ class CallWatch:
         if now < self.deadline():
             return None
         if self._response_owed and now >= self._last_event + self._limits.model_silence_s:
-            return EndReason.MODEL_SILENT
+            if self._failure is None:
+                return EndReason.MODEL_SILENT
+            used_up = self._failure in _USED_UP
+            return EndReason.MODEL_RATE_LIMITED if used_up else EndReason.MODEL_FAILED
         if now >= self._began + self._limits.maximum_duration_s:
             return EndReason.MAXIMUM_DURATION
         return EndReason.CALLER_SILENT

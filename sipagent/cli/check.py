@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
                 "agents": [
                     {
                         "name": profile.name,
-                        "greeting": profile.greeting,
+                        "greeting": None if profile.greeting is None else profile.greeting.text.text,
                         "tools": [*(tool.name for tool in profile.agent.tools), *profile.call_tools],
                         "transfer": [target.name for target in profile.transfer_targets],
                         "settings": profile.settings,

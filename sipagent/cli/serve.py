@@ -12,7 +12,7 @@ from sipagent.app import Service, ServiceSettings, configure_logging
 from sipagent.cli.arguments import duration_s, port
 from sipagent.cli.loops import LOOP_NAMES, run_on
 from sipagent.cli.output import console, first_cause, print_json_line
-from sipagent.config import Environment, load, load_base_url
+from sipagent.config import Environment, load_configuration
 from sipagent.errors import UserError
 from sipagent.store import open_store
 
@@ -22,7 +22,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = """\
 Receives the webhooks of calls and answers them as the configuration says.
 
-SIGTERM refuses new calls and lets running ones finish; a second one, or the drain timeout, hangs them up."""
+SIGTERM refuses new calls and lets running ones finish; a second one, or the drain timeout, hangs them up.
+
+When the file changes, or one of the files and Python modules it pulls in, or on SIGHUP, it is read again. It
+then serves the next call; calls in progress keep what they began with. A file with a mistake changes nothing:
+the log names each line, /readyz and /metrics say so."""
     parser.epilog = """\
 environment:
   OPENAI_API_KEY, OPENAI_WEBHOOK_SECRET      needed
@@ -40,6 +44,12 @@ examples:
     )
     parser.add_argument(
         "--drain-timeout", type=duration_s, default=30.0, metavar="TIME", help="30s by default"
+    )
+    parser.add_argument(
+        "--reload",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="read the configuration again when it changes (the default); without, only on SIGHUP",
     )
     parser.add_argument(
         "--loop",
@@ -60,14 +70,18 @@ def run(arguments: argparse.Namespace) -> int:
         secrets=environment.secrets,
         stream=sys.stderr,
     )
+    configuration = load_configuration(arguments.config)
     service = Service(
-        front_door=load(arguments.config),
+        front_door=configuration,
         api_key=environment.openai_api_key,
-        base_url=load_base_url(arguments.config),
+        base_url=configuration.base_url,
         webhook_secrets=environment.webhook_secrets,
         store=open_store(environment.database_url),
         settings=ServiceSettings(
-            host=arguments.host, port=arguments.port, drain_timeout_s=arguments.drain_timeout
+            host=arguments.host,
+            port=arguments.port,
+            drain_timeout_s=arguments.drain_timeout,
+            watch_configuration=arguments.reload,
         ),
     )
     return run_on(arguments.loop, lambda: _serve(service, arguments))

@@ -1,16 +1,28 @@
 """Turns a YAML file and the environment into what the service runs on, or says what is wrong with them."""
 
-from sipagent.config.compile import compile_configuration, load, load_base_url
-from sipagent.config.environment import Environment, read_database_url
+from sipagent.config.account import AccountSeen, see_account
+from sipagent.config.compile import compile_configuration, load_base_url
+from sipagent.config.environment import Environment, read_database_url, webhook_secret_mistake
+from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, parse_document, read_document
+from sipagent.config.loading import Loaded, load, load_configuration
+from sipagent.config.reload import ConfigurationWatcher, Reload
 
 __all__ = [
+    "AccountSeen",
+    "ConfigurationWatcher",
     "Document",
     "Environment",
+    "FilesRead",
+    "Loaded",
+    "Reload",
     "compile_configuration",
     "load",
     "load_base_url",
+    "load_configuration",
     "parse_document",
     "read_database_url",
     "read_document",
+    "see_account",
+    "webhook_secret_mistake",
 ]

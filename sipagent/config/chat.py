@@ -9,9 +9,10 @@ from pathlib import Path
 
 from sipagent.calls.chat import Chat
 from sipagent.calls.chat_view import ChatView
-from sipagent.config.compile import load, load_base_url
+from sipagent.config.compile import load_base_url
 from sipagent.config.environment import DEFAULT_BASE_URL, read_base_url
 from sipagent.config.loader import suggestion
+from sipagent.config.loading import load
 from sipagent.errors import UserError
 
 __all__ = ["ApiAccess", "Chat", "ChatView", "load_chat"]

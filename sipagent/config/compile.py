@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sipagent.calls.profile import AgentProfile, CallTool, TransferTarget
+from sipagent.calls.profile import AgentProfile, CallTool, Greeting, TransferTarget
 from sipagent.calls.routing import FrontDoor, Route
+from sipagent.calls.template import Template, TemplateError
 from sipagent.config.environment import read_base_url
+from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, in_file_order, read_document, suggestion
 from sipagent.config.schema import AgentKeys, CustomVoice, PythonTool, RetainedContext, ServerVad
 from sipagent.config.source import KeyPath
@@ -18,18 +19,7 @@ from sipagent.config.values import BadValueError
 from sipagent.errors import ConfigurationError, Problem
 from sipagent.realtime import FunctionTool, RealtimeAgent, RealtimeSessionModelSettings
 
-FINGERPRINT_CHARACTERS = 12
 _TOOL_CHOICES = ("auto", "none", "required")
-
-
-def load(path: Path | str) -> FrontDoor:
-    """Read, check and compile the configuration at ``path``; modules in its folder can be imported.
-
-    Blocks: it reads files and runs the operator's modules. Raises :class:`ConfigurationError` with every
-    mistake found.
-    """
-    path = Path(path)
-    return compile_configuration(read_document(path), path.parent)
 
 
 def load_base_url(path: Path | str, variables: Mapping[str, str] | None = None) -> str:
@@ -44,12 +34,16 @@ def load_base_url(path: Path | str, variables: Mapping[str, str] | None = None) 
     return read_base_url(variables) or written
 
 
-def compile_configuration(document: Document, base_dir: Path) -> FrontDoor:
-    """The agents and routes of ``document``; ``instructions_file`` and tools are found from ``base_dir``.
+def compile_configuration(document: Document, base_dir: Path, read: FilesRead | None = None) -> FrontDoor:
+    """The agents and routes of ``document``; ``instructions_file`` and tools are found from ``base_dir``, and
+    noted in ``read``.
 
     Raises :class:`ConfigurationError` with everything that does not fit together.
     """
-    compiler = _Compiler(document, base_dir)
+    if read is None:
+        read = FilesRead(base_dir)
+        read.note_text(Path(document.source.file), document.source.text)
+    compiler = _Compiler(document, base_dir, read)
     profiles = {name: compiler.profile(name, agent) for name, agent in document.configuration.agents.items()}
     routes = compiler.routes()
     if compiler.problems:
@@ -57,13 +51,14 @@ def compile_configuration(document: Document, base_dir: Path) -> FrontDoor:
     return FrontDoor(
         profiles={name: profile for name, profile in profiles.items() if profile is not None},
         routes=routes,
-        fingerprint=compiler.fingerprint(),
+        fingerprint=read.fingerprint,
     )
 
 
 class _Compiler:
-    def __init__(self, document: Document, base_dir: Path) -> None:
+    def __init__(self, document: Document, base_dir: Path, read: FilesRead) -> None:
         self.document = document
+        self.read = read
         self.base_dir = base_dir
         self.problems: list[Problem] = []
         self._tools: dict[KeyPath, FunctionTool | None] = {}
@@ -71,13 +66,6 @@ class _Compiler:
 
     def report(self, path: KeyPath, message: str, remedy: str) -> None:
         self.problems.append(self.document.source.problem(path, message, remedy))
-
-    def fingerprint(self) -> str:
-        """Names the text of the file and of every file it pulled in."""
-        digest = hashlib.sha256(self.document.source.text.encode())
-        for text in self._files.values():
-            digest.update(b"\0" + text.encode())
-        return digest.hexdigest()[:FINGERPRINT_CHARACTERS]
 
     def profile(self, name: str, agent: AgentKeys) -> AgentProfile | None:
         """The agent called ``name``, or None after reporting why it cannot answer."""
@@ -104,7 +92,7 @@ class _Compiler:
             name=name,
             agent=RealtimeAgent(name=name, instructions=instructions, tools=list(function_tools)),
             settings=settings,
-            greeting=effective.keys("greeting").greeting,
+            greeting=self._greeting(effective),
             call_tools=call_tools,
             transfer_targets=targets,
         )
@@ -142,11 +130,19 @@ class _Compiler:
             return None
         return self._file((*level, "instructions_file"), keys.instructions_file)
 
+    def _greeting(self, effective: _Effective) -> Greeting | None:
+        text = effective.keys("greeting").greeting
+        try:
+            return None if text is None else Greeting(text=Template(text))
+        except TemplateError as error:
+            self.report(effective.path("greeting"), error.message, error.remedy)
+            return None
+
     def _file(self, path: KeyPath, name: str) -> str | None:
         file = self.base_dir / name
         if file not in self._files:
             try:
-                self._files[file] = file.read_text(encoding="utf-8").strip()
+                self._files[file] = self.read.read_text(file).strip()
             except OSError as error:
                 self.report(
                     path, f"{file} cannot be read: {error.strerror}.", "Paths begin at this file's folder."
@@ -203,7 +199,7 @@ class _Compiler:
             message = f"`{effective.name}` has targets to transfer to, but not the tool."
             self.report(effective.path("transfer"), message, "Add `- transfer` to its tools.")
         return tuple(
-            TransferTarget(name=name, uri=entry.to, description=entry.description)
+            TransferTarget(name=name, uris=(entry.to,), description=entry.description)
             for name, entry in entries.items()
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from sipagent.config.files import FilesRead
 from sipagent.config.schema import Configuration, ModelsSeen
 from sipagent.config.source import KeyPath, Source, read_source
 from sipagent.errors import ConfigurationError, Problem
@@ -50,12 +51,12 @@ class Document:
     source: Source
 
 
-def read_document(path: Path) -> Document:
-    """The checked content of ``path``.
+def read_document(path: Path, read: FilesRead | None = None) -> Document:
+    """The checked content of ``path``, which is noted in ``read``.
 
     Raises :class:`ConfigurationError` with every mistake found, in file order.
     """
-    return parse_document(_read_text(path), file=str(path))
+    return parse_document(_read_text(path, FilesRead(path.parent) if read is None else read), file=str(path))
 
 
 def parse_document(text: str, *, file: str) -> Document:
@@ -96,12 +97,12 @@ def _closest(word: str, known: tuple[str, ...]) -> list[str]:
     return difflib.get_close_matches(word, known, n=1, cutoff=0.6)
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, read: FilesRead) -> str:
     def refuse(message: str, remedy: str) -> ConfigurationError:
         return ConfigurationError(Problem(file=str(path), line=1, column=1, message=message, remedy=remedy))
 
     try:
-        content = path.read_bytes()
+        content = read.read_bytes(path)
     except FileNotFoundError as error:
         raise refuse("This file does not exist.", "Name the configuration with --config FILE.") from error
     except OSError as error:
@@ -111,7 +112,7 @@ def _read_text(path: Path) -> str:
             f"The file has {len(content)} bytes; at most {MAXIMUM_FILE_BYTES} are read.", "Is it YAML?"
         )
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         problem = Problem(
@@ -122,6 +123,8 @@ def _read_text(path: Path) -> str:
             remedy="Save the file as UTF-8.",
         )
         raise ConfigurationError(problem) from error
+    read.note_text(path, text)
+    return text
 
 
 def _explain_all(found: list[ErrorDetails], source: Source, models: ModelsSeen) -> list[Problem]:

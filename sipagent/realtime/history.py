@@ -49,8 +49,6 @@ class History:
     def __init__(self) -> None:
         self._items: dict[ItemId, RealtimeItem] = {}
         self._order = ItemOrder()
-        self._places: dict[ItemId, ItemId | None] = {}
-        """Where items belong that have not come yet."""
         self._hearing: dict[ItemId, str] = {}
         """What the caller says, as it grows."""
         self._early_transcripts: dict[ItemId, str] = {}
@@ -106,7 +104,7 @@ class History:
         if item_id in self._items:
             self._put(item_id, previous_item_id)
         else:
-            self._places[item_id] = previous_item_id
+            self._order.expect(item_id, previous_item_id)
 
     def update(self, item: RealtimeItem, *, placed: bool, response_id: ResponseId | None = None) -> Change:
         """An item is new, or may be known better. ``placed`` says that ``previous_item_id`` is known; None
@@ -129,9 +127,8 @@ class History:
                 return "same"  # said of what was there before it was taken out
             self._deleted.discard(item_id)
         previous = item.previous_item_id
-        if not placed and item_id in self._places:
-            placed, previous = True, self._places[item_id]
-        self._places.pop(item_id, None)
+        if not placed and item_id in self._order.expected:
+            placed, previous = True, self._order.expected[item_id]
         self._number(self._order.add(item_id, previous, placed=placed))
         if isinstance(item, UserMessageItem) and item_id in self._early_transcripts:
             item = _with_heard(item, self._early_transcripts.pop(item_id))
@@ -199,7 +196,7 @@ class History:
         item = self._items.get(item_id)
         if item is None:
             self._early_transcripts[item_id] = transcript
-            if item_id not in self._places:
+            if item_id not in self._order.expected:
                 return None
             # Its place is known, so the line need not wait for the item.
             item = UserMessageItem(item_id=item_id, content=(InputAudio(),), status="completed")

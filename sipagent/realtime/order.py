@@ -11,6 +11,8 @@ the item stood in the wrong place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sipagent.identifiers import ItemId
 
 
@@ -31,10 +33,22 @@ class ItemOrder:
         self._begins: ItemId | None = None
         """The item that is known to be the first."""
         self._gone: dict[ItemId, ItemId | None] = {}
-        """Items that were taken out, and what stood before them."""
+        """Items that were taken out, and what stands in for them: what stood before, or what they named."""
+        self._expected: dict[ItemId, ItemId | None] = {}
+        """Items that have not come, and may never, with their predecessors."""
 
     def __contains__(self, item_id: ItemId) -> bool:
         return item_id in self.positions
+
+    def expect(self, item_id: ItemId, previous: ItemId | None) -> None:
+        """Say where an item stands that has not come. Should it never come, those behind it still find their
+        place: not all that a conversation holds is kept here."""
+        self._expected[item_id] = previous
+
+    @property
+    def expected(self) -> Mapping[ItemId, ItemId | None]:
+        """The items that have not come of which is known where they stand, with their predecessors."""
+        return self._expected
 
     def is_unplaced(self, item_id: ItemId) -> bool:
         """Whether the item stands where it does only because nobody has said better."""
@@ -44,16 +58,23 @@ class ItemOrder:
         """Put a new item in its place; ``placed`` says that no predecessor means the first of all. The other
         items whose positions changed."""
         self._gone.pop(item_id, None)
+        overtaken = self._expected.pop(item_id, None) is not None
         before = self._anchor(previous)
         if before in self.positions:
             assert before is not None
             self._behind[item_id] = before
             index = self.ids.index(before) + 1
-        elif previous in self._gone:
-            index = 0  # behind what was the first and is gone
+        elif before is not None:
+            # Those that came before an item that was expected wait for the same as it does.
+            followers = [
+                *self._orphans.get(item_id, ()),
+                *(self._orphans.get(before, ()) if overtaken else ()),
+            ]
+            last = 0 if before in self._expected else len(self.ids)
+            index = min((self.ids.index(each) for each in followers), default=last)
+            self._await(item_id, before)
         elif previous is not None:
-            index = self._before_followers(item_id)
-            self._await(item_id, previous)
+            index = 0  # behind what is the first and not here
         elif placed and self._is_first():
             self._begins = item_id
             index = 0
@@ -79,8 +100,10 @@ class ItemOrder:
         if before in self.positions:
             assert before is not None
             return list(self._move_behind(item_id, before))
-        if previous is not None:
-            self._await(item_id, previous)
+        if before is not None:
+            self._await(item_id, before)
+        elif previous is not None:
+            return list(self._move(item_id, 0))
         elif self._is_first():
             self._begins = item_id
             return list(self._move(item_id, 0))
@@ -91,19 +114,21 @@ class ItemOrder:
     def remove(self, item_id: ItemId) -> None:
         """Take an item out; those that stand behind it stay where they are."""
         index = self.ids.index(item_id)
-        self._gone[item_id] = self.ids[index - 1] if index else None
+        named = self._behind.get(item_id)
+        waits = named is not None and named not in self.positions
+        self._gone[item_id] = named if waits else (self.ids[index - 1] if index else None)
         del self.ids[index], self.positions[item_id]
         self._unplaced.discard(item_id)
         heir = self._behind.pop(item_id, None)
-        for child, named in list(self._behind.items()):
-            if named != item_id:
+        for child, before in list(self._behind.items()):
+            if before != item_id:
                 continue
             if heir is None:
                 del self._behind[child]
             else:
                 self._behind[child] = heir
         if heir is not None and item_id in self._orphans.get(heir, ()):
-            if children := [child for child, named in self._behind.items() if named == heir]:
+            if children := [child for child, before in self._behind.items() if before == heir]:
                 self._orphans[heir] = children
             else:
                 del self._orphans[heir]
@@ -111,9 +136,14 @@ class ItemOrder:
     # Inside ----------------------------------------------------------------------------------------
 
     def _anchor(self, previous: ItemId | None) -> ItemId | None:
-        """Whom to stand behind, when what was named has been taken out meanwhile."""
-        while previous in self._gone:
-            previous = self._gone[previous]
+        """Whom to stand behind, when what was named has been taken out meanwhile, or has not come."""
+        passed: set[ItemId] = set()
+        while previous is not None and previous not in self.positions and previous not in passed:
+            passed.add(previous)
+            if previous in self._gone:
+                previous = self._gone[previous]
+            elif (before := self._expected.get(previous)) is not None:
+                previous = before
         return previous
 
     def _is_first(self) -> bool:

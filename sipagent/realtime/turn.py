@@ -289,7 +289,7 @@ class ResponseGate:
         if sent is None or event_id not in (None, sent.event_id):
             return False
         # Nothing else of ours can be in the way of a response that we did not ask for.
-        in_the_way = code == ALREADY_ACTIVE and self.state is TurnState.ACTIVE
+        in_the_way = code == ALREADY_ACTIVE and self.state in (TurnState.ACTIVE, TurnState.CANCELLING)
         if event_id is None and not self._doubtful and not in_the_way:
             return False
         if code == ALREADY_ACTIVE:

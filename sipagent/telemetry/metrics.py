@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
@@ -56,6 +59,32 @@ class Metrics:
         self._dropped = Counter(
             "sipagent_store_facts_dropped", "Facts that were never written.", registry=registry
         )
+        self._reloads = Counter(
+            "sipagent_configuration_reloads",
+            "Times the configuration was read again, by what became of it.",
+            ["result"],
+            registry=registry,
+        )
+        self._generation = Gauge(
+            "sipagent_configuration_generation",
+            "Which configuration serves new calls, counted from 1.",
+            registry=registry,
+        )
+        self._generations_in_use = Gauge(
+            "sipagent_configuration_generations_in_use",
+            "Configurations that serve calls, with those of calls in progress.",
+            registry=registry,
+        )
+        self._reload_ok = Gauge(
+            "sipagent_configuration_reload_ok",
+            "1 unless the file as it is now cannot be used.",
+            registry=registry,
+        )
+        self._loaded_at = Gauge(
+            "sipagent_configuration_loaded_timestamp_seconds",
+            "When the configuration that serves new calls was loaded.",
+            registry=registry,
+        )
         self._tool_names: set[str] = set()
 
     def webhook(self, result: str) -> None:
@@ -99,6 +128,21 @@ class Metrics:
     def store_fact_dropped(self) -> None:
         """A fact is lost."""
         self._dropped.inc()
+
+    def configuration_serves(self, number: int, loaded_at: datetime) -> None:
+        """Generation ``number`` of the configuration serves new calls now."""
+        self._generation.set(number)
+        self._loaded_at.set(loaded_at.timestamp())
+        self._reload_ok.set(1)
+
+    def configuration_reloaded(self, result: str) -> None:
+        """The configuration was read again; ``result`` is ``loaded``, ``unchanged`` or ``failed``."""
+        self._reloads.labels(result).inc()
+        self._reload_ok.set(result != "failed")
+
+    def watch_generations_in_use(self, count: Callable[[], int]) -> None:
+        """Ask ``count`` at every scrape how many generations have calls."""
+        self._generations_in_use.set_function(count)
 
     def render(self) -> tuple[bytes, str]:
         """The body for a scrape, and its content type."""

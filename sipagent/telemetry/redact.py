@@ -29,6 +29,17 @@ _SECRET_KEYS = frozenset(
 )  # fmt: skip
 
 
+_REFERENCE = re.compile(r"(\$\{[^}\n]*\})")  # to a secret, and no secret itself
+
+_WRITTEN = re.compile(
+    rf"""
+    (?<![\w-])(?P<key>["']?(?:{"|".join(sorted(_SECRET_KEYS))})["']?:[ \t]+)
+    (?P<value>"[^"\n]*" | '[^'\n]*' | [^\s"'{{\[][^,}}\n]*)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
 class Redactor:
     """Replaces the given secrets, and whatever has the shape of one, by ``[redacted]``."""
 
@@ -45,6 +56,13 @@ class Redactor:
         if self._known is not None:
             text = self._known.sub(REDACTED, text)
         return _SHAPES.sub(_replacement, text)
+
+    def document(self, text: str) -> str:
+        """A configuration in YAML without secrets: without what `text` replaces, and without the values of
+        keys such as ``password``. References to secrets (``${NAME}``) stay."""
+        text = _WRITTEN.sub(_written_replacement, text)
+        pieces = _REFERENCE.split(text)
+        return "".join(piece if number % 2 else self.text(piece) for number, piece in enumerate(pieces))
 
     def value(self, value: object) -> object:
         """``value`` as JSON can hold it, without secrets: strings, numbers, lists and mappings of them.
@@ -82,3 +100,7 @@ def mask_number(number: str) -> str:
 
 def _replacement(match: re.Match[str]) -> str:
     return (match["scheme"] or match["url"] or "") + REDACTED
+
+
+def _written_replacement(match: re.Match[str]) -> str:
+    return match[0] if "${" in match["value"] else f"{match['key']}{REDACTED}"

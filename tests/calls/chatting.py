@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sipagent.calls import AgentProfile, CallTool, TransferTarget
+from sipagent.calls import AgentProfile, CallTool, Greeting, TransferTarget
 from sipagent.calls.chat import SILENCE_TIMEOUT_S, Chat
+from sipagent.calls.template import Template
 from sipagent.realtime import FunctionTool, RealtimeAgent
 from sipagent.realtime.agent import Instructions
 from sipagent.simulator.faults import FaultSet
@@ -86,10 +87,10 @@ def profile(
             "input_audio_transcription": {"model": "gpt-transcribe"},
             "turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000},
         },
-        greeting=greeting,
+        greeting=None if greeting is None else Greeting(text=Template(greeting)),
         call_tools=(CallTool.HANG_UP, CallTool.TRANSFER),
         transfer_targets=(
-            TransferTarget(name="billing", uri="tel:+15550100001", description="invoices and payments"),
+            TransferTarget(name="billing", uris=("tel:+15550100001",), description="invoices and payments"),
         ),
     )
 

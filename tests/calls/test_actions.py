@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -12,23 +11,10 @@ from sipagent.calls import CallContext, CallTool, TransferTarget
 from sipagent.calls.actions import call_tools
 from sipagent.identifiers import CallId
 from sipagent.realtime import FunctionTool, ToolContext
+from tests.calls.controls import Controls
 
-BILLING = TransferTarget(name="billing", uri="tel:+15550100001", description="invoices and payments")
-DOCTOR = TransferTarget(name="doctor", uri="sip:doctor@practice.test", description="emergencies")
-
-
-@dataclass
-class Controls:
-    """Notes what the tools ask for."""
-
-    asked: list[str] = field(default_factory=list)
-
-    async def finish_speaking(self) -> None:
-        self.asked.append("finish speaking")
-
-    async def transfer(self, target: TransferTarget) -> str:
-        self.asked.append(target.uri)
-        return "it did not go through"
+BILLING = TransferTarget(name="billing", uris=("tel:+15550100001",), description="invoices and payments")
+DOCTOR = TransferTarget(name="doctor", uris=("sip:doctor@practice.test",), description="emergencies")
 
 
 async def use(tool: FunctionTool, arguments: str) -> tuple[Any, list[str]]:
@@ -77,4 +63,4 @@ def test_the_model_sees_names_and_descriptions_but_no_addresses() -> None:
     assert "billing" in seen
     assert "emergencies" in seen
     for target in (BILLING, DOCTOR):
-        assert target.uri not in seen
+        assert target.uris[0] not in seen

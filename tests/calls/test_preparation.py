@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from openai.types.realtime import RealtimeSessionCreateRequest
 
-from sipagent.calls import AgentProfile, CallContext, prepare, prepare_all
+from sipagent.calls import AgentProfile, CallContext, Greeting, prepare, prepare_all
 from sipagent.calls.preparation import CallSession, OperatorCodeError, PreparedProfile, TemplateInstructions
-from sipagent.calls.template import Template, TemplateError
+from sipagent.calls.template import Template
 from sipagent.errors import UserError
 from sipagent.identifiers import CallId
 from sipagent.realtime import (
@@ -28,7 +28,7 @@ from sipagent.realtime import (
     realtime_handoff,
 )
 from sipagent.realtime.settings import RealtimeTruncationConfig
-from tests.calls.test_actions import Controls
+from tests.calls.controls import Controls
 from tests.support.practice import front_door
 
 
@@ -217,7 +217,8 @@ async def test_a_field_of_the_session_itself_wins_over_instructions() -> None:
 
 
 async def test_the_greeting_is_written_for_each_call() -> None:
-    profile = replace(profile_with(), greeting="Good day, {{customer.name | dear caller}}! It is {{time}}.")
+    greeting = Greeting(text=Template("Good day, {{customer.name | dear caller}}! It is {{time}}."))
+    profile = replace(profile_with(), greeting=greeting)
     prepared = await prepare(profile)
     assert prepared.session is not None
     for call, words in (
@@ -230,8 +231,13 @@ async def test_the_greeting_is_written_for_each_call() -> None:
     ):
         assert prepared.greeting_for(call) == words
     assert (await prepare(replace(profile, greeting=None))).greeting_for(context("1")) is None
-    with pytest.raises(TemplateError):
-        await prepare(replace(profile, greeting="Good day, {{name"))
+
+
+async def test_instructions_of_a_profile_are_written_for_each_call() -> None:
+    prepared = await prepare(replace(profile_with(), instructions=Template("It is {{time}}.")))
+    assert prepared.session is None
+    session = await prepared.session_for(context("1", time="14:05"))
+    assert json.loads(session.accept)["instructions"] == "It is 14:05."
 
 
 # Functions of the operator that fail ----------------------------------------------------------------

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sipagent.calls.incoming import IncomingCall
-from sipagent.calls.profile import CallTool, TransferTarget
+from sipagent.calls.profile import CallTool, Greeting, TransferTarget
+from sipagent.calls.template import Template
 from sipagent.calls.routing import FrontDoor
 from sipagent.config import load, load_base_url
 from sipagent.errors import ConfigurationError, UserError
@@ -93,14 +94,14 @@ def test_agents_inherit_what_they_do_not_write(folder: Path) -> None:
     door = compiled(folder, FULL)
     day = door.profiles["day"]
     assert day.name == day.agent.name == "day"
-    assert day.greeting == "Good morning."
+    assert day.greeting == Greeting(text=Template("Good morning."))
     assert day.agent.instructions == "Be kind."
     (look,) = day.agent.tools
     assert isinstance(look, FunctionTool)
     assert (look.name, look.timeout_s) == ("look", 5)
     assert day.call_tools == (CallTool.HANG_UP, CallTool.TRANSFER)
     assert day.transfer_targets == (
-        TransferTarget(name="billing", uri="tel:+15550100001", description="invoices"),
+        TransferTarget(name="billing", uris=("tel:+15550100001",), description="invoices"),
     )
     assert day.settings == {
         "model_name": "gpt-realtime-2.1-mini",
@@ -234,7 +235,7 @@ def test_the_example_of_the_project_is_right() -> None:
     example = Path(__file__).parents[2] / "deploy" / "example" / "sipagent.yaml"
     door = load(example)
     desk = door.profiles["front-desk"]
-    assert desk.greeting == "Harbor Dental, good morning. How can I help?"
+    assert desk.greeting == Greeting(text=Template("Harbor Dental, good morning. How can I help?"))
     assert [tool.name for tool in desk.agent.tools] == ["next_free_slot"]
     assert desk.call_tools == (CallTool.HANG_UP, CallTool.TRANSFER)
 

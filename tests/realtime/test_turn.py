@@ -571,3 +571,125 @@ class PretendServer(RuleBasedStateMachine):
 
 TestGateAgainstAServer = PretendServer.TestCase
 TestGateAgainstAServer.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+# What comes twice, late or without a name -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("out_of_band", [False, True], ids=["inside", "outside"])
+def test_a_beginning_that_is_told_twice_shuts_nothing(out_of_band: bool) -> None:
+    gate = ResponseGate()
+    gate.created(R2)
+    gate.done(R2)
+    if out_of_band:
+        gate.request({"conversation": "none"})
+        taken(gate)
+    for _ in range(2):
+        gate.created(R1, out_of_band=out_of_band)
+    gate.done(R1)
+    gate.created(R1, out_of_band=out_of_band)
+    assert state_of(gate) is TurnState.IDLE
+
+
+def test_a_beginning_that_is_told_twice_does_not_undo_a_cancel() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    assert gate.cancel()
+    gate.created(R1)
+    assert not gate.cancel()
+
+
+def test_an_end_that_overtakes_its_beginning_shuts_nothing() -> None:
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    gate.done(R1)
+    gate.created(R1)
+    assert state_of(gate) is TurnState.IDLE
+
+
+def test_a_refusal_that_the_end_of_what_was_in_the_way_overtakes_is_asked_again_at_once() -> None:
+    gate = ResponseGate()
+    gate.request()
+    request = taken(gate)
+    gate.done(R1)
+    assert gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+    assert taken(gate) == request
+
+
+def test_an_unnamed_refusal_by_a_response_that_nobody_asked_for_is_about_the_latest_request() -> None:
+    for cancelled in (False, True):
+        gate = ResponseGate()
+        gate.request()
+        request = taken(gate)
+        gate.created(R1)
+        gate.done(R1)
+        gate.created(R2)
+        assert not cancelled or gate.cancel()
+        assert gate.refused(event_id=None, code=ALREADY_ACTIVE)
+        gate.done(R2)
+        assert taken(gate) == request
+
+
+def test_what_is_asked_again_goes_before_what_was_wanted_later() -> None:
+    gate = ResponseGate()
+    for number in range(3):
+        gate.request({"metadata": {"number": number}})
+    first = taken(gate)
+    gate.created(R1)
+    gate.done(R1)
+    second = taken(gate)
+    for request in (first, second):
+        assert gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+    gate.created(R2)
+    gate.done(R2)
+    assert taken(gate) == first
+
+
+def test_a_request_outside_that_is_refused_is_waited_for_no_more() -> None:
+    gate = ResponseGate()
+    gate.request({"conversation": "none"})
+    assert not gate.refused(event_id=taken(gate).event_id, code="invalid_value")
+    gate.created(R1, out_of_band=True)
+    assert state_of(gate) is TurnState.ACTIVE, "nobody asked for one outside any more"
+
+
+def test_a_server_that_names_no_conversation_cannot_shut_the_gate() -> None:
+    gate = ResponseGate()
+    gate.request({"conversation": "none"})
+    taken(gate)
+    gate.request()
+    taken(gate)
+    gate.created(R1, out_of_band=True)  # ours, though it looks like the one outside
+    gate.done(R1)
+    assert state_of(gate) is TurnState.IDLE
+    gate.request()
+    request = taken(gate)
+    assert gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+    gate.created(R2, out_of_band=True)
+    gate.done(R2)
+    assert taken(gate) == request
+
+
+def test_what_is_wanted_after_a_loss_is_not_dropped_with_what_may_have_been_heard() -> None:
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    gate.lost()
+    gate.request()
+    request = taken(gate)
+    assert gate.take() is None, "one response answers both"
+    assert gate.refused(event_id=request.event_id, code=ALREADY_ACTIVE)
+    gate.created(R1)
+    gate.done(R1)
+    assert taken(gate).response is None
+
+
+def test_a_second_loss_names_the_request_as_the_first_did() -> None:
+    gate = ResponseGate()
+    gate.request({}, event_id="mine")
+    taken(gate)
+    gate.lost()
+    assert taken(gate).event_id == "mine_again"
+    gate.lost()
+    assert taken(gate).event_id == "mine_again"

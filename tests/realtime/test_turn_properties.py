@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sipagent.identifiers import ResponseId, ToolCallId
 from sipagent.realtime.tool_turns import ToolTurns, Wanted
@@ -21,7 +21,7 @@ from sipagent.realtime.turn import (
 MOST_UNDER_WAY = 5
 """Requests on their way beyond which the server does not speak by itself: a gate remembers some only."""
 RUNS = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, derandomize=True, report_multiple_bugs=False
+    max_examples=700, stateful_step_count=50, deadline=None, derandomize=True, report_multiple_bugs=False
 )
 
 # Requests -------------------------------------------------------------------------------------------
@@ -60,6 +60,8 @@ class ServerModel(RuleBasedStateMachine):
         self.asks_for: dict[str, set[int]] = {}
         self.ever_asked: set[int] = set()
         self.granted: list[int] = []
+        self.to_ask_again: set[int] = set()
+        """On their way when the connection broke, and not heard."""
         # What can be known by what was told.
         self.told_of_one_inside = False
         self.told_active: ResponseId | None = None
@@ -102,6 +104,7 @@ class ServerModel(RuleBasedStateMachine):
         inside = {number for number in self.unasked if self.kinds[number] != "outside"}
         if request.perhaps_heard:
             covered: set[int] = set()
+            self.to_ask_again.clear()
         elif request.response is None:
             manual = min((each for each in inside if self.kinds[each] == "manual"), default=len(self.kinds))
             covered = {number for number in inside if number < manual}
@@ -114,6 +117,8 @@ class ServerModel(RuleBasedStateMachine):
         if not request.out_of_band:
             self.check_gate_is_open()
             self.under_way = request.event_id
+        if request.response is None and all(self.kinds[each] == "automatic" for each in self.to_ask_again):
+            self.to_ask_again.clear()  # one response answers them too
         self.unasked -= covered
         self.ever_asked |= covered
         # From now on they are one, and have the place of the eldest.
@@ -141,6 +146,14 @@ class ServerModel(RuleBasedStateMachine):
     def server_speaks_by_itself(self) -> None:
         self.begin()
 
+    @rule(told=st.booleans())
+    @precondition(lambda self: self.active is None and len(self.to_server) <= MOST_UNDER_WAY)
+    def server_speaks_briefly(self, told: bool) -> None:
+        self.begin()
+        self.server_is_done()
+        while told and self.to_client:
+            self.client_reads()
+
     @rule()
     @precondition(lambda self: self.active is not None)
     def server_is_done(self) -> None:
@@ -155,7 +168,7 @@ class ServerModel(RuleBasedStateMachine):
 
     @rule(
         named=st.booleans(),
-        fault=st.sampled_from([None, None, None, None, "rate_limit_exceeded", "invalid_value"]),
+        fault=st.sampled_from([None] * 8 + ["rate_limit_exceeded", "invalid_value"]),
     )
     @precondition(lambda self: self.to_server)
     def server_reads(self, named: bool, fault: str | None) -> None:
@@ -232,9 +245,11 @@ class ServerModel(RuleBasedStateMachine):
             self.under_way = None
         self.gate.refused(event_id=told.event_id, code=told.code)
 
-    @rule(heard=st.integers(0, 3), answered=st.booleans())
-    def connection_breaks(self, heard: int, answered: bool) -> None:
+    @rule(heard=st.integers(0, 3), answered=st.booleans(), wanted=st.booleans(), seldom=st.integers(0, 5))
+    def connection_breaks(self, heard: int, answered: bool, wanted: bool, seldom: int) -> None:
         """The server hears some of what is on its way, and goes on; the rest is lost, either way."""
+        if seldom:
+            return
         while self.to_server and heard:
             heard -= 1
             self.server_reads(named=True, fault=None)
@@ -242,14 +257,24 @@ class ServerModel(RuleBasedStateMachine):
             while self.to_client:
                 self.client_reads()
         # Whatever was on its way may have been heard: it is asked for once more at the most.
+        on_their_way = [each.event_id for each in self.to_server if isinstance(each, ResponseRequest)]
+        if self.names_conversations and self.under_way in on_their_way:
+            self.to_ask_again |= self.asks_for[self.under_way]
         self.asks_for.clear()
         self.to_server.clear()
         self.to_client.clear()
         self.told_active = self.under_way = None
         self.gate.lost()
+        if wanted:
+            self.want("automatic", sends=True)
         self.ask()
 
     # Afterwards ------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_gate_is_open_when_nothing_happens_any_more(self) -> None:
+        if not (self.to_client or self.to_server or self.active or self.outside):
+            assert self.gate.state is TurnState.IDLE, "the gate is stuck"
 
     def settle(self) -> None:
         """Nobody wants anything more, and nothing goes wrong any more."""
@@ -273,6 +298,7 @@ class ServerModel(RuleBasedStateMachine):
         assert self.gate.state is TurnState.IDLE
         assert not self.gate.pending
         assert not self.unasked, "something wanted was never asked for"
+        assert not self.to_ask_again, "something that was lost was never asked for again"
         assert not self.asks_for, "something was asked for, and neither granted nor refused"
         assert self.ever_asked == set(range(len(self.kinds)))
         assert len(set(self.granted)) == len(self.granted), "something was granted twice"
@@ -294,15 +320,14 @@ class FaultyDelivery(ServerModel):
         self.ever_asked |= covered
         self.asks_for[request.event_id] = covered
 
-    @rule(places=st.integers(1, 3))
-    @precondition(lambda self: len(self.to_client) > 1)
-    def a_message_is_overtaken(self, places: int) -> None:
-        self.to_client.insert(min(places, len(self.to_client) - 1), self.to_client.pop(0))
-
-    @rule(places=st.integers(0, 3))
+    @rule(place=st.integers(0, 3), again=st.one_of(st.none(), st.integers(0, 2)))
     @precondition(lambda self: self.to_client)
-    def a_message_comes_twice(self, places: int) -> None:
-        self.to_client.insert(places, self.to_client[0])
+    def client_reads(self, place: int = 0, again: int | None = None) -> None:
+        """A message that may have overtaken others, and may come again later."""
+        told = self.to_client.pop(min(place, len(self.to_client) - 1))
+        if again is not None:
+            self.to_client.insert(again, told)
+        self.deliver(told)
 
     def grant(self, command: ResponseRequest) -> None:
         self.asks_for.pop(command.event_id, None)
@@ -392,7 +417,8 @@ class ToolCalls(RuleBasedStateMachine):
         if begins_again:
             # What is told late or twice must not make anybody wait for an end that was told already.
             self.turns.response_began(ended)
-        self.due(self.turns.response_ended(ended), ended)
+        else:
+            self.due(self.turns.response_ended(ended), ended)
 
     @rule(ended=st.booleans())
     def the_connection_breaks(self, ended: bool) -> None:
@@ -412,4 +438,4 @@ class ToolCalls(RuleBasedStateMachine):
 
 
 TestToolCalls = ToolCalls.TestCase
-TestToolCalls.settings = RUNS
+TestToolCalls.settings = settings(RUNS, max_examples=200)

@@ -15,9 +15,12 @@ from sipagent.calls import (
     CallSettings,
     CallTool,
     FrontDoor,
+    Greeting,
+    Manners,
     Route,
     TransferTarget,
 )
+from sipagent.calls.template import Template
 from sipagent.identifiers import CallId
 from sipagent.realtime import AttachPolicy, FunctionTool, RealtimeAgent, function_tool
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
@@ -52,6 +55,7 @@ def front_door(
     tools: list[FunctionTool] | None = None,
     greeting: str | None = GREETING,
     transfer_uri: str = "tel:+15550100001",
+    manners: Manners | None = None,
 ) -> FrontDoor:
     """One agent that answers everybody."""
     profile = AgentProfile(
@@ -67,10 +71,11 @@ def front_door(
             "input_audio_transcription": {"model": "gpt-transcribe"},
             "turn_detection": {"type": "server_vad", "threshold": 0.5, "silence_duration_ms": 500},
         },
-        greeting=greeting,
+        greeting=None if greeting is None else Greeting(text=Template(greeting)),
         call_tools=(CallTool.HANG_UP, CallTool.TRANSFER),
+        manners=Manners() if manners is None else manners,
         transfer_targets=(
-            TransferTarget(name="billing", uri=transfer_uri, description="invoices and payments"),
+            TransferTarget(name="billing", uris=(transfer_uri,), description="invoices and payments"),
         ),
     )
     return FrontDoor(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -48,6 +50,21 @@ def test_webhooks_accept_errors_and_tools_are_counted_by_outcome() -> None:
     assert value(metrics, "sipagent_accept_errors_total", status="none") == 1
     assert value(metrics, "sipagent_tool_runs_total", tool="next_free_slot", outcome="ok") == 1
     assert value(metrics, "sipagent_tool_runs_total", tool="next_free_slot", outcome="error") == 1
+
+
+def test_generations_and_reloads_of_the_configuration() -> None:
+    metrics = Metrics()
+    loaded_at = datetime(2026, 11, 20, tzinfo=UTC)
+    metrics.configuration_serves(1, loaded_at)
+    metrics.watch_generations_in_use(lambda: 3)
+    assert value(metrics, "sipagent_configuration_generation") == 1
+    assert value(metrics, "sipagent_configuration_generations_in_use") == 3
+    assert value(metrics, "sipagent_configuration_loaded_timestamp_seconds") == loaded_at.timestamp()
+    for result, usable in [("loaded", 1), ("failed", 0), ("failed", 0), ("unchanged", 1)]:
+        metrics.configuration_reloaded(result)
+        assert value(metrics, "sipagent_configuration_reload_ok") == usable
+    assert value(metrics, "sipagent_configuration_reloads_total", result="failed") == 2
+    assert value(metrics, "sipagent_configuration_reloads_total", result="loaded") == 1
 
 
 def test_latencies_are_in_seconds_and_fall_into_buckets() -> None:

@@ -37,6 +37,38 @@ def test_secrets_leave_a_text(text: str, redacted: str) -> None:
     assert Redactor([SECRET]).text(text) == redacted
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("authorization: Token hush-hush", f"authorization: {R}"),
+        ("  - X-Api-Key: 'hush # hush'  # mine", f"  - X-Api-Key: {R}  # mine"),
+        (
+            'headers: {"Authorization": "Token a, b", Accept: text}',
+            f'headers: {{"Authorization": {R}, Accept: text}}',
+        ),
+        ("{password: hush, user: ann}", f"{{password: {R}, user: ann}}"),
+        ("url: https://ann:hush@crm.example/", f"url: https://ann:{R}@crm.example/"),
+        (f"say: {SECRET}", f"say: {R}"),
+        ("Authorization: Bearer ${CRM_TOKEN}", "Authorization: Bearer ${CRM_TOKEN}"),
+        ('x-api-key: "${file:/run/secrets/crm}"', 'x-api-key: "${file:/run/secrets/crm}"'),
+        ("key sk-${KEY} and sk-proj-abcDEF_123", f"key sk-${{KEY}} and {R}"),
+        ("password:\n  nested: kept", "password:\n  nested: kept"),
+        ("instructions: Never tell the password.", "instructions: Never tell the password."),
+        ("no-password: shown", "no-password: shown"),
+    ],
+)
+def test_secrets_leave_a_configuration_and_references_stay(written: str, kept: str) -> None:
+    assert Redactor([SECRET]).document(written) == kept
+
+
+@given(st.text(max_size=200))
+def test_a_configuration_of_any_text_is_redacted_once(text: str) -> None:
+    redactor = Redactor([SECRET])
+    once = redactor.document(text)
+    assert redactor.document(once) == once
+    assert SECRET not in once
+
+
 def test_the_longer_of_two_secrets_goes_first_and_empty_ones_are_ignored() -> None:
     redactor = Redactor(["", "hush", "hush-hush"])
     assert redactor.text("hush-hush, hush, quiet") == f"{R}, {R}, quiet"

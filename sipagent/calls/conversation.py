@@ -1,0 +1,284 @@
+"""Follows the session of one call from its greeting to the moment at which it is over or must be ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from sipagent.calls.announcing import TransferPromises
+from sipagent.calls.answering import Answered
+from sipagent.calls.asking import ask, ask_for_words, tell_agent
+from sipagent.calls.endings import Ending, EndReason
+from sipagent.calls.greeting import GreetingKeeper
+from sipagent.calls.journal import CallJournal
+from sipagent.calls.measuring import CallMeasures
+from sipagent.calls.minder import CallMinder, EndCall, Note, SayGoodbye, SayWords, TellAgent
+from sipagent.calls.preparation import PreparedProfile, spoken
+from sipagent.calls.profile import CallTool
+from sipagent.calls.second_try import SecondTry
+from sipagent.calls.services import CallServices
+from sipagent.calls.transferring import LineControls
+from sipagent.clock import utc_now
+from sipagent.realtime import RealtimeSession, SessionEnd
+from sipagent.realtime.session_events import (
+    RealtimeConnectionLost,
+    RealtimeConnectionRestored,
+    RealtimeError,
+    RealtimeResponseEnded,
+    RealtimeSessionEvent,
+    RealtimeToolEnd,
+)
+
+logger = logging.getLogger(__name__)
+
+LONGEST_SESSION_S = 7200.0
+"""A session that seems to last longer, or to be over, was told of by a clock that is not ours."""
+GOODBYE = (
+    "The telephone call ends now. Say goodbye to the caller in one short and friendly sentence, in the "
+    "language that you speak with them, and nothing else."
+)
+REPAIR = (
+    "You told the caller that you connect them ({promise}), but no transfer has begun: only the tool "
+    "transfer connects anybody. Use it now, or tell the caller the truth and offer another way to help."
+)
+
+
+class SpendingBrake(Protocol):
+    """Says when a call costs too much."""
+
+    def observe(self, event: RealtimeSessionEvent) -> str | None:
+        """Take in one event of the session; why the call must end, as a sentence, or None. Never raises."""
+
+
+class Conversation:
+    """One conversation. `run` is its whole life; the session stays open behind it."""
+
+    def __init__(
+        self,
+        answered: Answered,
+        prepared: PreparedProfile,
+        *,
+        controls: LineControls,
+        services: CallServices,
+        journal: CallJournal,
+        measures: CallMeasures,
+        brake: SpendingBrake | None = None,
+    ) -> None:
+        """Made when the session is open; time counts from here."""
+        self._session = answered.session
+        self._context = answered.context
+        self._controls = controls
+        self._services = services
+        self._journal = journal
+        self._measures = measures
+        self._brake = brake
+        greeting = prepared.profile.greeting
+        self._interruptible = greeting is None or greeting.interruptible
+        self._greeting = prepared.greeting_for(answered.context)
+        self._keeper = GreetingKeeper(self._greeting if self._interruptible else None)
+        self._promises = TransferPromises() if prepared.profile.manners.repairs_transfers else None
+        self._second_try = SecondTry(
+            _Greeter(self._session, interruptible=self._interruptible), greeting=self._greeting
+        )
+        self._minder = CallMinder(
+            prepared.profile.manners,
+            services.settings.limits,
+            now=asyncio.get_running_loop().time(),
+            finish_s=services.settings.finish_speaking_timeout_s,
+            write=lambda words: spoken(words, answered.context),
+        )
+        self._untold: list[_Untold] = []
+        """What the agent is to be told as soon as the event is dealt with that asks for it."""
+        self._mind_session_end(answered.expiry.at_unix_s)
+
+    async def run(self) -> Ending:
+        """Greet, and follow the session until the call is over or must be ended.
+
+        Raises `ConnectionLostError` when the call is over before the greeting. Cancel-safe.
+        """
+        if self._greeting is not None:
+            await self._session.say(self._greeting, interruptible=self._interruptible)
+            self._measures.reached("greeting_asked")
+        try:
+            return await self._follow()
+        finally:
+            await self._second_try.aclose()
+
+    # Following -------------------------------------------------------------------------------------
+
+    async def _follow(self) -> Ending:
+        loop, minder = asyncio.get_running_loop(), self._minder
+        minder.settle(loop.time(), quiet=self._quiet)
+        while True:
+            over = False
+            try:
+                async with asyncio.timeout_at(_moment(minder.deadline())) as timer:
+                    async for event in self._session:
+                        now = loop.time()
+                        if (ending := self._take(event, now)) is not None:
+                            return ending
+                        deadline = minder.deadline()
+                        if self._untold or deadline <= now:
+                            break
+                        # Only an earlier deadline must be set at once; a later one is seen when this passes.
+                        if deadline < (timer.when() or math.inf):
+                            timer.reschedule(deadline)
+                    else:
+                        over = True
+            except TimeoutError:
+                # Events may have moved the deadline since it was set; only the minder knows whether it holds.
+                pass
+            if over:
+                return await self._ending_of(self._session.end)
+            await self._tell()
+            minder.settle(loop.time(), quiet=self._quiet)
+            while (act := minder.due(loop.time())) is not None:
+                if isinstance(act, EndCall):
+                    return Ending(reason=act.reason, detail=act.detail)
+                await self._perform(act)
+                minder.settle(loop.time(), quiet=self._quiet)
+
+    @property
+    def _quiet(self) -> bool:
+        return not (self._session.agent_is_speaking or self._session.response_active)
+
+    def _take(self, event: RealtimeSessionEvent, now: float) -> Ending | None:
+        self._measures.observe(event, now)
+        self._journal.observe(event)
+        self._context.tools.observe(event)
+        self._services.observe(self._context.call_id, event)
+        was_ending = self._minder.ending
+        self._minder.observe(event, now, quiet=self._quiet)
+        if was_ending and not self._minder.ending:
+            self._journal.note("goodbye_taken_back")
+        if not self._minder.ending:
+            self._second_try.observe(event)
+            self._look_for_repairs(event, now)
+            if self._brake is not None and (detail := self._brake.observe(event)) is not None:
+                note = Note(kind="spend", data={"detail": detail})
+                self._minder.stop(EndReason.SPEND_LIMIT, detail, now=now, note=note)
+        match event:
+            case RealtimeToolEnd():
+                self._services.metrics.tool_ran(event.tool.name, is_error=event.is_error)
+                if event.tool.name == CallTool.HANG_UP.value and not event.is_error:
+                    return self._agent_hung_up()
+            case RealtimeConnectionLost():
+                logger.warning("The Realtime socket was lost (close code %s); re-attaching", event.close_code)
+            case RealtimeConnectionRestored():
+                logger.info("Attached to the call again")
+            case RealtimeResponseEnded(status="failed"):
+                logger.warning("A response of the model failed: %s", event.error_message or event.reason)
+            case RealtimeError():
+                logger.warning("The Realtime API reported an error: %s", event.error)
+            case _:
+                pass
+        return None
+
+    def _look_for_repairs(self, event: RealtimeSessionEvent, now: float) -> None:
+        if (text := self._keeper.observe(event, now)) is not None:
+            self._journal.note("greeting_kept")
+            # The caller's own turn brings the answer.
+            self._untold.append(_Untold(text=text, respond=False))
+        if self._promises is None:
+            return
+        can_transfer = isinstance(event, RealtimeResponseEnded) and self._can_transfer()
+        promise = self._promises.observe(event, can_transfer=can_transfer)
+        if promise is not None:
+            self._journal.note("transfer_announced", text=promise)
+            quoted = json.dumps(promise, ensure_ascii=False)
+            self._untold.append(_Untold(text=REPAIR.format(promise=quoted), respond=True))
+
+    def _can_transfer(self) -> bool:
+        if self._controls.transferring:
+            return False
+        return any(tool.name == CallTool.TRANSFER.value for tool in self._session.agent.tools)
+
+    # Acting ----------------------------------------------------------------------------------------
+
+    async def _tell(self) -> None:
+        while self._untold:
+            untold = self._untold.pop(0)
+            await tell_agent(self._session, untold.text, respond=untold.respond)
+
+    async def _perform(self, act: SayWords | TellAgent | SayGoodbye) -> None:
+        if act.note is not None:
+            self._journal.note(act.note.kind, **act.note.data)
+        match act:
+            case SayWords():
+                await ask(self._session.say(act.words))
+            case TellAgent(text=text):
+                await tell_agent(self._session, text, respond=True)
+            case SayGoodbye(words=words):
+                await self._second_try.aclose()
+                if words is None:
+                    await ask_for_words(self._session, GOODBYE)
+                else:
+                    await ask(self._session.say(words, interruptible=act.interruptible))
+            case never:
+                assert_never(never)
+
+    # The end ---------------------------------------------------------------------------------------
+
+    def _agent_hung_up(self) -> Ending | None:
+        if (reason := self._minder.saying_goodbye) is not None:
+            return Ending(reason=reason, detail="The agent ended the call when it was to say goodbye.")
+        if self._controls.transferring:
+            # A hang-up now would take the call away from whoever is about to answer it.
+            logger.info("The agent hung up during a transfer, whose outcome is waited for")
+            return None
+        return Ending(reason=EndReason.AGENT_HUNG_UP, detail="The agent ended the call.")
+
+    async def _ending_of(self, end: SessionEnd | None) -> Ending:
+        assert end is not None, "a session whose events ended knows why"
+        # A clean close of a sideband is the end of its call too; hanging up makes sure.
+        hang_up = end.cause != "call_over"
+        if (reason := self._minder.saying_goodbye) is not None:
+            detail = "The call was over before the agent had said goodbye."
+            return Ending(reason=reason, detail=detail, hang_up=hang_up)
+        if end.cause == "expired":
+            return Ending(reason=EndReason.SESSION_EXPIRED, detail=end.detail)
+        if end.cause == "lost":
+            return Ending(reason=EndReason.CONNECTION_LOST, detail=end.detail)
+        reason, detail = await self._controls.leaving()
+        return Ending(reason=reason, detail=detail or end.detail, hang_up=hang_up)
+
+    def _mind_session_end(self, at_unix_s: int | None) -> None:
+        if at_unix_s is None:
+            return
+        left_s = at_unix_s - utc_now().timestamp()
+        if not 0 < left_s <= LONGEST_SESSION_S:
+            logger.warning("The API says that the session ends in %.0f s, which is not believed", left_s)
+            return
+        self._minder.session_ends(asyncio.get_running_loop().time() + left_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Untold:
+    """What the agent is to be told."""
+
+    text: str
+    respond: bool
+
+
+class _Greeter:
+    """Says a greeting as it was said first."""
+
+    def __init__(self, session: RealtimeSession, *, interruptible: bool) -> None:
+        self._session = session
+        self._interruptible = interruptible
+
+    async def say(self, text: str) -> None:
+        """See `Speaker.say`."""
+        await self._session.say(text, interruptible=self._interruptible)
+
+    async def request_response(self) -> None:
+        """See `Speaker.request_response`."""
+        await self._session.request_response()
+
+
+def _moment(deadline: float) -> float | None:
+    return None if deadline == math.inf else deadline

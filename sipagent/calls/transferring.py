@@ -1,0 +1,335 @@
+"""What tools may do with a live call: wait for the agent's last word, and send the caller elsewhere.
+
+A transfer is a REFER, and then a wait. The Calls API tells nobody how a REFER went: 200 says that it was
+handed over, and no event follows. The one proof is that the call leaves us, which closes its session. A call
+that has not left in time was not transferred: the next address is tried, and at last the agent is told the
+truth.
+
+What cannot be told apart: a caller who hangs up between an accepted REFER and its proof looks like one who
+arrived. A session that closes while the REFER is still unanswered waits for the answer, and counts as a
+caller who hung up unless that says yes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sipagent.calls.asking import ask_for_words
+from sipagent.calls.briefing import OpeningHours
+from sipagent.calls.client import CallsClient
+from sipagent.calls.context import CallContext
+from sipagent.calls.endings import EndReason
+from sipagent.calls.journal import CallJournal
+from sipagent.calls.lifecycle import CallState
+from sipagent.calls.profile import TAKE_A_MESSAGE, TransferTarget
+from sipagent.calls.services import CallSettings
+from sipagent.calls.tools.updates import partial_update
+from sipagent.calls.variables import CallFacts, Opening, values_of
+from sipagent.errors import CallControlError, CallControlRefusedError, CallGoneError
+from sipagent.identifiers import CallId
+from sipagent.realtime import Handoff, RealtimeAgent, RealtimeSession, RunContextWrapper
+
+logger = logging.getLogger(__name__)
+
+REFER_ANSWER_S = 2.0
+"""How long the answer to a REFER is awaited after the session has closed: they come over two connections."""
+LATE_S = 20.0
+"""A call that leaves so soon after a transfer was given up may have been taken over late."""
+SAY_NEXT = (
+    "The transfer to {label} has not gone through yet, and another line there is being tried now. Tell the "
+    "caller so in one short sentence, in the language that you speak with them. Do not say goodbye."
+)
+
+
+class TransferOutcome(StrEnum):
+    """How one try, or a whole transfer, went."""
+
+    CONNECTED = "connected"
+    """The call left us after the REFER was accepted."""
+    REFUSED = "refused"
+    """The Calls API or the carrier said no."""
+    UNAVAILABLE = "unavailable"
+    """The Calls API failed, or did not answer."""
+    NOT_CONFIRMED = "not_confirmed"
+    """The REFER was accepted, and the call stayed."""
+    CLOSED = "closed"
+    """Nobody was called: the target's calendar says that nobody is there."""
+    CALLER_GONE = "caller_gone"
+    """The call was over before the REFER was accepted."""
+    STOPPED = "stopped"
+    """The transfer was broken off, because it took longer than a tool may."""
+
+
+_WHY = {
+    TransferOutcome.REFUSED: "it was refused",
+    TransferOutcome.UNAVAILABLE: "the telephone service did not answer",
+    TransferOutcome.NOT_CONFIRMED: "nobody took the call",
+    TransferOutcome.CALLER_GONE: "the call seems to be over",
+}
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One transfer, with all its tries."""
+
+    target: TransferTarget
+    uri: str = ""
+    """The address that is tried now."""
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set unless a REFER is on its way."""
+    accepted_at: float | None = None
+    """When a REFER was last accepted (``loop.time()``)."""
+
+
+class LineControls:
+    """The controls of one call (see `CallControls`)."""
+
+    def __init__(
+        self,
+        call_id: CallId,
+        *,
+        client: CallsClient,
+        journal: CallJournal,
+        settings: CallSettings,
+        utc_now: Callable[[], datetime],
+    ) -> None:
+        self._call_id = call_id
+        self._client = client
+        self._journal = journal
+        self._settings = settings
+        self._utc_now = utc_now
+        self._session: RealtimeSession | None = None
+        self._context: CallContext | None = None
+        self._calendars: Mapping[str, OpeningHours] = {}
+        self._attempt: _Attempt | None = None
+        self._given_up_at: float | None = None
+        """When a transfer was given up whose REFER had been accepted."""
+
+    def attach(
+        self, session: RealtimeSession, context: CallContext, calendars: Mapping[str, OpeningHours]
+    ) -> None:
+        """The call has its session; tools run from now on. ``calendars`` are those that targets name."""
+        self._session = session
+        self._context = context
+        self._calendars = calendars
+
+    @property
+    def transferring(self) -> bool:
+        """Whether the caller may be on the way to somebody else."""
+        return self._attempt is not None
+
+    # What tools may do (`CallControls`) ------------------------------------------------------------
+
+    @property
+    def agent_is_busy(self) -> bool:
+        """See `CallControls.agent_is_busy`."""
+        return self._running.agent_is_speaking or self._running.response_active
+
+    async def speak(self, words: str) -> None:
+        """See `CallControls.speak`."""
+        await self._running.say(words)
+
+    async def interrupt(self) -> None:
+        """See `CallControls.interrupt`."""
+        await self._running.interrupt()
+
+    async def tell(self, text: str) -> None:
+        """See `CallControls.tell`."""
+        await self._running.add_system_message(text)
+
+    async def update_session(self, changes: Mapping[str, Any]) -> None:
+        """See `CallControls.update_session`."""
+        await self._running.model.send_event(partial_update(changes))
+
+    def note(self, kind: str, **data: Any) -> None:
+        """See `CallControls.note`."""
+        self._journal.note(kind, **data)
+
+    async def finish_speaking(self) -> None:
+        """Return when the agent's words were heard to their end, or after a bound. Cancel safe."""
+        if not await self._running.wait_until_agent_silent(self._settings.finish_speaking_timeout_s):
+            logger.warning("The end of the agent's speech was never reported; going on without it")
+
+    async def transfer(self, target: TransferTarget) -> str:
+        """Send the caller to ``target``; returns only when that failed, with what to tell the agent.
+
+        Raises nothing of its own. Cancelling gives up; a REFER that was accepted may take effect all the
+        same.
+        """
+        session = self._running
+        if self._journal.state is not CallState.TALKING:
+            return "Another transfer of this call is being tried; wait for its outcome."
+        if (opening := self._closed(target)) is not None:
+            return await self._not_called(session, target, opening)
+        self._journal.enter(CallState.TRANSFERRING)
+        attempt = self._attempt = _Attempt(target)
+        attempt.answered.set()
+        outcome = TransferOutcome.STOPPED
+        try:
+            outcome = await self._try_all(session, attempt)
+        finally:
+            # A call that is over by now has left through this transfer, or not: `leaving` says which.
+            if session.end is None:
+                self._give_up(attempt, outcome)
+        why = _WHY.get(outcome, "it did not work")
+        tried = f" on any of {len(target.uris)} lines" if len(target.uris) > 1 else ""
+        offer = await self._offer(session, target)
+        return (
+            f"The transfer to {target.spoken_name} did not go through{tried}: {why}. The caller is still "
+            f"with you: say so, and {offer}"
+        )
+
+    # How the call left -----------------------------------------------------------------------------
+
+    async def leaving(self) -> tuple[EndReason, str]:
+        """Why a call is over whose session has closed by itself, in a sentence too. Cancel-safe."""
+        now = asyncio.get_running_loop().time()
+        attempt = self._attempt
+        if attempt is None:
+            if self._given_up_at is not None and now < self._given_up_at + LATE_S:
+                detail = (
+                    f"The call left us {now - self._given_up_at:.0f} s after a transfer was given up that "
+                    "had been accepted: the caller hung up, or was taken over late."
+                )
+                return EndReason.CALLER_HUNG_UP, detail
+            return EndReason.CALLER_HUNG_UP, ""
+        try:
+            async with asyncio.timeout(REFER_ANSWER_S):
+                await attempt.answered.wait()
+        except TimeoutError:
+            logger.info("The call ended before the answer to its REFER came")
+        if attempt.accepted_at is None:
+            self._noted(attempt, TransferOutcome.CALLER_GONE)
+            detail = "The caller hung up before the carrier was asked to transfer the call."
+            return EndReason.TRANSFER_ABANDONED, detail
+        self._noted(attempt, TransferOutcome.CONNECTED)
+        return EndReason.TRANSFERRED, "The call left us after the transfer."
+
+    # One transfer ----------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> RealtimeSession:
+        assert self._session is not None, "tools run in a session only"
+        return self._session
+
+    async def _try_all(self, session: RealtimeSession, attempt: _Attempt) -> TransferOutcome:
+        target = attempt.target
+        outcome = TransferOutcome.UNAVAILABLE
+        for number, uri in enumerate(target.uris):
+            if number > 0:
+                # Otherwise the caller would sit in silence, not knowing whether anything happens.
+                await ask_for_words(session, SAY_NEXT.format(label=target.spoken_name))
+            await self.finish_speaking()
+            attempt.uri = uri
+            outcome = await self._try(session, attempt)
+            if outcome is TransferOutcome.CALLER_GONE:
+                break
+            if number + 1 < len(target.uris):
+                self._noted(attempt, outcome)
+        return outcome
+
+    async def _try(self, session: RealtimeSession, attempt: _Attempt) -> TransferOutcome:
+        if session.end is not None:
+            return TransferOutcome.CALLER_GONE
+        target = attempt.target
+        self._journal.note("transfer_tried", target=target.name, uri=attempt.uri)
+        attempt.answered.clear()
+        try:
+            await self._client.refer(self._call_id, attempt.uri)
+        except CallGoneError as error:
+            logger.info("The call was over before it could be transferred: %s", error)
+            return TransferOutcome.CALLER_GONE
+        except CallControlError as error:
+            logger.warning("The transfer to %s was refused: %s", target.name, error)
+            refused = isinstance(error, CallControlRefusedError)
+            return TransferOutcome.REFUSED if refused else TransferOutcome.UNAVAILABLE
+        else:
+            attempt.accepted_at = asyncio.get_running_loop().time()
+        finally:
+            attempt.answered.set()
+        # The only proof of a transfer is that the call leaves us, which ends the session and this task
+        # with it. No event tells of a failure.
+        confirm_s = self._settings.transfer_confirm_s if target.confirm_s is None else target.confirm_s
+        await asyncio.sleep(confirm_s)
+        logger.warning("The transfer to %s was accepted, but the call did not leave", target.name)
+        return TransferOutcome.NOT_CONFIRMED
+
+    def _give_up(self, attempt: _Attempt, outcome: TransferOutcome) -> None:
+        self._attempt = None
+        if attempt.accepted_at is not None:
+            self._given_up_at = asyncio.get_running_loop().time()
+        self._noted(attempt, outcome)
+        if self._journal.state is CallState.TRANSFERRING:
+            self._journal.enter(CallState.TALKING)
+
+    def _noted(self, attempt: _Attempt, outcome: TransferOutcome) -> None:
+        self._journal.note(
+            "transfer_outcome", target=attempt.target.name, uri=attempt.uri, outcome=outcome.value
+        )
+
+    # Hours, and what is offered instead ------------------------------------------------------------
+
+    def _closed(self, target: TransferTarget) -> Opening | None:
+        """What the target's calendar says, if nobody is there."""
+        if target.calendar is None:
+            return None
+        opening = self._calendars[target.calendar].opening(self._utc_now())
+        return None if opening.open else opening
+
+    async def _not_called(self, session: RealtimeSession, target: TransferTarget, opening: Opening) -> str:
+        assert target.calendar is not None, "somebody is always there without one"
+        until = _until(target.calendar, opening, self._utc_now())
+        self._journal.note(
+            "transfer_outcome", target=target.name, outcome=TransferOutcome.CLOSED.value, until=until
+        )
+        reason = f" ({opening.reason})" if opening.reason else ""
+        again = f", and there again from {until}" if until else ""
+        offer = await self._offer(session, target)
+        return (
+            f"Nobody was called: {target.spoken_name} is closed now{reason}{again}. Tell the caller so, and "
+            f"{offer}"
+        )
+
+    async def _offer(self, session: RealtimeSession, target: TransferTarget) -> str:
+        """What the agent is to do instead, as the end of a sentence; an agent that does it takes over."""
+        otherwise = target.otherwise
+        if otherwise is None:
+            return "offer another way to help."
+        if otherwise == TAKE_A_MESSAGE:
+            return "offer to take a message."
+        if not await self._hand_over(session, otherwise):
+            return f"offer the help of {otherwise}."
+        self._journal.note("transfer_otherwise", target=target.name, agent=otherwise)
+        return f"help them yourself: you are {otherwise} now, and lead the conversation."
+
+    async def _hand_over(self, session: RealtimeSession, name: str) -> bool:
+        """Let the agent ``name`` lead, if the one that leads may hand over to it."""
+        for way in session.agent.handoffs:
+            if (way.agent_name if isinstance(way, Handoff) else way.name) != name:
+                continue
+            try:
+                await session.update_agent(await self._agent_behind(way))
+            except Exception as error:  # noqa: BLE001 - handoffs and instructions may be operators' functions
+                logger.warning("%s could not take over: %s", name, type(error).__name__)
+                return False
+            return True
+        logger.warning("Nobody took over: %s is no agent that %s hands over to", name, session.agent.name)
+        return False
+
+    async def _agent_behind(self, way: RealtimeAgent[Any] | Handoff[Any, Any]) -> RealtimeAgent[Any]:
+        if isinstance(way, RealtimeAgent):
+            return way
+        agent: RealtimeAgent[Any] = await way.on_invoke_handoff(RunContextWrapper(self._context), "{}")
+        return agent
+
+
+def _until(calendar: str, opening: Opening, now: datetime) -> str | None:
+    """When somebody is there again, in the words in which the agent knows of hours."""
+    facts = CallFacts(caller=None, dialled=None, sip_headers=(), now=now, calendars={calendar: opening})
+    return values_of(facts).get(f"calendar.{calendar}.until")

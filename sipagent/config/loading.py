@@ -1,0 +1,84 @@
+"""Loads a configuration file with everything it pulls in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sipagent.calls.routing import FrontDoor
+from sipagent.config.compile import compile_configuration
+from sipagent.config.environment import read_base_url
+from sipagent.config.files import FilesRead
+from sipagent.config.loader import Document, read_document
+from sipagent.config.modules import import_anew
+from sipagent.errors import UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A configuration that can be served, and what it was made of."""
+
+    door: FrontDoor
+    document: Document
+    read: FilesRead
+    base_url: str
+    """Where the Realtime API is, without a slash at the end."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What must never appear in a log."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that it was made of."""
+        return self.read.paths
+
+    @property
+    def fingerprint(self) -> str:
+        """Names it in the records of the calls it served."""
+        return self.door.fingerprint
+
+    @property
+    def text(self) -> str:
+        """Its files, as they were; Python modules are left out."""
+        return self.read.text
+
+    @property
+    def summary(self) -> str:
+        """One line for people: what it holds."""
+        agents, routes = len(self.door.profiles), len(self.door.routes)
+        return f"{agents} agent{'s' * (agents != 1)}, {routes} route{'s' * (routes != 1)}"
+
+
+def load_configuration(
+    path: Path | str, variables: Mapping[str, str] | None = None, *, read: FilesRead | None = None
+) -> Loaded:
+    """Read, check and compile the configuration at ``path``; ``variables`` are by default those of the
+    process.
+
+    Python modules in its folder are imported anew; see `modules` for what that means. When this raises, they
+    are what they were before, and what was read is noted in ``read`` all the same.
+
+    Blocks: it reads files and runs the operator's modules. Raises `ConfigurationError` with every mistake
+    found, and `UserError` where the environment holds one or a module ends the process.
+    """
+    path = Path(path)
+    read = FilesRead(path.parent) if read is None else read
+    try:
+        document = read_document(path, read)
+        import_anew(path.parent, read)
+        door = compile_configuration(document, path.parent, read)
+        written = document.configuration.openai.address
+        return Loaded(door=door, document=document, read=read, base_url=read_base_url(variables) or written)
+    except SystemExit as error:
+        read.take_back()
+        raise UserError(
+            "A Python module of the configuration ends the process when it is imported."
+        ) from error
+    except BaseException:
+        read.take_back()
+        raise
+
+
+def load(path: Path | str) -> FrontDoor:
+    """As `load_configuration`, for those who need only what answers calls."""
+    return load_configuration(path).door
