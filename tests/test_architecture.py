@@ -143,6 +143,7 @@ PURE = (
     "realtime/payload.py",
     "realtime/playback.py",
     "realtime/provider.py",
+    "realtime/seeding.py",
     "realtime/speaking.py",
     "realtime/tool_turns.py",
     "realtime/spoken.py",

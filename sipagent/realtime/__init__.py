@@ -178,6 +178,10 @@ from sipagent.realtime.sdk_names import (
     RealtimeUserInputText,
     get_api_key,
 )
+from sipagent.realtime.seeding import (
+    RealtimeEarlierItem,
+    RealtimeEarlierMessage,
+)
 from sipagent.realtime.session import (
     RealtimeSession,
     SessionEnd,
@@ -335,6 +339,8 @@ __all__ = [
     "RealtimeConnectionRestored",
     "RealtimeConnectionStatus",
     "RealtimeDtmfReceived",
+    "RealtimeEarlierItem",
+    "RealtimeEarlierMessage",
     "RealtimeError",
     "RealtimeEventInfo",
     "RealtimeGuardrailTripped",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.hooks import RealtimeRunHooks
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig
+from sipagent.realtime.seeding import RealtimeEarlierItem
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import RealtimeRunConfig
 from sipagent.realtime.websocket import OpenAIRealtimeWebSocketModel
@@ -32,13 +34,23 @@ class RealtimeRunner:
         self._config = config
 
     async def run(
-        self, *, context: Any = None, model_config: RealtimeModelConfig | None = None
+        self,
+        *,
+        context: Any = None,
+        model_config: RealtimeModelConfig | None = None,
+        history: Iterable[RealtimeEarlierItem] = (),
     ) -> RealtimeSession:
         """A session that is not connected yet: enter it, or use it as ``async with``.
 
         ``context`` is handed to tools, guardrails, hooks and instructions, inside a `RunContextWrapper`.
-        Raises `UserError` for guardrails of the configuration that are none. Waits for nothing, so there is
-        nothing to cancel.
+        ``history`` is an earlier conversation: the `RealtimeSession.history` of another session, or mappings
+        of ``role`` and ``text``. The model is told of it before anything else, without being asked to answer;
+        speech becomes its transcript, and what has none, a tool call without an answer and a picture by any
+        other URL than ``data:image/…`` or ``https://…`` is left out. An item that the server refuses is
+        reported as an error, and the others stay.
+
+        Raises `UserError` for guardrails of the configuration that are none, and for a history that is none.
+        Waits for nothing, so there is nothing to cancel.
         """
         model = OpenAIRealtimeWebSocketModel() if self._model is None else self._model
-        return RealtimeSession(model, self._agent, context, model_config, self._config)
+        return RealtimeSession(model, self._agent, context, model_config, self._config, history)

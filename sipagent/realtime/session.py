@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from sipagent.errors import ConnectionLostError
 from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.approvals import Decision
 from sipagent.realtime.events import (
@@ -48,6 +49,7 @@ from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
 from sipagent.realtime.measuring import TurnMeter
 from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
 from sipagent.realtime.run_context import RunContextWrapper
+from sipagent.realtime.seeding import RealtimeEarlierItem, seeds_of
 from sipagent.realtime.session_events import (
     RealtimeEventInfo,
     RealtimeSessionEvent,
@@ -99,8 +101,11 @@ class RealtimeSession(RealtimeModelListener):
         context: Any = None,
         model_config: RealtimeModelConfig | None = None,
         run_config: RealtimeRunConfig | None = None,
+        history: Iterable[RealtimeEarlierItem] = (),
     ) -> None:
+        """``history``: see `RealtimeRunner.run`."""
         self._model = model
+        self._seeds = seeds_of(history)
         self._model_config: RealtimeModelConfig = model_config or {}
         self._run_config: RealtimeRunConfig = run_config or {}
         self._info = RealtimeEventInfo(
@@ -204,8 +209,9 @@ class RealtimeSession(RealtimeModelListener):
     # Its life ---------------------------------------------------------------------------------------
 
     async def enter(self) -> Self:
-        """Connect. Raises what `RealtimeModel.connect` raises, and `UserError` for an agent that cannot be
-        used. Cancel-safe: nothing stays open."""
+        """Connect, and tell the model of the earlier conversation if there was one. Raises what
+        `RealtimeModel.connect` raises, and `UserError` for an agent that cannot be used. Cancel-safe: nothing
+        stays open."""
         if self._entered:
             raise AssertionError("A session is entered once; make another one")
         self._entered = True
@@ -219,7 +225,24 @@ class RealtimeSession(RealtimeModelListener):
         except BaseException:
             self._model.remove_listener(self)
             raise
+        try:
+            await self._tell_history()
+        except BaseException:
+            await self.close()
+            raise
         return self
+
+    async def _tell_history(self) -> None:
+        for seed in self._seeds:
+            for happened in self._translation.seeded(seed):
+                self._events.put_at_once(happened)
+        try:
+            for seed in self._seeds:
+                for message in seed.inputs():
+                    await self._model.send_event(message)
+        except ConnectionLostError:
+            # Whoever iterates hears of it, as of any other end.
+            logger.info("The connection ended before the earlier conversation was told")
 
     async def close(self) -> None:
         """End the connection and the tools that run. Idempotent; safe inside a tool, and to cancel.

@@ -56,6 +56,7 @@ from sipagent.realtime.mcp_events import (
     RealtimeModelMcpListToolsEvent,
 )
 from sipagent.realtime.mcp_items import RealtimeMcpCallItem
+from sipagent.realtime.seeding import Seed
 from sipagent.realtime.session_events import (
     RealtimeAgentEndEvent,
     RealtimeAgentSpeechCleared,
@@ -123,6 +124,8 @@ class Translation:
         """Whose sound came last: it is known to be audible, or that nobody can tell."""
         self._worded: ResponseId | None = None
         """Whose words came last."""
+        self._seeds: dict[str, ItemId] = {}
+        """Items of an earlier conversation, by the ids of the events that create them."""
         self._words_come = words_come
         self._sound_comes = sound_comes
 
@@ -170,6 +173,18 @@ class Translation:
         return RealtimeTranscriptDelta(
             role="caller", item_id=event.item_id, delta=event.delta, info=self._info
         )
+
+    def seeded(self, seed: Seed) -> Events:
+        """An item of an earlier conversation is put in: known from now on, and taken out again should the
+        server refuse it. It has no line in this conversation's transcript."""
+        item = seed.item
+        # Where the first one stands is for the server to say: somebody may have spoken already.
+        self.history.update(item, placed=item.previous_item_id is not None)
+        self.history.line_of(item.item_id)
+        self._seeds.update(dict.fromkeys(seed.commands, item.item_id))
+        known = self.history.get(item.item_id)
+        assert known is not None, "it was just put there"
+        return [RealtimeHistoryAdded(item=known, info=self._info)]
 
     def tool_answered(self, call_id: ToolCallId, output: str) -> Events:
         """A tool call was answered."""
@@ -375,7 +390,9 @@ class Translation:
         return [RealtimeRateLimitsUpdated(rate_limits=event.rate_limits, info=self._info)]
 
     def _error(self, event: RealtimeModelErrorEvent, agent: RealtimeAgent[Any]) -> Events:
-        return [RealtimeError(error=event.error, info=self._info)]
+        error = RealtimeError(error=event.error, info=self._info)
+        refused = self._seeds.get(event.error.get("event_id") or "")
+        return [error, *self._updated()] if refused and self.history.delete(refused) else [error]
 
     def _exception(self, event: RealtimeModelExceptionEvent, agent: RealtimeAgent[Any]) -> Events:
         return [RealtimeError(error=event.exception, info=self._info)]

@@ -82,6 +82,9 @@ def _user_part(part: Message) -> UserContent | None:
         case "input_text":
             return InputText(text=optional_text(part, "text") or "")
         case "input_image" if isinstance(part.get("image_url"), str):
-            return InputImage(image_url=part["image_url"])
+            detail = part.get("detail")
+            return InputImage(
+                image_url=part["image_url"], detail=detail if detail in ("auto", "low", "high") else None
+            )
         case _:
             return None
