@@ -69,6 +69,7 @@ HOSTILE = st.one_of(
 HEADERS = st.lists(st.tuples(st.sampled_from(["From", "To", "Diversion", "Privacy"]), HOSTILE), max_size=5)
 
 
+@given(headers=HEADERS)
 def test_whatever_headers_hold_the_result_is_a_number_or_short_and_printable(
     headers: list[tuple[str, str]],
 ) -> None:
