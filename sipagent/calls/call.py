@@ -20,6 +20,7 @@ from sipagent.calls.journal import CallJournal
 from sipagent.calls.lifecycle import CallState
 from sipagent.calls.measuring import CallMeasures
 from sipagent.calls.preparation import PreparedProfile
+from sipagent.calls.reception import Refusal
 from sipagent.calls.services import CallObserver as CallObserver
 from sipagent.calls.services import CallServices as CallServices
 from sipagent.calls.services import CallSettings as CallSettings
@@ -56,18 +57,18 @@ class PhoneCall:
         self._brake = brake
         self._measures = CallMeasures(journal, services.metrics, received_at=received_at)
 
-    async def run(self, prepared: PreparedProfile | None, *, refuse: EndReason | None = None) -> None:
-        """Answer with ``prepared``, or refuse for ``refuse``; return when the call is over.
+    async def run(self, answer: PreparedProfile | Refusal) -> None:
+        """Answer, or refuse; return when the call is over.
 
         Raises nothing but `asyncio.CancelledError`: being cancelled hangs the call up first.
         """
         ending = Ending(reason=EndReason.INTERNAL_ERROR, detail="The call ended without saying why.")
         with bind_call(self._incoming.call_id):
             try:
-                if prepared is None or refuse is not None:
-                    ending = await self._refuse(refuse or EndReason.REJECTED_NO_ROUTE)
+                if isinstance(answer, Refusal):
+                    ending = await self._refuse(answer)
                 else:
-                    ending = await self._answer(prepared)
+                    ending = await self._answer(answer)
             except asyncio.CancelledError:
                 ending = Ending(
                     reason=EndReason.SERVICE_STOPPED,
@@ -85,21 +86,20 @@ class PhoneCall:
             finally:
                 self._end(ending)
 
-    async def _refuse(self, reason: EndReason) -> Ending:
-        settings = self._services.settings
-        status = settings.no_route_reject_status
-        if reason is EndReason.REJECTED_DRAINING:
-            status = settings.drain_reject_status
+    async def _refuse(self, refusal: Refusal) -> Ending:
         self._journal.enter(CallState.REJECTING)
         try:
             await self._services.client.reject(
-                self._incoming.call_id, status, deadline=self._received_at + settings.answer_timeout_s
+                self._incoming.call_id,
+                refusal.sip_status,
+                deadline=self._received_at + self._services.settings.answer_timeout_s,
             )
         except CallGoneError as error:
             return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)
         except CallControlError as error:
             logger.warning("The refusal did not reach the caller: %s", error)
-        return Ending(reason=reason, detail=f"Refused with SIP status {status}.", hang_up=False)
+        detail = f"{refusal.detail} Refused with SIP status {refusal.sip_status}."
+        return Ending(reason=refusal.reason, detail=detail, hang_up=False)
 
     async def _answer(self, prepared: PreparedProfile) -> Ending:
         controls = LineControls(

@@ -39,6 +39,18 @@ class EndReason(StrEnum):
     """The caller gave up before we had answered: accept found no call."""
     REJECTED_NO_ROUTE = "rejected_no_route"
     """No route matched the call."""
+    REJECTED_BY_ROUTE = "rejected_by_route"
+    """The route that matched refuses its calls."""
+    REJECTED_CLOSED = "rejected_closed"
+    """The call came outside of the route's hours, and nobody answers then."""
+    REJECTED_DENIED = "rejected_denied"
+    """The caller is on the list of those who are not answered, or not on the list of those who are."""
+    REJECTED_FULL = "rejected_full"
+    """As many calls were up as are allowed."""
+    REJECTED_FLOOD = "rejected_flood"
+    """More calls came within a minute, or from one caller, than are allowed."""
+    REJECTED_SPENT = "rejected_spent"
+    """The day's calls had cost what a day may cost."""
     REJECTED_DRAINING = "rejected_draining"
     """The call came while the service was stopping."""
     ACCEPT_REFUSED = "accept_refused"
@@ -92,6 +104,12 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
     EndReason.TRANSFER_ABANDONED: FaultOwner.CALLER,
     EndReason.CALLER_GONE: FaultOwner.CALLER,
     EndReason.REJECTED_NO_ROUTE: FaultOwner.OPERATOR,
+    EndReason.REJECTED_BY_ROUTE: FaultOwner.NONE,
+    EndReason.REJECTED_CLOSED: FaultOwner.NONE,
+    EndReason.REJECTED_DENIED: FaultOwner.CALLER,
+    EndReason.REJECTED_FULL: FaultOwner.OPERATOR,
+    EndReason.REJECTED_FLOOD: FaultOwner.CALLER,
+    EndReason.REJECTED_SPENT: FaultOwner.OPERATOR,
     EndReason.REJECTED_DRAINING: FaultOwner.OPERATOR,
     EndReason.ACCEPT_REFUSED: FaultOwner.OPERATOR,
     EndReason.ACCEPT_RATE_LIMITED: FaultOwner.OPERATOR,

@@ -14,8 +14,8 @@ class IncomingCall:
     call_id: CallId
     webhook_id: str
     caller: str | None
-    """``+15550100123`` where the number is in international form, else the user part as written, or None
-    when withheld."""
+    """``+15550100123`` where it is a number, else the user part of the address, or None when withheld; by the
+    rules of the configuration that answers, or by the usual ones until it is known which that is."""
     dialled: str | None
     sip_call_id: str | None
     sip_headers: tuple[tuple[str, str], ...]

@@ -148,6 +148,10 @@ async def prepare(profile: AgentProfile, briefing: Briefing | None = None) -> Pr
 
 async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict[str, PreparedProfile]:
     """Every profile of ``door`` by name. Raises as `prepare`."""
+    if briefing is None:
+        briefing = Briefing(
+            business=door.business, own=door.variables, calendars=door.calendars, lookups=door.lookups
+        )
     return {name: await prepare(profile, briefing) for name, profile in door.profiles.items()}
 
 

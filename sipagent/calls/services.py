@@ -32,7 +32,6 @@ class CallSettings:
     """How long the hang-up itself may take, with its retries."""
     drain_reject_status: int = 503
     """503 tells the carrier to try its next route."""
-    no_route_reject_status: int = 404
     failed_accept_reject_status: int = 503
     limits: CallLimits = field(default_factory=CallLimits)
     attach: AttachPolicy = field(default_factory=AttachPolicy)

@@ -16,6 +16,7 @@ from typing import Any
 import openai
 
 from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.numbers import NumberRules, read_numbers
 from sipagent.errors import UserError, WebhookBodyError, WebhookSignatureError
 from sipagent.identifiers import CallId
 
@@ -23,14 +24,7 @@ INCOMING_CALL_TYPE = "realtime.call.incoming"
 MAXIMUM_BODY_BYTES = 256 * 1024
 """An INVITE's headers fit many times over."""
 
-DIALLED_NUMBER_HEADERS = ("diversion", "p-called-party-id", "to")
-"""Where the dialled number may stand, best first: behind a trunk ``To`` often holds the project id."""
-
-CALLER_NUMBER_HEADERS = ("p-asserted-identity", "from")
-
 _SAFE_ID = re.compile(r"[\x21-\x7e]{1,200}")
-_URI_USER = re.compile(r"(?:sips?|tel):([^@;>\s?]+)", re.IGNORECASE)
-_NUMBER = re.compile(r"\+?[0-9][0-9().\- ]{4,22}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +102,13 @@ def parse_webhook(body: bytes, webhook_id: str) -> Webhook:
     first: dict[str, str] = {}
     for name, value in headers:
         first.setdefault(name.lower(), value)
+    caller, dialled = read_numbers(headers, NumberRules())
     security = data.get("sip_media_security")
     return IncomingCall(
         call_id=CallId(call_id),
         webhook_id=webhook_id,
-        caller=_number(first, CALLER_NUMBER_HEADERS),
-        dialled=_number(first, DIALLED_NUMBER_HEADERS),
+        caller=caller,
+        dialled=dialled,
         sip_call_id=first.get("call-id") or first.get("i"),
         sip_headers=headers,
         media_security=security if isinstance(security, str) else None,
@@ -132,29 +127,6 @@ def _headers(value: Any) -> tuple[tuple[str, str], ...]:
         and isinstance(entry.get("name"), str)
         and isinstance(entry.get("value"), str)
     )
-
-
-def _number(first: Mapping[str, str], names: Sequence[str]) -> str | None:
-    """The user part of the first of ``names`` that has one; written as E.164 where it is a number.
-
-    ``first`` holds the first value of each header by its lower-case name.
-    """
-    for wanted in names:
-        value = first.get(wanted)
-        if value is None:
-            continue
-        # Only what stands inside <> is the address: display names and tags may look like numbers.
-        start = value.find("<")
-        address = value[start + 1 : value.find(">", start)] if start >= 0 and ">" in value[start:] else value
-        user = _URI_USER.match(address.strip())
-        if user is None or user[1].lower().startswith("proj_"):
-            continue
-        if _NUMBER.fullmatch(user[1]):
-            return re.sub(r"[().\- ]", "", user[1])
-        if user[1].lower() in ("anonymous", "unavailable", "restricted"):
-            return None
-        return user[1][:100]
-    return None
 
 
 class SeenWebhooks:

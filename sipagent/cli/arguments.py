@@ -50,6 +50,24 @@ def positive_count(text: str) -> int:
     return int(text)
 
 
+def local_moment(text: str) -> datetime:
+    """A date, or a date and time, in ISO 8601; without a zone unless it names one."""
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no moment; write 2026-12-24 or "2026-12-24 10:00"'
+        ) from error
+
+
+def name_and_value(text: str) -> tuple[str, str]:
+    """``X-Tenant=acme``; the value may hold anything, another ``=`` too."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not name.isascii() or " " in name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is no header; write NAME=VALUE, such as X-Tenant=acme")
+    return name.strip(), value
+
+
 def moment(text: str) -> datetime:
     """A date or a date and time in ISO 8601; UTC unless it names another zone."""
     try:

@@ -12,11 +12,17 @@ from rich.table import Table
 
 from sipagent.cli.arguments import moment, positive_count
 from sipagent.cli.output import console, print_json
-from sipagent.cli.record import at_utc, print_record, record_as_json, summary_as_json
+from sipagent.cli.record import (
+    at_utc,
+    configuration_as_json,
+    print_record,
+    record_as_json,
+    summary_as_json,
+)
 from sipagent.config import read_database_url
 from sipagent.errors import StoreError, UserError
 from sipagent.identifiers import CallId
-from sipagent.store import CallStore, open_store
+from sipagent.store import CallRecord, CallStore, ConfigurationLoaded, open_store
 
 T = TypeVar("T")
 
@@ -29,7 +35,9 @@ examples:
   sipagent calls list
   sipagent calls list --reason caller_hung_up --limit 10
   sipagent calls show rtc_u1_0123
-  sipagent calls show rtc_u1_0123 --json | jq .transcript"""
+  sipagent calls show rtc_u1_0123 --json | jq .transcript
+  sipagent calls configuration
+  sipagent calls configuration 0a1b2c3d4e5f > as-it-was.yaml"""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = commands.add_parser(
         "list",
@@ -50,7 +58,7 @@ examples:
     showing = commands.add_parser(
         "show",
         help="one call, with all that is known of it",
-        description="Shows one call: states, transcript, tools, usage and latencies.",
+        description="Shows one call: states, notes, transcript, tools, usage, latencies, configuration.",
         epilog="""\
 examples:
   sipagent calls show rtc_u1_0123
@@ -58,14 +66,36 @@ examples:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     showing.add_argument("call_id", metavar="CALL_ID")
-    for command in (listing, showing):
+    configuration = commands.add_parser(
+        "configuration",
+        help="the configurations that served calls, or the text of one",
+        description="""\
+Lists the configurations that served calls, the one loaded last first; or prints one as it was, with the files
+it pulled in (Python modules left out) and without secrets.""",
+        epilog="""\
+examples:
+  sipagent calls configuration
+  sipagent calls configuration 0a1b2c3d4e5f > as-it-was.yaml""",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    configuration.add_argument("fingerprint", metavar="FINGERPRINT", nargs="?")
+    configuration.add_argument(
+        "--limit", type=positive_count, default=50, metavar="N", help="list at most so many (50)"
+    )
+    for command in (listing, showing, configuration):
         command.add_argument("--database", metavar="URL", help="such as sqlite:///sipagent.db")
         command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """List or show."""
-    return _list(arguments) if arguments.action == "list" else _show(arguments)
+    match arguments.action:
+        case "list":
+            return _list(arguments)
+        case "show":
+            return _show(arguments)
+        case _:
+            return _list_configurations(arguments) if not arguments.fingerprint else _configuration(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -94,7 +124,13 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    record = _ask(arguments.database, lambda store: store.call(CallId(arguments.call_id)))
+    async def ask(store: CallStore) -> tuple[CallRecord | None, ConfigurationLoaded | None]:
+        record = await store.call(CallId(arguments.call_id))
+        if record is None or record.configuration is None:
+            return record, None
+        return record, await store.configuration(record.configuration)
+
+    record, configuration = _ask(arguments.database, ask)
     if record is None:
         raise UserError(
             f"there is no call {arguments.call_id!r}; `sipagent calls list` names those there are"
@@ -102,7 +138,38 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(record_as_json(record))
     else:
-        print_record(record, console())
+        print_record(record, console(), configuration)
+    return 0
+
+
+def _list_configurations(arguments: argparse.Namespace) -> int:
+    found = _ask(arguments.database, lambda store: store.configurations(limit=arguments.limit))
+    if arguments.json:
+        listed = [configuration_as_json(one) for one in found]
+        print_json([{key: value for key, value in one.items() if key != "text"} for one in listed])
+        return 0
+    out = console()
+    if not found:
+        out.print("No configurations.")
+        return 0
+    table = Table("configuration", "generation", "loaded (UTC)", "holds", box=None)
+    for one in found:
+        table.add_row(one.fingerprint, str(one.number), at_utc(one.at), one.summary)
+    out.print(table)
+    return 0
+
+
+def _configuration(arguments: argparse.Namespace) -> int:
+    found = _ask(arguments.database, lambda store: store.configuration(arguments.fingerprint))
+    if found is None:
+        raise UserError(
+            f"there is no configuration {arguments.fingerprint!r}; "
+            "`sipagent calls configuration` names those there are"
+        )
+    if arguments.json:
+        print_json(configuration_as_json(found))
+    else:
+        console().print(found.text, end="")
     return 0
 
 

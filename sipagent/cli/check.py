@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from sipagent.cli.output import console, print_json
-from sipagent.config import load
+from rich.console import Console
+
+from sipagent.cli.output import console, print_hanging, print_json
+from sipagent.config import Loaded, describe_route, load_configuration
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,32 +30,54 @@ exit code: 0 when it can be served, 1 when it cannot"""
 
 def run(arguments: argparse.Namespace) -> int:
     """Load the file; mistakes are raised, and printed by whoever called."""
-    door = load(arguments.file)
+    loaded = load_configuration(arguments.file)
     if arguments.json:
-        print_json(
-            {
-                "ok": True,
-                "file": str(arguments.file),
-                "fingerprint": door.fingerprint,
-                "agents": [
-                    {
-                        "name": profile.name,
-                        "greeting": None if profile.greeting is None else profile.greeting.text.text,
-                        "tools": [*(tool.name for tool in profile.agent.tools), *profile.call_tools],
-                        "transfer": [target.name for target in profile.transfer_targets],
-                        "settings": profile.settings,
-                    }
-                    for profile in door.profiles.values()
-                ],
-                "routes": [{"to": route.to, "agent": route.agent} for route in door.routes],
-            }
-        )
-        return 0
-    out = console()
-    out.print(f"{arguments.file} is right (fingerprint {door.fingerprint}).", style="green")
-    for profile in door.profiles.values():
-        tools = [*(tool.name for tool in profile.agent.tools), *profile.call_tools]
-        out.print(f"  agent {profile.name}: {', '.join(tools) if tools else 'no tools'}")
-    for number, route in enumerate(door.routes, 1):
-        out.print(f"  route {number}: calls to {route.to or 'any number'} are answered by {route.agent}")
+        print_json({"ok": True, "file": str(arguments.file), **_as_json(loaded)})
+    else:
+        _print(loaded, arguments.file, console())
     return 0
+
+
+def _as_json(loaded: Loaded) -> dict[str, Any]:
+    door = loaded.door
+    return {
+        "fingerprint": loaded.fingerprint,
+        "files": [str(file) for file in loaded.files],
+        "agents": [
+            {
+                "name": profile.name,
+                "greeting": None if profile.greeting is None else profile.greeting.text.text,
+                "tools": [*(tool.name for tool in profile.agent.tools), *profile.call_tools],
+                "handoffs": profile.handoffs,
+                "transfer": [target.name for target in profile.transfer_targets],
+                "settings": profile.settings,
+            }
+            for profile in door.profiles.values()
+        ],
+        "routes": [
+            {
+                "name": route.name,
+                "to": [pattern.text for pattern in route.to],
+                "from": [pattern.text for pattern in route.caller],
+                "headers": route.headers,
+                "when": None if route.when is None else {route.when.calendar: route.when.state},
+                "agent": route.agent,
+                "reject": route.reject,
+                "sentence": describe_route(route),
+            }
+            for route in door.routes
+        ],
+        "calendars": list(door.calendars),
+    }
+
+
+def _print(loaded: Loaded, file: Path, out: Console) -> None:
+    out.print(f"{file} is right (fingerprint {loaded.fingerprint}).", style="green")
+    for profile in loaded.door.profiles.values():
+        tools = [*(tool.name for tool in profile.agent.tools), *profile.call_tools]
+        handoffs = f"; hands over to {', '.join(profile.handoffs)}" if profile.handoffs else ""
+        print_hanging(
+            out, f"  agent {profile.name}: ", f"{', '.join(tools) if tools else 'no tools'}{handoffs}"
+        )
+    for number, route in enumerate(loaded.door.routes, 1):
+        print_hanging(out, f"  route {route.name or number}: ", describe_route(route))

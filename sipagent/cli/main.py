@@ -21,6 +21,8 @@ COMMANDS = {
     "chat": "talk with an agent in writing, tools included",
     "serve": "answer the calls of a project",
     "check": "say whether a configuration is right, or on which line it is not",
+    "route": "say who answers a call, and why",
+    "doctor": "say what is missing before calls can be answered",
     "calls": "list and show remembered calls",
     "simulator": "stand in for OpenAI's side of the telephone",
     "guide": "show a page for users",

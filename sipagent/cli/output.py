@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from sipagent.errors import ConfigurationError, ScriptError
 
@@ -24,6 +26,15 @@ def console() -> Console:
     """
     width = None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
     return Console(highlight=False, markup=False, soft_wrap=True, width=width)
+
+
+def print_hanging(out: Console, mark: str, text: str, *, mark_style: str = "", style: str = "") -> None:
+    """``text`` behind ``mark``; what does not fit into a terminal's line goes on below the text."""
+    width = max(out.width - len(mark), 20)
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    for number, line in enumerate(lines):
+        before = Text(mark, style=mark_style) if number == 0 else Text(" " * len(mark))
+        out.print(before.append(line, style=style or "default"))
 
 
 def print_json(value: Any) -> None:

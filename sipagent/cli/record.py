@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
@@ -11,7 +12,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sipagent.store.records import CallRecord, CallSummary, TokensUsed, ToolRan, TranscriptLineSaid
+from sipagent.store.records import (
+    CallNoted,
+    CallRecord,
+    CallSummary,
+    ConfigurationLoaded,
+    TokensUsed,
+    ToolRan,
+    TranscriptLineSaid,
+)
 
 SPEAKER_STYLES = {"caller": "cyan", "agent": "green"}
 
@@ -27,14 +36,28 @@ def summary_as_json(summary: CallSummary) -> dict[str, Any]:
 
 
 def record_as_json(record: CallRecord) -> dict[str, Any]:
-    """All of ``record``: the summary's fields at the top, lists below without repeating the call's id."""
+    """All of ``record``: the summary's fields at the top, lists below without repeating the call's id; what a
+    note holds is JSON, no text."""
     fields = asdict(record)
     summary = fields.pop("summary")
-    for name in ("states", "transcript", "tools", "usage", "latencies"):
+    for name in ("states", "transcript", "tools", "usage", "latencies", "notes"):
         fields[name] = [
             {key: value for key, value in row.items() if key != "call_id"} for row in fields[name]
         ]
+    for note in fields["notes"]:
+        note["data"] = _data(note["data"])
     return {**summary, **fields}
+
+
+def configuration_as_json(configuration: ConfigurationLoaded) -> dict[str, Any]:
+    """All of ``configuration``, named as the list of configurations names it."""
+    return {
+        "fingerprint": configuration.fingerprint,
+        "generation": configuration.number,
+        "loaded_at": configuration.at,
+        "summary": configuration.summary,
+        "text": configuration.text,
+    }
 
 
 def speech(role: str, text: str, *, interrupted: bool) -> Text:
@@ -46,8 +69,8 @@ def speech(role: str, text: str, *, interrupted: bool) -> Text:
     return line
 
 
-def print_record(record: CallRecord, out: Console) -> None:
-    """Everything that is known of one call."""
+def print_record(record: CallRecord, out: Console, configuration: ConfigurationLoaded | None = None) -> None:
+    """Everything that is known of one call, and of the configuration that served it."""
     summary = record.summary
     out.print(Text(f"Call {summary.call_id}", style="bold"))
     facts = _grid()
@@ -61,9 +84,10 @@ def print_record(record: CallRecord, out: Console) -> None:
     if record.end_detail:
         facts.add_row("", record.end_detail)
     facts.add_row("SIP Call-ID", record.sip_call_id or "unknown")
-    facts.add_row("configuration", record.configuration or "unknown")
+    facts.add_row("configuration", _configuration(record, configuration))
     out.print(facts)
     _section(out, "States", _states(record))
+    _section(out, "Notes", (_note(note, record) for note in record.notes))
     _section(out, "Transcript", (_line(line) for line in record.transcript))
     _section(out, "Tools", _tools(record))
     _section(out, "Usage (at least)", _usage(record.usage))
@@ -90,6 +114,34 @@ def _ending(summary: CallSummary) -> str:
         return f"not yet, or unknown; last state {summary.state}"
     seconds = (summary.ended_at - summary.started_at).total_seconds()
     return f"{at_utc(summary.ended_at)} UTC, after {seconds:.1f} s"
+
+
+def _configuration(record: CallRecord, configuration: ConfigurationLoaded | None) -> str:
+    if record.configuration is None:
+        return "unknown"
+    if configuration is None:
+        return record.configuration
+    return (
+        f"{configuration.fingerprint} (generation {configuration.number}, "
+        f"loaded {at_utc(configuration.at)} UTC: {configuration.summary})"
+    )
+
+
+def _note(note: CallNoted, record: CallRecord) -> Text:
+    text = Text(f"{(note.at - record.summary.started_at).total_seconds():8.3f} s  {note.kind}")
+    data = _data(note.data)
+    if isinstance(data, dict):
+        for key, value in data.items():
+            plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            text.append(f"  {key}: ", style="dim").append(plain)
+    return text
+
+
+def _data(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:  # somebody else's database, or a later version's
+        return text
 
 
 def _states(record: CallRecord) -> Iterable[Text]:

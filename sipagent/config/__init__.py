@@ -6,17 +6,23 @@ from sipagent.config.environment import Environment, read_database_url, webhook_
 from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, parse_document, read_document
 from sipagent.config.loading import Loaded, load, load_configuration
+from sipagent.config.question import CalendarThen, Question, RouteVerdict, ask, describe_route, zone_of
 from sipagent.config.reload import ConfigurationWatcher, Reload
 
 __all__ = [
     "AccountSeen",
+    "CalendarThen",
     "ConfigurationWatcher",
     "Document",
     "Environment",
     "FilesRead",
     "Loaded",
+    "Question",
     "Reload",
+    "RouteVerdict",
+    "ask",
     "compile_configuration",
+    "describe_route",
     "load",
     "load_base_url",
     "load_configuration",
@@ -25,4 +31,5 @@ __all__ = [
     "read_document",
     "see_account",
     "webhook_secret_mistake",
+    "zone_of",
 ]

@@ -64,7 +64,8 @@ class Environment:
         for name in ("OPENAI_WEBHOOK_SECRET", "OPENAI_WEBHOOK_SECRET_PREVIOUS"):
             if secret := value(name):
                 secrets.append(secret)
-                mistakes.extend(_secret_mistakes(name, secret))
+                if (mistake := webhook_secret_mistake(secret)) is not None:
+                    mistakes.append(f"{name} is damaged: {mistake}. Copy it again, whole.")
         try:
             read_base_url(variables)  # `load_base_url` needs it; a mistake is named with the others
         except UserError as error:
@@ -103,12 +104,15 @@ def read_database_url(variables: Mapping[str, str] | None = None) -> str:
     return variables.get("SIPAGENT_DATABASE_URL", "").strip() or DEFAULT_DATABASE_URL
 
 
-def _secret_mistakes(name: str, secret: str) -> list[str]:
-    """A secret that cannot be decoded would refuse every webhook, so it is found at start."""
+def webhook_secret_mistake(secret: str) -> str | None:
+    """Why ``secret`` cannot be the signing secret of a webhook; None when it can.
+
+    A secret that cannot be decoded would refuse every webhook, so it is found at start.
+    """
     if not secret.startswith("whsec_"):
-        return []
+        return None
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"))
     except binascii.Error:
         key = b""
-    return [] if key else [f"{name} is damaged: what follows whsec_ is no base64. Copy it again, whole."]
+    return None if key else "what follows whsec_ is no base64"

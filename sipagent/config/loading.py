@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, read_document
 from sipagent.config.modules import import_anew
+from sipagent.config.secrets import Secrets
 from sipagent.errors import UserError
 
 
@@ -66,9 +68,16 @@ def load_configuration(
     try:
         document = read_document(path, read)
         import_anew(path.parent, read)
-        door = compile_configuration(document, path.parent, read)
+        secrets = Secrets(os.environ if variables is None else variables, path.parent, read)
+        door = compile_configuration(document, path.parent, read, secrets=secrets)
         written = document.configuration.openai.address
-        return Loaded(door=door, document=document, read=read, base_url=read_base_url(variables) or written)
+        return Loaded(
+            door=door,
+            document=document,
+            read=read,
+            base_url=read_base_url(variables) or written,
+            secrets=secrets.values,
+        )
     except SystemExit as error:
         read.take_back()
         raise UserError(

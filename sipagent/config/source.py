@@ -47,6 +47,8 @@ class Source:
     """What could not be read as it was meant; the rest of ``value`` is usable all the same."""
     values: dict[KeyPath, Place] = field(repr=False)
     keys: dict[KeyPath, Place] = field(repr=False)
+    spans: dict[KeyPath, tuple[int, int]] = field(repr=False)
+    """Where each text begins and ends, in characters of the whole."""
 
     def has(self, path: KeyPath) -> bool:
         """Whether something is written at ``path``."""
@@ -60,6 +62,29 @@ class Source:
             place = self.values.get(path)
         place = place or Place(line=1, column=1)
         return Problem(file=self.file, line=place.line, column=place.column, message=message, remedy=remedy)
+
+    def problem_inside(self, path: KeyPath, text: str, offset: int, message: str, remedy: str) -> Problem:
+        """A mistake at ``offset`` of ``text``, which is what is written at ``path``, or begins there."""
+        begin, end = self.spans.get(path, (0, 0))
+        place = _nth_place(self.text, begin, end, text, offset)
+        if place is None:
+            return self.problem(path, message, remedy)
+        return Problem(file=self.file, line=place.line, column=place.column, message=message, remedy=remedy)
+
+
+def _nth_place(whole: str, begin: int, end: int, text: str, offset: int) -> Place | None:
+    """Where the sign at ``offset`` of ``text`` stands between ``begin`` and ``end`` of ``whole``.
+
+    What a block or a quoted text says is not what is written, character by character: indentation and folded
+    line breaks are gone. Its signs come in the same order, though, so the n-th of a kind is the n-th there.
+    """
+    sign = text[offset : offset + 2]
+    at = -1
+    for _ in range(1 + sum(text.startswith(sign, each) for each in range(offset))):
+        at = whole.find(sign, begin if at < 0 else at + 1, end)
+        if at < 0:
+            return None
+    return Place(line=whole.count("\n", 0, at) + 1, column=at - whole.rfind("\n", 0, at))
 
 
 def read_source(text: str, *, file: str) -> Source:
@@ -87,6 +112,7 @@ def read_source(text: str, *, file: str) -> Source:
         problems=tuple(reader.problems),
         values=reader.values,
         keys=reader.keys,
+        spans=reader.spans,
     )
 
 
@@ -102,6 +128,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self.values: dict[KeyPath, Place] = {}
         self.keys: dict[KeyPath, Place] = {}
+        self.spans: dict[KeyPath, tuple[int, int]] = {}
         self._enclosing: set[int] = set()
         self._too_many_reported = False
 
@@ -145,6 +172,7 @@ class _Reader:
             if isinstance(node, yaml.SequenceNode):
                 return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
             assert isinstance(node, yaml.ScalarNode), f"PyYAML composes three kinds of nodes, not {node!r}"
+            self.spans[path] = (node.start_mark.index, node.end_mark.index)
             return self._scalar(node)
         finally:
             self._enclosing.discard(id(node))

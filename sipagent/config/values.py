@@ -1,4 +1,4 @@
-"""The small values of a configuration: durations, telephone numbers, addresses, tool references.
+"""The small values of a configuration: durations, addresses of the API, references to Python.
 
 Each parser takes what was written and returns the value, or raises :class:`BadValueError` with what was seen
 and what to write instead.
@@ -6,19 +6,16 @@ and what to write instead.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sipagent.errors import UserError
-from sipagent.identifiers import E164
 from sipagent.realtime.provider import DEFAULT_BASE_URL, azure_provider, provider_of
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)")
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_E164 = re.compile(r"\+[1-9]\d{6,14}")
-_SIP_URI = re.compile(
-    r"sips?:(?:[^\s@<>\"]+@)?(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:;[^\s<>\"?]+)*"
-)
 _REFERENCE = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 
 
@@ -42,6 +39,22 @@ class PythonReference:
         return f"{self.module}:{self.function}"
 
 
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The one of ``known`` that ``word`` most likely means, if any."""
+    ordered = tuple(known)
+    by_lower = {each.lower(): each for each in reversed(ordered)}
+    found = difflib.get_close_matches(word.lower(), tuple(by_lower), n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """``Did you mean …?``, or the list of what is known."""
+    ordered = tuple(known)
+    if close := closest(word, ordered):
+        return f"Did you mean `{close}`?"
+    return f"Known here: {', '.join(ordered)}." if ordered else "Remove it."
+
+
 def parse_duration_s(value: object) -> float:
     """Seconds from ``500ms``, ``10s``, ``1.5m`` or ``2h``. A bare number has no unit and is refused."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
@@ -52,38 +65,6 @@ def parse_duration_s(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise BadValueError(f"{value} has no unit.", f"Write {value}s for seconds, {value}ms or {value}m.")
     raise BadValueError(f"{value!r} is no duration.", "Write a number and its unit: 500ms, 10s, 5m or 1h.")
-
-
-def parse_e164(value: object) -> E164:
-    """A telephone number in international form (ITU-T E.164): plus, country code, at most 15 digits."""
-    if not isinstance(value, str):
-        raise BadValueError(f"{value!r} is not text.", 'Put the number in quotes: "+15550100000".')
-    if _E164.fullmatch(value):
-        return E164(value)
-    digits = re.sub(r"[\s().\-/]", "", value)
-    if _E164.fullmatch(digits):
-        raise BadValueError(f"{value!r} holds more than a plus and digits.", f'Write "{digits}".')
-    raise BadValueError(
-        f"{value!r} is no telephone number in international form.",
-        'Write a plus, the country code and the number, in quotes: "+15550100000".',
-    )
-
-
-def parse_transfer_uri(value: object) -> str:
-    """``tel:+15550100001`` or a ``sip:``/``sips:`` URI, as a REFER carries it (RFC 3515, RFC 3966)."""
-    remedy = 'Write "tel:+15550100001" or "sip:desk@pbx.example.com".'
-    if not isinstance(value, str):
-        raise BadValueError(f"{value!r} is not text.", remedy)
-    if value.startswith("tel:"):
-        try:
-            return f"tel:{parse_e164(value.removeprefix('tel:'))}"
-        except BadValueError as error:
-            raise BadValueError(f"{value!r} is no number to transfer to.", remedy) from error
-    if _SIP_URI.fullmatch(value):
-        return value
-    if _E164.fullmatch(value):
-        raise BadValueError(f"{value!r} is a number without `tel:`.", f'Write "tel:{value}".')
-    raise BadValueError(f"{value!r} is no address to transfer to.", remedy)
 
 
 def parse_reference(value: object) -> PythonReference:

@@ -25,6 +25,14 @@ from sipagent.simulator.realtime_socket import MAX_MESSAGE_BYTES, RealtimeSocket
 
 MAX_BODY_BYTES = 1024 * 1024
 REJECT_STATUSES = range(300, 700)
+MODELS = (
+    "gpt-realtime-2.1",
+    "gpt-realtime-2.1-mini",
+    "gpt-realtime-2",
+    "gpt-realtime-1.5",
+    "gpt-realtime-mini",
+)
+"""What ``GET /models`` lists; sessions take any name."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -62,16 +70,19 @@ def _call_not_found() -> web.Response:
 class RealtimeApi:
     """The routes below ``/v1``."""
 
-    def __init__(self, directory: CallDirectory, *, api_key: str | None) -> None:
-        """With ``api_key`` of None any bearer token is good, but there must be one."""
+    def __init__(self, directory: CallDirectory, *, api_key: str | None, project: str | None = None) -> None:
+        """With ``api_key`` of None any bearer token is good, but there must be one. It belongs to
+        ``project``, of which requests may name no other."""
         self._directory = directory
         self._api_key = api_key
+        self._project = project
         self._sockets: set[RealtimeSocket] = set()
 
     def application(self) -> web.Application:
         """The routes, to be mounted at ``/v1``."""
         app = web.Application(middlewares=[self._authorize], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/realtime", self._connect)
+        app.router.add_get("/models", self._models)
         app.router.add_post("/realtime/calls/{call_id}/accept", self._accept)
         app.router.add_post("/realtime/calls/{call_id}/reject", self._reject)
         app.router.add_post("/realtime/calls/{call_id}/refer", self._refer)
@@ -82,6 +93,10 @@ class RealtimeApi:
         """Break every connection; for the end of the simulator."""
         for socket in self._sockets:
             socket.abort()
+
+    async def _models(self, request: web.Request) -> web.StreamResponse:
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "system"} for name in MODELS]
+        return web.json_response({"object": "list", "data": models})
 
     # Calls
 
@@ -236,6 +251,12 @@ class RealtimeApi:
             )
         if self._api_key is not None and not secrets.compare_digest(token.encode(), self._api_key.encode()):
             return error_response(401, "Incorrect API key provided.", code="invalid_api_key")
+        if (
+            self._project is not None
+            and request.headers.get("OpenAI-Project", self._project) != self._project
+        ):
+            message = "OpenAI-Project header should match project for API key"
+            return error_response(401, message, code="mismatched_project")
         try:
             response = await handler(request)
         except web.HTTPException as error:  # no such path, no such method, body too large
@@ -243,6 +264,8 @@ class RealtimeApi:
             response = error_response(error.status, message)
         if not response.prepared:
             response.headers["x-request-id"] = f"req_{secrets.token_hex(16)}"
+            if self._project is not None:
+                response.headers["openai-project"] = self._project
         return response
 
 

@@ -55,7 +55,8 @@ class SimulatorOptions:
     """The only bearer token that is let in; None lets any in."""
     script: Script = field(default_factory=default_script)
     project: str | None = None
-    """The only user part of a request URI that is served, others get 404; None serves any."""
+    """The only user part of a request URI that is served, others get 404; None serves any. The API takes
+    requests for no other."""
     faults: FaultSet = field(default_factory=lambda: FaultSet.of())
     """On for every call, beside those of the script and of the call itself."""
     media: Literal["rtp", "sink", "virtual"] = "rtp"
@@ -202,7 +203,7 @@ class Simulator:
         await self._exit.aclose()
 
     async def _listen_http(self, stack: AsyncExitStack) -> None:
-        api = RealtimeApi(self, api_key=self.options.api_key)
+        api = RealtimeApi(self, api_key=self.options.api_key, project=self.options.project)
         app = web.Application()
         app.add_subapp("/v1", api.application())
         app.add_subapp("/control", ControlApi(self).application())

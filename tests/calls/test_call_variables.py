@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-import sipagent.app
+import sipagent.calls.generation
 from sipagent.calls import CallsClient, CallServices, EndReason, FaultOwner, FrontDoor, prepare_all
 from sipagent.calls.briefing import Briefed, Briefing
 from sipagent.calls.incoming import IncomingCall
@@ -83,7 +83,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def known(monkeypatch: pytest.MonkeyPatch, there: Briefing) -> None:
-    monkeypatch.setattr(sipagent.app, "prepare_all", partial(prepare_all, briefing=there))
+    monkeypatch.setattr(sipagent.calls.generation, "prepare_all", partial(prepare_all, briefing=there))
 
 
 async def one_call(door: FrontDoor, plan: CallPlan | None = None) -> tuple[EndedBy | None, CallRecord]:

@@ -13,7 +13,9 @@ from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
 from sipagent.store import DEFAULT_URL, open_store
 from sipagent.store.records import (
     CallEnded,
+    CallNoted,
     CallOpened,
+    ConfigurationLoaded,
     Fact,
     LatencyMeasured,
     StateChanged,
@@ -78,6 +80,14 @@ def facts(call_id: str, began: datetime, *, agent: str = "front-desk") -> list[F
         ),
         TokensUsed(call_id=call, source_id=ItemId("item_2"), kind="transcription", at=began, duration_s=1.5),
         LatencyMeasured(call_id=call, name="webhook_to_accept", sequence=0, milliseconds=4.25),
+        CallNoted(
+            call_id=call,
+            sequence=0,
+            at=began + timedelta(seconds=1),
+            kind="message_taken",
+            data='{"name":"Ann [b]","fields":{"reason":"a cracked tooth"}}',
+        ),
+        CallNoted(call_id=call, sequence=1, at=began + timedelta(seconds=2), kind="odd", data="no JSON"),
         CallEnded(
             call_id=call,
             at=began + timedelta(seconds=12.5),
@@ -86,6 +96,16 @@ def facts(call_id: str, began: datetime, *, agent: str = "front-desk") -> list[F
             detail="The agent said goodbye.",
         ),
     ]
+
+
+def loaded(fingerprint: str, number: int, *, text: str = "version: 1\n") -> ConfigurationLoaded:
+    return ConfigurationLoaded(
+        fingerprint=fingerprint,
+        number=number,
+        at=BEGAN + timedelta(minutes=number),
+        text=text,
+        summary="2 agents, 1 route",
+    )
 
 
 @pytest.fixture
@@ -97,6 +117,8 @@ def database(tmp_path: Path) -> str:
         await store.open()
         await store.apply(facts("rtc_early", BEGAN))
         await store.apply(facts("rtc_late", BEGAN + timedelta(hours=1), agent="night"))
+        await store.apply([loaded("0123456789ab", 1, text="version: 1  # [b]\nagents: {}\n")])
+        await store.apply([loaded("fedcba987654", 2)])
         await store.aclose()
 
     asyncio.run(fill())
@@ -153,6 +175,9 @@ def test_one_call_is_shown_with_all_that_is_known(database: str, capsys: pytest.
         "The agent said goodbye.",
         "abc@carrier.example",
         "0.002 s  accepting",
+        "0123456789ab (generation 1, loaded 2026-11-20 09:01:05 UTC: 2 agents, 1 route)",
+        '1.000 s  message_taken  name: Ann [b]  fields: {"reason": "a cracked tooth"}',
+        "2.000 s  odd\n",
         "agent   Good morning. [bold]How[/bold] can I help?  (interrupted)",
         "caller  Hello.",
         'next_free_slot({"treatment": "checkup"}) → Tuesday  12 ms',
@@ -172,6 +197,50 @@ def test_one_call_as_json(database: str, capsys: pytest.CaptureFixture[str]) -> 
     assert [line["role"] for line in call["transcript"]] == ["agent", "caller"]
     assert "call_id" not in call["transcript"][0]
     assert call["tools"][0]["output"] == "Tuesday"
+    assert call["configuration"] == "0123456789ab"
+    assert [note["data"] for note in call["notes"]] == [
+        {"name": "Ann [b]", "fields": {"reason": "a cracked tooth"}},
+        "no JSON",
+    ]
+
+
+def test_configurations_are_listed_and_one_is_printed_as_it_was(
+    database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calls", "configuration", "--database", database]) == 0
+    _, newest, oldest = capsys.readouterr().out.splitlines()
+    assert newest.split() == ["fedcba987654", "2", "2026-11-20", "09:02:05", "2", "agents,", "1", "route"]
+    assert oldest.split()[:2] == ["0123456789ab", "1"]
+    assert main(["calls", "configuration", "0123456789ab", "--database", database]) == 0
+    assert capsys.readouterr().out == "version: 1  # [b]\nagents: {}\n"
+
+
+def test_configurations_as_json(database: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "configuration", "--database", database, "--json", "--limit", "1"]) == 0
+    (newest,) = json.loads(capsys.readouterr().out)
+    assert newest == {
+        "fingerprint": "fedcba987654",
+        "generation": 2,
+        "loaded_at": "2026-11-20T09:02:05+00:00",
+        "summary": "2 agents, 1 route",
+    }
+    assert main(["calls", "configuration", "fedcba987654", "--database", database, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**newest, "text": "version: 1\n"}
+
+
+def test_no_configuration_is_said(database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "configuration", "beef", "--database", database]) == 1
+    assert "there is no configuration 'beef'" in capsys.readouterr().err
+
+    async def empty() -> str:
+        url = f"sqlite:///{tmp_path / 'empty.db'}"
+        store = open_store(url)
+        await store.open()
+        await store.aclose()
+        return url
+
+    assert main(["calls", "configuration", "--database", asyncio.run(empty())]) == 0
+    assert capsys.readouterr().out == "No configurations.\n"
 
 
 def test_a_call_nobody_knows(database: str, capsys: pytest.CaptureFixture[str]) -> None:

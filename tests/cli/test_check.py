@@ -20,7 +20,7 @@ def test_the_example_is_right(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "is right" in shown
     assert "agent front-desk: next_free_slot, hang_up, transfer" in shown
-    assert "route 1: calls to +15550100000 are answered by front-desk" in shown
+    assert "route 1: calls to +15550100000: front-desk answers" in shown
     assert "\x1b" not in shown, "no colour where no terminal is"
 
 
@@ -32,10 +32,11 @@ def test_what_will_be_served_as_json(capsys: pytest.CaptureFixture[str]) -> None
     assert agent["tools"] == ["next_free_slot", "hang_up", "transfer"]
     assert agent["transfer"] == ["billing"]
     assert agent["settings"]["voice"] == "marin"
-    assert answer["routes"] == [
-        {"to": "+15550100000", "agent": "front-desk"},
-        {"to": None, "agent": "front-desk"},
+    assert [(route["to"], route["agent"]) for route in answer["routes"]] == [
+        (["+15550100000"], "front-desk"),
+        ([], "front-desk"),
     ]
+    assert answer["files"][0] == str(example_configuration())
 
 
 def test_mistakes_are_lines_that_editors_understand(

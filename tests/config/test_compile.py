@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.profile import CallTool, Greeting, TransferTarget
-from sipagent.calls.template import Template
 from sipagent.calls.routing import FrontDoor
+from sipagent.calls.template import Template
 from sipagent.config import load, load_base_url
 from sipagent.errors import ConfigurationError, UserError
 from sipagent.identifiers import CallId
@@ -142,8 +143,9 @@ def test_agents_inherit_what_they_do_not_write(folder: Path) -> None:
 def test_the_first_route_that_matches_answers(folder: Path) -> None:
     (folder / "night.md").write_text("Closed.", encoding="utf-8")
     door = compiled(folder, FULL)
-    chosen = [door.choose(call(dialled)) for dialled in ("+15550100000", "+15550100009", None)]
-    assert [profile.name if profile else None for profile in chosen] == ["day", "night", "night"]
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    outcomes = [door.decide(call(to), now).outcome for to in ("+15550100000", "+15550100009", None)]
+    assert [getattr(outcome, "agent", None) for outcome in outcomes] == ["day", "night", "night"]
 
 
 def test_without_defaults_an_agent_has_ours(folder: Path) -> None:
@@ -197,8 +199,8 @@ routes:
 """,
     )
     expected = [
-        ("sipagent.yaml:3:11: The agent `silent` has no instructions.", "Add `instructions: |`"),
-        ("sipagent.yaml:4:49: `instructions` and `instructions_file` stand side by side.", "Keep one"),
+        ("sipagent.yaml:3:3: The agent `silent` has no instructions.", "Add `instructions: |`"),
+        ("sipagent.yaml:4:30: `instructions` and `instructions_file` stand side by side.", "Keep one"),
         ("sipagent.yaml:6:24: ", "lost.md cannot be read: No such file or directory."),
         (
             "sipagent.yaml:7:22: `lost` has the tool transfer and nowhere to transfer to.",
@@ -206,7 +208,7 @@ routes:
         ),
         ("sipagent.yaml:8:30: ", "empty.md is empty."),
         ("sipagent.yaml:9:30: ", "latin.md is not UTF-8."),
-        ("sipagent.yaml:12:15: `toolless` has targets to transfer to, but not the tool.", "- transfer"),
+        ("sipagent.yaml:12:5: `toolless` has targets to transfer to, but not the tool.", "- transfer"),
         ("sipagent.yaml:13:18: `hang_op` is no tool of toolless.", "Known here: auto, none, required."),
         ("sipagent.yaml:18:9: Two tools are called `hang_up`", "another `name:`"),
         ("sipagent.yaml:19:18: compiled_tools (", "Did you mean `look`?"),

@@ -386,3 +386,18 @@ async def test_a_session_by_model_has_faults_of_its_own(simulator: Simulator, cl
         async for _ in socket:
             pass
     assert socket.close_code == 1006
+
+
+async def test_models_are_listed_for_a_key_of_the_right_project() -> None:
+    options = SimulatorOptions(media="virtual", api_key="sk-right", project="proj_desk")
+    async with Simulator(options) as simulator, aiohttp.ClientSession() as http:
+        url, right = f"{simulator.base_url}/models", {"Authorization": "Bearer sk-right"}
+        async with http.get(url, headers={**right, "OpenAI-Project": "proj_desk"}) as answer:
+            assert (answer.status, answer.headers["openai-project"]) == (200, "proj_desk")
+            assert "gpt-realtime-2.1" in [model["id"] for model in (await answer.json())["data"]]
+        async with http.get(url, headers=right) as answer:
+            assert answer.status == 200
+        async with http.get(url, headers={**right, "OpenAI-Project": "proj_other"}) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (401, "mismatched_project")
+        async with http.get(url, headers={"Authorization": "Bearer sk-wrong"}) as answer:
+            assert answer.status == 401

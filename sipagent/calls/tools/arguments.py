@@ -2,7 +2,7 @@
 
 The part is what function tools are described with (API reference, "Function calling"): types, enumerations,
 bounds, patterns, objects and lists. A keyword that is not checked here is refused when the tool is made, so
-that nobody relies on it.
+that nobody relies on it. A text with a pattern may have `patterns.WINDOW` characters.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from sipagent.calls.patterns import WINDOW, bounded_pattern
 from sipagent.errors import UserError
 
-LONGEST_TEXT: Final = 10_000
-"""Characters of a text that are matched with a pattern."""
 _TELLING = frozenset({"title", "description", "examples", "default", "format", "deprecated", "$comment"})
 _CHECKED = frozenset(
     {
@@ -135,9 +134,9 @@ def _check_inner(schema: Mapping[str, Any], place: str) -> None:
 
 def _check_pattern(pattern: Any, place: str) -> None:
     try:
-        re.compile(pattern)
-    except (re.error, TypeError, OverflowError, RecursionError) as error:
-        raise UserError(f"{place}: the pattern is no regular expression: {error}") from error
+        bounded_pattern(pattern)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
 
 
 # Does a value fit? ----------------------------------------------------------------------------------
@@ -191,7 +190,7 @@ def _text_problems(schema: Mapping[str, Any], value: str, where: str) -> Iterato
         yield f"{where} must have at least {schema['minLength']} characters"
     if "maxLength" in schema and len(value) > schema["maxLength"]:
         yield f"{where} must have at most {schema['maxLength']} characters"
-    if "pattern" in schema and (len(value) > LONGEST_TEXT or re.search(schema["pattern"], value) is None):
+    if "pattern" in schema and (len(value) > WINDOW or re.search(schema["pattern"], value) is None):
         yield f"{where} must match {schema['pattern']}"
 
 

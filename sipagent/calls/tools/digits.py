@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sipagent.calls.context import CallContext, call_of
+from sipagent.calls.patterns import bounded_pattern
 from sipagent.calls.template import Template
 from sipagent.calls.tools.failures import ToolFailureError, failure_sentence
+from sipagent.calls.variables import UNKNOWN
 from sipagent.errors import UserError
 from sipagent.realtime import FunctionTool, ToolContext
 from sipagent.realtime.handoffs import NO_INPUT
@@ -74,10 +76,7 @@ class DigitTool:
             raise UserError(f"tool {self.name}: from 1 to {MOST_ATTEMPTS} attempts")
         if not 0 <= self.reveal_last < self.minimum:
             raise UserError(f"tool {self.name}: fewer digits may be told than there are at least")
-        try:
-            re.compile(self.pattern)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise UserError(f"tool {self.name}: the pattern is no regular expression: {error}") from error
+        bounded_pattern(self.pattern)
 
 
 def make_digits_tool(spec: DigitTool) -> FunctionTool:
@@ -152,10 +151,14 @@ async def _collect(spec: DigitTool, call: CallContext) -> str:
 async def _prompt(spec: DigitTool, call: CallContext, *, again: bool) -> None:
     if spec.prompt is None:
         return
-    words = spec.prompt.render(call.values)
+    words = spec.prompt.render(call.values, missing=UNKNOWN)
     if again:
         call.tools.keys.forget()
-        before = DEFAULT_TRY_AGAIN if spec.try_again is None else spec.try_again.render(call.values)
+        before = (
+            DEFAULT_TRY_AGAIN
+            if spec.try_again is None
+            else spec.try_again.render(call.values, missing=UNKNOWN)
+        )
         words = f"{before} {words}".strip()
     elif call.tools.keys.some:
         return

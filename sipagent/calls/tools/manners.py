@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sipagent.calls.context import CallContext, call_of
-from sipagent.calls.template import TemplateError
 from sipagent.calls.tools.failures import Effect, ToolFailureError
 from sipagent.calls.tools.ledger import Entry, work_key
 from sipagent.calls.tools.texts import MissingArgumentError, ToolText
+from sipagent.calls.variables import UNKNOWN
 from sipagent.errors import ModelBehaviorError, SipAgentError, UserError
 from sipagent.realtime import FunctionTool, RunContextWrapper, ToolContext
 from sipagent.realtime.tools import default_tool_error_function, output_text
@@ -186,11 +186,9 @@ def _words(text: ToolText, call: CallContext, arguments_json: str) -> str:
         given = json.loads(arguments_json or "{}")
         if not isinstance(given, dict):
             raise ToolFailureError("Nothing was done: the arguments are no JSON object.", effect="none")
-        return text.render(given, call.values)
+        return text.render(given, call.values, missing=UNKNOWN)
     except MissingArgumentError as error:
         raise ToolFailureError(f"Nothing was done: {error.name} is missing.", effect="none") from error
-    except TemplateError as error:
-        raise ToolFailureError(f"Nothing was done: {error.message}", effect="none") from error
     except (ValueError, RecursionError) as error:
         raise ToolFailureError("Nothing was done: the arguments are no JSON.", effect="none") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sipagent.calls.tools.confirming import Questions
 from sipagent.calls.tools.keys import Keys
@@ -18,6 +18,8 @@ from sipagent.realtime.session_events import (
     RealtimeToolStart,
 )
 
+ANSWER_S = 1.0
+"""How long after the caller's words an answer begins that begins by itself."""
 CATCH_UP_S = 2.0
 """How long a tool waits until whoever follows the call has seen what happened before it was called."""
 _STARTS_REMEMBERED = 200
@@ -40,6 +42,9 @@ class ToolState:
         self.caller_is_speaking = False
         self.collecting = False
         """Whether a tool reads `keys` now."""
+        self._responses = 0
+        self._words_claimed_at = -1
+        self._answered = True
         self._started: deque[str] = deque(maxlen=_STARTS_REMEMBERED)
         self._moved = asyncio.Event()
 
@@ -62,12 +67,28 @@ class ToolState:
             case RealtimeCallerSpeechStopped():
                 self.caller_is_speaking = False
                 self.caller_turns += 1
+                self._answered = False
             case RealtimeResponseStarted():
+                self._responses += 1
+                self._answered = True
+                self._moved.set()
                 if not self.collecting:
                     # Whoever types ahead does so while the agent asks; what was typed before is stale.
                     self.keys.forget()
             case _:
                 pass
+
+    def claim_words(self) -> bool:
+        """Whether a guardrail may have something said: one for each response, whoever asks first."""
+        if self._words_claimed_at == self._responses:
+            return False
+        self._words_claimed_at = self._responses
+        return True
+
+    async def answer_begun(self, timeout_s: float = ANSWER_S) -> bool:
+        """Return once an answer to what the caller said last has begun; False when none did within
+        ``timeout_s``. Cancel-safe."""
+        return await self._until(lambda: self._answered, timeout_s)
 
     async def caught_up(self, tool_call_id: str, timeout_s: float = CATCH_UP_S) -> bool:
         """Return once everything was observed that happened before the tool call began; False when that took
@@ -75,9 +96,12 @@ class ToolState:
 
         A tool runs beside whoever reads the events, and may be ahead of it.
         """
+        return await self._until(lambda: tool_call_id in self._started, timeout_s)
+
+    async def _until(self, holds: Callable[[], bool], timeout_s: float) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
-                while tool_call_id not in self._started:
+                while not holds():
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:

@@ -84,12 +84,18 @@ class ToolText:
                 )
 
     def render(
-        self, arguments: Mapping[str, Any], values: Mapping[str, str], *, write: Write = as_it_is
+        self,
+        arguments: Mapping[str, Any],
+        values: Mapping[str, str],
+        *,
+        missing: str | None = None,
+        write: Write = as_it_is,
     ) -> str:
         """The text with ``arguments`` and ``values`` in it, each as ``write`` writes it.
 
-        Raises `MissingArgumentError` for an argument that is not there, `TemplateError` for a variable that
-        has neither a value nor default words.
+        For a variable that has neither a value nor default words, ``missing`` stands. Raises
+        `MissingArgumentError` for an argument that is not there, `TemplateError` for such a variable when
+        ``missing`` is None.
         """
         written: list[str] = []
         for piece in self.pieces:
@@ -101,7 +107,7 @@ class ToolText:
                         raise MissingArgumentError(name)
                     written.append(write(name, plain_text(arguments[name])))
                 case Template():
-                    written.append(piece.render(values, write=write))
+                    written.append(piece.render(values, missing=missing, write=write))
         return "".join(written)
 
 

@@ -1,0 +1,137 @@
+"""What every part of the compiler needs: the document, its folder, its secrets, and a list of mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sipagent.calls.template import Template, TemplateError, line_and_column, parse_template
+from sipagent.calls.variables import VariableSource, check_template
+from sipagent.config.files import FilesRead
+from sipagent.config.loader import Document
+from sipagent.config.schema import Configuration
+from sipagent.config.schema.web import literal_secrets
+from sipagent.config.secrets import Secrets, reference_in_words
+from sipagent.config.source import KeyPath
+from sipagent.config.values import BadValueError
+from sipagent.errors import Problem
+
+Wrong = Callable[[int, str, str], None]
+"""Reports a mistake at an offset of a text: what was seen, and what to write instead."""
+
+
+class Compiling:
+    """One compilation: collects mistakes instead of stopping at the first."""
+
+    def __init__(self, document: Document, folder: Path, read: FilesRead, secrets: Secrets) -> None:
+        self.document = document
+        self.folder = folder
+        self.secrets = secrets
+        self._read = read
+        self.problems: list[Problem] = []
+        self._texts: dict[Path, str] = {}
+
+    @property
+    def configuration(self) -> Configuration:
+        """What is compiled."""
+        return self.document.configuration
+
+    def report(self, path: KeyPath, message: str, remedy: str, *, at_key: bool = False) -> None:
+        """A mistake at ``path``."""
+        self.problems.append(self.document.source.problem(path, message, remedy, at_key=at_key))
+
+    def secret(self, path: KeyPath, text: str) -> str:
+        """``text`` with its references resolved; as it is after reporting why they cannot be."""
+        try:
+            return self.secrets.resolve(text)
+        except BadValueError as error:
+            self.report(path, error.message, error.remedy)
+            return text
+
+    def sendables(self, path: KeyPath, mapping: dict[str, str]) -> dict[str, str]:
+        """The headers or variables at ``path`` with their references resolved; reports literal secrets."""
+        for name in literal_secrets(mapping):
+            self.report(
+                (*path, name),
+                f"The value of `{name}` looks like a secret, and secrets do not belong into this file.",
+                "Put it into the environment and write ${NAME}, or into a file: ${file:/run/secrets/name}.",
+            )
+        return {name: self.secret((*path, name), text) for name, text in mapping.items()}
+
+    def words(
+        self,
+        path: KeyPath,
+        text: str,
+        source: VariableSource,
+        *,
+        spoken: bool = True,
+        secrets: bool = False,
+    ) -> Template | None:
+        """The template at ``path``, or None after reporting what is wrong with it.
+
+        ``spoken``: it is used as it stands, so that a value that may be missing needs words in its place.
+        ``secrets``: references to them may stand in it.
+        """
+
+        def wrong(offset: int, message: str, remedy: str) -> None:
+            self.problems.append(self.document.source.problem_inside(path, text, offset, message, remedy))
+
+        return self._template(text, source, spoken=spoken, secrets=secrets, wrong=wrong)
+
+    def instructions(self, path: KeyPath, name: str, source: VariableSource) -> Template | None:
+        """The template in the file called ``name``, which is written at ``path``."""
+        file = self.folder / name
+        text = self.text(path, name)
+        if text is None:
+            return None
+
+        blank = len(text) - len(text.lstrip())
+
+        def wrong(offset: int, message: str, remedy: str) -> None:
+            line, column = line_and_column(text, blank + offset)
+            self.problems.append(
+                Problem(file=str(file), line=line, column=column, message=message, remedy=remedy)
+            )
+
+        return self._template(text.strip(), source, spoken=False, secrets=False, wrong=wrong)
+
+    def _template(
+        self, text: str, source: VariableSource, *, spoken: bool, secrets: bool, wrong: Wrong
+    ) -> Template | None:
+        if not secrets and (found := reference_in_words(text)) is not None:
+            offset, reference = found
+            words = "said aloud" if spoken else "told to the model"
+            wrong(
+                offset,
+                f"`{reference}` would be {words} as it stands.",
+                "Secrets belong into headers; a value to say is {{name}}, with `name:` below `variables:`.",
+            )
+            return None
+        try:
+            template = parse_template(text)
+        except TemplateError as error:
+            wrong(error.offset, error.message, error.remedy)
+            return None
+        problems = check_template(template, source, spoken=spoken)
+        for problem in problems:
+            wrong(problem.offset, problem.message, problem.remedy)
+        return None if problems else template
+
+    def text(self, path: KeyPath, name: str) -> str | None:
+        """The text of the file called ``name``, or None after reporting why there is none at ``path``."""
+        file = self.folder / name
+        if file not in self._texts:
+            try:
+                self._texts[file] = self._read.read_text(file)
+            except OSError as error:
+                self.report(
+                    path, f"{file} cannot be read: {error.strerror}.", "Paths begin at this file's folder."
+                )
+                return None
+            except UnicodeDecodeError:
+                self.report(path, f"{file} is not UTF-8.", "Save it as UTF-8.")
+                return None
+        if not self._texts[file].strip():
+            self.report(path, f"{file} is empty.", "Write the instructions into it.")
+            return None
+        return self._texts[file]

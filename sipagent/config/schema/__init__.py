@@ -1,0 +1,87 @@
+"""The configuration file as types: every key there is, what it may hold, and what it means.
+
+Keys of `defaults` and of an agent are the same; an agent inherits each key it does not write. Where a key
+of the Realtime API exists, ours has its name and its unit. The sentence below a field is what editors show.
+"""
+
+from sipagent.config.schema.agents import (
+    AgentKeys,
+    EndingEntry,
+    GreetingEntry,
+    GuardrailEntry,
+    IdleStepEntry,
+    ModerationGuard,
+    PatternsGuard,
+    PhrasesGuard,
+    PythonGuard,
+    TransferEntry,
+    WrapUpEntry,
+)
+from sipagent.config.schema.base import Entry, Reading
+from sipagent.config.schema.calendars import CalendarEntry, Closure, Holidays
+from sipagent.config.schema.configuration import ApiEntry, Configuration
+from sipagent.config.schema.limits import CallsEntry, LimitsEntry, PricesEntry, SpendEntry
+from sipagent.config.schema.routes import Alternative, CallersEntry, NumbersEntry, RouteEntry, WhenEntry
+from sipagent.config.schema.session import CustomVoice, RetainedContext, SemanticVad, ServerVad, SessionKeys
+from sipagent.config.schema.tools import (
+    CollectDigits,
+    CollectDigitsEntry,
+    HttpTool,
+    HttpToolEntry,
+    McpTool,
+    McpToolEntry,
+    PythonTool,
+    TakeMessage,
+    TakeMessageEntry,
+    ToolEntry,
+    ToolManners,
+)
+from sipagent.config.schema.variables import BusinessEntry, LookupEntry
+
+__all__ = [
+    "AgentKeys",
+    "Alternative",
+    "ApiEntry",
+    "BusinessEntry",
+    "CalendarEntry",
+    "CallersEntry",
+    "CallsEntry",
+    "Closure",
+    "CollectDigits",
+    "CollectDigitsEntry",
+    "Configuration",
+    "CustomVoice",
+    "EndingEntry",
+    "Entry",
+    "GreetingEntry",
+    "GuardrailEntry",
+    "Holidays",
+    "HttpTool",
+    "HttpToolEntry",
+    "IdleStepEntry",
+    "LimitsEntry",
+    "LookupEntry",
+    "McpTool",
+    "McpToolEntry",
+    "ModerationGuard",
+    "NumbersEntry",
+    "PatternsGuard",
+    "PhrasesGuard",
+    "PricesEntry",
+    "PythonGuard",
+    "PythonTool",
+    "Reading",
+    "RetainedContext",
+    "RouteEntry",
+    "SemanticVad",
+    "ServerVad",
+    "SessionKeys",
+    "SpendEntry",
+    "TakeMessage",
+    "TakeMessageEntry",
+    "ToolEntry",
+    "ToolManners",
+    "TransferEntry",
+    "WhenEntry",
+    "WrapUpEntry",
+]

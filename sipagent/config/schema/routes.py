@@ -1,0 +1,123 @@
+"""The front door: where numbers stand, who answers, who is not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from sipagent.config.schema.base import Entry, Text, listed, refuse
+from sipagent.config.schema.numbers import Country, NumberPattern
+from sipagent.config.schema.web import HeaderName
+
+SipStatus = Annotated[int, Field(ge=400, le=699)]
+"""A final SIP response that refuses a call."""
+_OneOrMore = BeforeValidator(
+    listed, json_schema_input_type=NumberPattern | Annotated[list[NumberPattern], Field(min_length=1)]
+)
+NumberPatterns = Annotated[list[NumberPattern], Field(min_length=1), _OneOrMore]
+
+
+class NumbersEntry(Entry):
+    """Where the dialled number and the caller's stand in a call."""
+
+    preset: Literal["twilio", "telnyx", "asterisk"] | None = None
+    """The headers that a carrier or PBX is known to use."""
+    dialled_headers: list[HeaderName] | None = Field(default=None, min_length=1)
+    """Where the dialled number is looked for, in this order."""
+    caller_headers: list[HeaderName] | None = Field(default=None, min_length=1)
+    """Where the caller's number is looked for, in this order."""
+    default_country: Country | None = None
+    """The country whose national numbers are meant where there is no country code."""
+
+
+class Alternative(Entry):
+    """What happens to a call instead."""
+
+    agent: Text | None = None
+    """The agent that answers instead."""
+    reject: SipStatus | None = None
+    """The SIP status with which the call is refused: ``486`` is busy."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.agent is None) == (self.reject is None):
+            raise refuse("It needs one outcome.", "Write `agent:` or `reject:`, one of them.")
+        return self
+
+
+class WhenEntry(Entry):
+    """The state of a calendar."""
+
+    calendar: Text
+    """One of `calendars`."""
+    state: Literal["open", "closed", "holiday"] = Field(alias="is")
+    """What it must be."""
+
+
+class RouteEntry(Entry):
+    """Who answers: an agent or nobody, and the conditions under which."""
+
+    also_known_as: ClassVar[Mapping[str, str]] = {
+        "number": "to", "did": "to", "dialled": "to", "called": "to", "caller": "from", "headers": "header",
+    }  # fmt: skip
+
+    name: Text | None = None
+    """Names it in records."""
+    to: NumberPatterns | None = None
+    """The number that was dialled; several, or a beginning with an asterisk."""
+    caller: NumberPatterns | None = Field(default=None, alias="from")
+    """The number that calls; ``anonymous`` where it is hidden."""
+    header: (
+        dict[
+            HeaderName,
+            Annotated[
+                list[Text],
+                Field(min_length=1),
+                BeforeValidator(
+                    listed, json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1)]
+                ),
+            ],
+        ]
+        | None
+    ) = Field(default=None, min_length=1)
+    """SIP headers and what they must hold; an asterisk at the end stands for anything."""
+    when: WhenEntry | None = None
+    """The route counts only while a calendar says so."""
+    agent: Text | None = None
+    """The agent that answers."""
+    reject: SipStatus | None = None
+    """The SIP status with which the call is refused."""
+    hours: Text | None = None
+    """The calendar that says when this route is open; see ``when_closed``."""
+    when_closed: Alternative | None = None
+    """What happens outside of ``hours``."""
+    when_full: Alternative | None = None
+    """What happens when no call more is allowed."""
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> Self:
+        if self.agent is None and self.reject is None:
+            raise refuse(
+                "The route leads nowhere.", "Write `agent:` with a name, or `reject:` with a SIP status."
+            )
+        if self.agent is not None and self.reject is not None:
+            raise refuse("`agent` and `reject` stand side by side.", "Keep one of them.")
+        if self.agent is None and (self.when_closed is not None or self.when_full is not None):
+            raise refuse("A route that rejects has no alternative.", "Remove `when_closed` and `when_full`.")
+        if (self.hours is None) != (self.when_closed is None):
+            raise refuse(
+                "`hours` and `when_closed` belong together.",
+                "Write both, or `when: {calendar: …, is: open}` for a route that counts only then.",
+            )
+        return self
+
+
+class CallersEntry(Entry):
+    """Who may call."""
+
+    deny: list[NumberPattern] = Field(default_factory=list)
+    """Never answered: SIP 603."""
+    allow: list[NumberPattern] | None = None
+    """If it is there, nobody else is answered."""

@@ -1,0 +1,63 @@
+"""Whether the configuration can be served, and what the rest of the examination needs of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sipagent.config import Loaded, load_configuration
+from sipagent.doctor.finding import Area, Finding, fail, ok
+from sipagent.errors import ConfigurationError, UserError
+from sipagent.realtime.provider import DEFAULT_BASE_URL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the file says, as far as others want to know."""
+
+    finding: Finding
+    base_url: str = DEFAULT_BASE_URL
+    models: tuple[str, ...] = ()
+    trunk: str | None = None
+    """The preset of its numbers."""
+
+
+def examine_configuration(path: Path, *, base_url: str | None) -> Plan:
+    """Load the file; ``base_url`` is what the environment says, which wins over the file.
+
+    Blocks: it reads files and imports tools. Raises nothing.
+    """
+    fallback = base_url or DEFAULT_BASE_URL
+    if not path.exists():
+        said, remedy = f"There is no {path}.", "`sipagent init` writes one; --config names another."
+        return Plan(finding=fail(Area.CONFIGURATION, said, remedy), base_url=fallback)
+    try:
+        loaded = load_configuration(path)
+    except ConfigurationError as error:
+        count = len(error.problems)
+        many = "a mistake" if count == 1 else f"{count} mistakes, first"
+        said = f"{path} has {many}: line {error.problems[0].line}: {error.problems[0].message}"
+        return Plan(
+            finding=fail(Area.CONFIGURATION, said, f"`sipagent check {path}` names all of them."),
+            base_url=fallback,
+        )
+    except UserError as error:
+        return Plan(finding=fail(Area.CONFIGURATION, f"{path}: {error}", "Mend it."), base_url=fallback)
+    said = f"{path} is right ({loaded.summary}, fingerprint {loaded.fingerprint})."
+    return Plan(
+        finding=ok(Area.CONFIGURATION, said),
+        base_url=base_url or loaded.base_url,
+        models=_models(loaded),
+        trunk=_trunk(loaded),
+    )
+
+
+def _models(loaded: Loaded) -> tuple[str, ...]:
+    names = (profile.settings.get("model_name") for profile in loaded.door.profiles.values())
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _trunk(loaded: Loaded) -> str | None:
+    numbers = getattr(loaded.document.configuration, "numbers", None)
+    preset = getattr(numbers, "preset", None)
+    return preset if isinstance(preset, str) else None

@@ -1,0 +1,124 @@
+"""Caps on calls: exact, whatever comes and goes in which order."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sipagent.calls.policy import Admission, CallCaps, Full, Place
+
+CAPS = CallCaps(
+    total=5, per_agent={"billing": 2, "front": 4}, reserved={"billing": 1, "vip": 2}, per_caller=3
+)
+AGENTS = ("front", "billing", "vip", "message-taker")
+
+
+def took(result: Place | Full) -> Place:
+    assert isinstance(result, Place), result
+    return result
+
+
+def cap_of(result: Place | Full) -> str:
+    assert isinstance(result, Full)
+    assert result.detail.endswith(".")
+    return result.cap
+
+
+def test_places_that_are_kept_for_an_agent_are_nobody_elses() -> None:
+    ledger = Admission()
+    places = [took(ledger.admit(CAPS, "front", None, 0.0)) for _ in range(2)]
+    assert cap_of(ledger.admit(CAPS, "front", None, 0.0)) == "total"
+    vips = [took(ledger.admit(CAPS, "vip", None, 0.0)) for _ in range(2)]
+    took(ledger.admit(CAPS, "billing", None, 0.0))
+    assert ledger.total == 5
+    assert cap_of(ledger.admit(CAPS, "vip", None, 0.0)) == "total"
+    ledger.release(places[0])
+    ledger.release(places[0])
+    assert ledger.total == 4, "given back once, however often it is said"
+    took(ledger.admit(CAPS, "front", None, 0.0))
+    ledger.release(vips[0])
+    assert cap_of(ledger.admit(CAPS, "front", None, 0.0)) == "total", "kept for a vip again"
+
+
+def test_an_agent_and_a_caller_have_caps_of_their_own() -> None:
+    ledger = Admission()
+    caps = CallCaps(per_agent={"billing": 1}, per_caller=2)
+    took(ledger.admit(caps, "billing", "+15550100123", 0.0))
+    assert cap_of(ledger.admit(caps, "billing", "+15550100124", 0.0)) == "per_agent"
+    second = took(ledger.admit(caps, "front", "+15550100123", 0.0))
+    assert cap_of(ledger.admit(caps, "front", "+15550100123", 0.0)) == "per_caller"
+    took(ledger.admit(caps, "front", None, 0.0))
+    ledger.release(second)
+    took(ledger.admit(caps, "front", "+15550100123", 0.0))
+
+
+def test_a_minute_slides() -> None:
+    ledger = Admission()
+    caps = CallCaps(per_minute=2, per_caller_per_minute=1)
+    took(ledger.admit(caps, "front", "+15550100123", 0.0))
+    assert cap_of(ledger.admit(caps, "front", "+15550100123", 30.0)) == "per_caller_per_minute"
+    assert cap_of(ledger.admit(caps, "front", "+15550100124", 31.0)) == "per_minute", "the attempt counted"
+    took(ledger.admit(caps, "front", "+15550100125", 60.5))
+    assert cap_of(ledger.admit(caps, "front", "+15550100126", 60.6)) == "per_minute"
+
+
+def test_who_answers_instead_needs_no_place_of_the_total() -> None:
+    ledger = Admission()
+    caps = CallCaps(total=1, per_agent={"message-taker": 1})
+    took(ledger.admit(caps, "front", None, 0.0))
+    instead = took(ledger.admit(caps, "message-taker", None, 0.0, alternative=True))
+    assert cap_of(ledger.admit(caps, "message-taker", None, 0.0, alternative=True)) == "per_agent"
+    ledger.release(instead)
+    assert ledger.total == 1
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["admit", "release", "release again"]),
+        st.sampled_from(AGENTS),
+        st.sampled_from([None, "+15550100123", "+15550100124"]),
+        st.integers(0, 30),
+    ),
+    max_size=80,
+)
+
+
+@given(steps=STEPS)
+def test_no_cap_is_ever_passed_and_no_place_is_lost(
+    steps: list[tuple[str, str, str | None, int]],
+) -> None:
+    ledger = Admission()
+    held: list[Place] = []
+    gone: list[Place] = []
+    for action, agent, caller, which in steps:
+        if action == "admit":
+            result = ledger.admit(CAPS, agent, caller, 0.0)
+            if isinstance(result, Place):
+                held.append(result)
+            else:
+                by_agent = sum(place.agent == agent for place in held)
+                by_caller = sum(place.caller == caller for place in held)
+                kept = sum(
+                    max(0, places - sum(place.agent == other for place in held))
+                    for other, places in CAPS.reserved.items()
+                    if other != agent
+                )
+                assert (
+                    by_agent >= CAPS.per_agent.get(agent, 99)
+                    or (caller is not None and by_caller >= 3)
+                    or len(held) + kept >= 5
+                ), "refused although there was room"
+        elif action == "release" and held:
+            place = held.pop(which % len(held))
+            ledger.release(place)
+            gone.append(place)
+        elif gone:
+            ledger.release(gone[which % len(gone)])
+        assert ledger.total == len(held) <= 5
+        for name in AGENTS:
+            assert ledger.of_agent(name) == sum(place.agent == name for place in held)
+            assert ledger.of_agent(name) <= CAPS.per_agent.get(name, 5)
+    for place in held:
+        ledger.release(place)
+    assert ledger.total == 0
+    took(ledger.admit(CAPS, "front", "+15550100123", 0.0))

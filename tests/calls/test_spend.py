@@ -1,0 +1,103 @@
+"""What calls cost, and the brake."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sipagent.calls.spend import DEFAULT_PRICES, CallSpend, DaySpend, SpendLimits, transcription_cost
+from sipagent.identifiers import ItemId, ResponseId
+from sipagent.realtime import RunContextWrapper
+from sipagent.realtime.session_events import (
+    RealtimeEventInfo,
+    RealtimeResponseEnded,
+    RealtimeResponseStarted,
+    RealtimeTranscriptionUsage,
+)
+from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+INFO = RealtimeEventInfo(context=RunContextWrapper(None))
+USAGE = ResponseUsage(
+    input_tokens=1000,
+    input_text_tokens=600,
+    input_audio_tokens=400,
+    cached_tokens=500,
+    cached_text_tokens=300,
+    cached_audio_tokens=200,
+    output_tokens=300,
+    output_text_tokens=100,
+    output_audio_tokens=200,
+)
+COST = (300 * 4 + 200 * 32 + 500 * 0.4 + 100 * 24 + 200 * 64) / 1e6
+
+
+def answered(usage: ResponseUsage | None = USAGE) -> RealtimeResponseEnded:
+    return RealtimeResponseEnded(
+        response_id=ResponseId("resp_1"),
+        status="completed",
+        reason=None,
+        error_message=None,
+        usage=usage,
+        info=INFO,
+    )
+
+
+def test_a_response_costs_what_each_kind_of_token_costs() -> None:
+    assert DEFAULT_PRICES["gpt-realtime-2.1"].of_response(USAGE) == pytest.approx(COST)
+
+
+def test_tokens_of_no_kind_count_as_text() -> None:
+    usage = ResponseUsage(input_tokens=1_000_000, output_tokens=1_000_000)
+    assert DEFAULT_PRICES["gpt-realtime-2.1"].of_response(usage) == pytest.approx(4 + 24)
+
+
+@pytest.mark.parametrize(
+    ("model", "usage", "cost"),
+    [
+        ("gpt-transcribe", TranscriptionUsage(duration_s=120), 0.009),
+        ("gpt-transcribe", TranscriptionUsage(input_audio_tokens=600), 0.0045),
+        ("one of tomorrow", TranscriptionUsage(duration_s=60), 0.017),
+    ],
+)
+def test_a_transcription_costs_by_the_minute(model: str, usage: TranscriptionUsage, cost: float) -> None:
+    assert transcription_cost(model, usage) == pytest.approx(cost)
+
+
+def test_a_call_ends_when_it_has_cost_its_share() -> None:
+    limits = SpendLimits(per_call=2.5 * COST, currency="EUR")
+    spend = CallSpend(limits, DaySpend(), model="gpt-realtime-2.1", transcription_model="gpt-transcribe")
+    assert spend.observe(answered(), NOW) is None
+    assert spend.observe(RealtimeResponseStarted(response_id=ResponseId("r"), info=INFO), NOW) is None
+    assert spend.observe(answered(None), NOW) is None, "a failed response is not billed"
+    assert spend.observe(answered(), NOW) is None
+    heard = RealtimeTranscriptionUsage(
+        item_id=ItemId("item_1"), usage=TranscriptionUsage(duration_s=1), info=INFO
+    )
+    assert spend.observe(heard, NOW) is None
+    why = spend.observe(answered(), NOW)
+    assert why is not None
+    assert "EUR" in why
+    assert spend.cost == pytest.approx(3 * COST + 0.0045 / 60)
+
+
+def test_a_day_ends_at_midnight_of_its_zone() -> None:
+    limits = SpendLimits(per_day=1.5 * COST, zone=ZoneInfo("America/New_York"))
+    day = DaySpend()
+    first = CallSpend(limits, day, model="gpt-realtime-2.1")
+    second = CallSpend(limits, day, model="gpt-realtime-2.1")
+    evening = datetime(2026, 11, 21, 4, 59, tzinfo=UTC)  # one minute before midnight there
+    assert first.observe(answered(), evening) is None
+    assert day.refusal(limits, evening) is None
+    assert "today" in (second.observe(answered(), evening) or "")
+    assert day.refusal(limits, evening) is not None
+    assert day.refusal(limits, datetime(2026, 11, 21, 5, 0, tzinfo=UTC)) is None
+
+
+def test_a_model_without_prices_is_known_to_be_uncounted() -> None:
+    spend = CallSpend(SpendLimits(per_call=0.01), DaySpend(), model="one of tomorrow")
+    assert not spend.has_prices
+    assert spend.observe(answered(), NOW) is None
+    assert spend.cost == 0
