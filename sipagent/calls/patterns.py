@@ -3,8 +3,8 @@
 Python's matcher tries every way in which a pattern may fit, and nothing can stop it: not a time-out, and not
 a thread, which would hold up every call of the process. So the number of ways is estimated before a pattern
 is used, for a text of `WINDOW` characters: what may be repeated in many ways multiplies, and what fits in
-several ways inside of a repetition grows without bound. Longer texts are looked at window by window, each overlapping half
-of the one before.
+several ways inside of a repetition grows without bound. Longer texts are looked at window by window, each
+overlapping half of the one before.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def bounded_pattern(pattern: str, flags: int = 0) -> re.Pattern[str]:
         raise UserError(f"{pattern!r} is no regular expression: {error}") from error
     if steps > MOST_STEPS:
         raise UserError(
-            f"{pattern!r} may take for ever on some texts: let no two repetitions side by side, or one inside "
-            "the other, match the same characters, and write .{0,20} in place of .* where you can"
+            f"{pattern!r} may take for ever on some texts: let no two repetitions side by side, or one "
+            "inside the other, match the same characters, and write .{0,20} in place of .* where you can"
         )
     return compiled
 

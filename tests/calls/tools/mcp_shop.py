@@ -1,0 +1,56 @@
+"""An MCP server to test against: ``python mcp_shop.py stdio`` or ``python mcp_shop.py http PORT``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import anyio
+from mcp.server.mcpserver import MCPServer
+
+shop = MCPServer("shop", log_level="CRITICAL")
+
+
+@shop.tool()
+def price(article: str) -> str:
+    """What an article costs."""
+    return f"{article} costs 12 euros"
+
+
+@shop.tool()
+def stock(article: str, size: int = 1) -> dict[str, Any]:
+    """How many there are."""
+    return {"article": article, "size": size, "left": 3}
+
+
+@shop.tool()
+def broken() -> str:
+    """Fails."""
+    raise ValueError("the drawer is stuck")
+
+
+@shop.tool()
+async def slow() -> str:
+    """Takes its time."""
+    await anyio.sleep(30)
+    return "done"
+
+
+@shop.tool()
+def die() -> str:
+    """Ends the server in the middle of a call."""
+    os._exit(3)
+
+
+@shop.tool()
+def secret() -> str:
+    """What the server's surroundings hold."""
+    return f"{os.environ.get('SHOP_KEY', 'none')} {os.environ.get('NOT_FOR_SHOPS', 'none')}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "stdio":
+        shop.run("stdio")
+    else:
+        shop.run("streamable-http", host="127.0.0.1", port=int(sys.argv[2]))
