@@ -14,6 +14,7 @@ from typing import Any, ClassVar, assert_never
 
 from sipagent.errors import AttachError, ConnectionLostError
 from sipagent.realtime import commands
+from sipagent.realtime.audience import Audience
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     EndCause,
@@ -22,7 +23,6 @@ from sipagent.realtime.events import (
     RealtimeModelEndOfStreamEvent,
     RealtimeModelErrorEvent,
     RealtimeModelEvent,
-    RealtimeModelExceptionEvent,
     RealtimeModelItemUpdatedEvent,
     RealtimeModelRawServerEvent,
     RealtimeModelResponseRequestedEvent,
@@ -64,7 +64,6 @@ from sipagent.realtime.wire_frequent import parse_frequent
 
 logger = logging.getLogger(__name__)
 
-_TakeNow = Callable[[RealtimeModelEvent], bool]
 SESSION_EXPIRED = "session_expired"
 _NOTED_WITH_EFFECT = frozenset({RealtimeModelAudioEvent})
 """Frequent events that a model may have to keep from its listeners."""
@@ -82,8 +81,8 @@ class RealtimeSocketModel(RealtimeModel):
 
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:
         self._transport: TransportConfig = transport_config or {}
-        self._listeners: tuple[tuple[RealtimeModelListener, _TakeNow | None], ...] = ()
-        """Each with the method by which it hears without waiting, if it has one."""
+        self._audience = Audience()
+        self._tell = self._audience.tell
         self._options: RealtimeModelConfig = {}
         self._outgoing = Outgoing()
         self._gate = ResponseGate()
@@ -143,14 +142,11 @@ class RealtimeSocketModel(RealtimeModel):
 
     def add_listener(self, listener: RealtimeModelListener) -> None:
         """See `RealtimeModel.add_listener`."""
-        if not any(each is listener for each, _ in self._listeners):
-            own = getattr(type(listener), "take_now", None)
-            plain = own is None or own is RealtimeModelListener.take_now
-            self._listeners = (*self._listeners, (listener, None if plain else listener.take_now))
+        self._audience.add(listener)
 
     def remove_listener(self, listener: RealtimeModelListener) -> None:
         """See `RealtimeModel.remove_listener`."""
-        self._listeners = tuple(pair for pair in self._listeners if pair[0] is not listener)
+        self._audience.remove(listener)
 
     async def close(self) -> None:
         """See `RealtimeModel.close`. Emits nothing: whoever closes knows."""
@@ -320,6 +316,7 @@ class RealtimeSocketModel(RealtimeModel):
         The busiest loop of a call: what most messages need is done here, without another function.
         """
         outgoing, notes, reactions = self._outgoing, self._notes, self._reactions
+        audience = self._audience
         if not raw:
             socket.offer_to(self._take_now)
         receive = self._receiver(socket)
@@ -336,12 +333,12 @@ class RealtimeSocketModel(RealtimeModel):
                 continue
             if kind in reactions:
                 await reactions[kind](frequent)
-            for listener, take_now in self._listeners:
+            for listener, take_now in audience.members:
                 try:
                     if take_now is None or not take_now(frequent):
                         await listener.on_event(frequent)
                 except Exception as error:  # noqa: BLE001 - code that users wrote
-                    await self._tell_failure(error)
+                    await audience.report(error)
         return None
 
     def _receiver(self, socket: Socket) -> Callable[[], Awaitable[bytes | Closed]]:
@@ -352,9 +349,9 @@ class RealtimeSocketModel(RealtimeModel):
         """Take a message before the reader does, if it is one of the frequent ones and the only listener can
         hear it without waiting: that saves the reader being woken."""
         frequent = parse_frequent(message)
-        if frequent is None or type(frequent) in _NOTED_WITH_EFFECT or len(self._listeners) != 1:
+        if frequent is None or type(frequent) in _NOTED_WITH_EFFECT or len(self._audience.members) != 1:
             return False
-        _, take_now = self._listeners[0]
+        _, take_now = self._audience.members[0]
         try:
             if take_now is None or not take_now(frequent):
                 return False
@@ -431,22 +428,6 @@ class RealtimeSocketModel(RealtimeModel):
                 *formats,
             )
         return True
-
-    async def _tell(self, event: RealtimeModelEvent) -> None:
-        """Let every listener hear ``event``; one that raises is reported, and hurts no other."""
-        for listener, take_now in self._listeners:
-            try:
-                if take_now is None or not take_now(event):
-                    await listener.on_event(event)
-            except Exception as error:  # noqa: BLE001 - code that users wrote
-                if isinstance(event, RealtimeModelExceptionEvent):
-                    logger.warning("A listener raised %s", type(error).__name__)
-                else:
-                    await self._tell_failure(error)
-
-    async def _tell_failure(self, error: Exception) -> None:
-        logger.warning("A listener raised %s", type(error).__name__)
-        await self._tell(RealtimeModelExceptionEvent(exception=error, context="a listener raised"))
 
     def _cause_of(self, closed: Closed) -> EndCause | None:
         """Why the server ended the session in order, or None when the socket just broke."""
