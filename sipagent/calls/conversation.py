@@ -31,6 +31,7 @@ from sipagent.realtime.session_events import (
     RealtimeResponseEnded,
     RealtimeSessionEvent,
     RealtimeToolEnd,
+    RealtimeTranscriptionUsage,
 )
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class SpendingBrake(Protocol):
     """Says when a call costs too much."""
 
     def observe(self, event: RealtimeSessionEvent) -> str | None:
-        """Take in one event of the session; why the call must end, as a sentence, or None. Never raises."""
+        """Take in one event of the session that tells of usage; why the call must end, as a sentence, or
+        None. Never raises."""
 
 
 class Conversation:
@@ -158,7 +160,9 @@ class Conversation:
         if not self._minder.ending:
             self._second_try.observe(event)
             self._look_for_repairs(event, now)
-            if self._brake is not None and (detail := self._brake.observe(event)) is not None:
+        if self._brake is not None and isinstance(event, RealtimeResponseEnded | RealtimeTranscriptionUsage):
+            detail = self._brake.observe(event)
+            if detail is not None:
                 note = Note(kind="spend", data={"detail": detail})
                 self._minder.stop(EndReason.SPEND_LIMIT, detail, now=now, note=note)
         match event:
