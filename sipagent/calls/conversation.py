@@ -95,7 +95,7 @@ class Conversation:
         )
         self._untold: list[_Untold] = []
         """What the agent is to be told as soon as the event is dealt with that asks for it."""
-        self._mind_session_end(answered.expiry.at_unix_s)
+        answered.expiry.tell(self._mind_session_end)
 
     async def run(self) -> Ending:
         """Greet, and follow the session until the call is over or must be ended.
@@ -250,9 +250,7 @@ class Conversation:
         reason, detail = await self._controls.leaving()
         return Ending(reason=reason, detail=detail or end.detail, hang_up=hang_up)
 
-    def _mind_session_end(self, at_unix_s: int | None) -> None:
-        if at_unix_s is None:
-            return
+    def _mind_session_end(self, at_unix_s: int) -> None:
         left_s = at_unix_s - utc_now().timestamp()
         if not 0 < left_s <= LONGEST_SESSION_S:
             logger.warning("The API says that the session ends in %.0f s, which is not believed", left_s)

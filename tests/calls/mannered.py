@@ -35,18 +35,23 @@ def door_with(
 
 @asynccontextmanager
 async def desk_with(
-    door: FrontDoor, script: str, *, calls: CallSettings = QUICK, **options: Any
+    door: FrontDoor,
+    script: str,
+    *,
+    calls: CallSettings = QUICK,
+    voice: SilentVoice = QUICKLY,
+    **options: Any,
 ) -> AsyncIterator[Practice]:
     """The practice with ``door``, and agents who speak fast."""
-    async with practice(door=door, script=script, calls=calls, virtual_voice=QUICKLY, **options) as desk:
+    async with practice(door=door, script=script, calls=calls, virtual_voice=voice, **options) as desk:
         yield desk
 
 
 async def one_call(
-    door: FrontDoor, script: str, plan: CallPlan, *, calls: CallSettings = QUICK, **options: Any
+    door: FrontDoor, script: str, plan: CallPlan, **options: Any
 ) -> tuple[SimulatedCall, CallRecord]:
     """The call and its record, when both are complete."""
-    async with desk_with(door, script, calls=calls, **options) as desk:
+    async with desk_with(door, script, **options) as desk:
         call = await desk.call(plan)
         return call, await desk.ended_record(call.call_id)
 
