@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -27,6 +28,7 @@ from sipagent.calls import (
     WebhookVerifier,
     prepare_generation,
 )
+from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
 from sipagent.config import ConfigurationWatcher, Loaded, Reload
@@ -87,9 +89,11 @@ class Service:
         webhook_secrets: Sequence[str],
         store: CallStore,
         settings: ServiceSettings | None = None,
+        utc_now: Callable[[], datetime] = utc_now,
     ) -> None:
         """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets.
 
+        ``utc_now`` is the clock that calendars and records go by; a test that plays a holiday brings its own.
         A ``front_door`` that was loaded from a file is loaded again when the file changes. The service opens
         ``store`` and closes it.
         """
@@ -100,6 +104,7 @@ class Service:
         self._verifier = WebhookVerifier(webhook_secrets)
         self._store = store
         self._settings = settings or ServiceSettings()
+        self._utc_now = utc_now
         self.metrics = Metrics()
         self._observers: list[CallObserver] = []
         self._stack = AsyncExitStack()
@@ -211,7 +216,7 @@ class Service:
         return self._supervisor
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        generation = await prepare_generation(self._front_door, number=1, loaded_at=utc_now())
+        generation = await prepare_generation(self._front_door, number=1, loaded_at=self._utc_now())
         stack.push_async_callback(self._store.aclose)
         await self._store.open()
         client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
@@ -226,9 +231,12 @@ class Service:
             metrics=self.metrics,
             settings=self._settings.calls,
             observe=self._observed,
+            http=await stack.enter_async_context(open_lookup_session()),
         )
         self._supervisor = await stack.enter_async_context(
-            Supervisor(generation=generation, services=services, record=recorder.record, utc_now=utc_now)
+            Supervisor(
+                generation=generation, services=services, record=recorder.record, utc_now=self._utc_now
+            )
         )
         self._serves(generation, self._loaded, recorder.record)
         self.metrics.watch_generations_in_use(lambda: self._running.generations_in_use)
@@ -244,7 +252,7 @@ class Service:
     def _watch(self, loaded: Loaded, record: Callable[[Fact], None]) -> ConfigurationWatcher:
         async def serve(newer: Loaded) -> None:
             number = self._running.current.number + 1
-            generation = await prepare_generation(newer.door, number=number, loaded_at=utc_now())
+            generation = await prepare_generation(newer.door, number=number, loaded_at=self._utc_now())
             self._running.swap(generation)
             self._serves(generation, newer, record)
             if newer.base_url != self._base_url:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -50,21 +51,27 @@ class Answered:
 class SessionExpiry(RealtimeModelListener):
     """When the API will close a session, as it said at the beginning. Listens until then, and no longer."""
 
-    def __init__(self) -> None:
-        self.at_unix_s: int | None = None
-        """Seconds since 1970 UTC, on the API's clock; None while it is unknown."""
-        self._session: RealtimeSession | None = None
-
-    def listen(self, session: RealtimeSession) -> None:
-        """Hear of ``session``, which is not entered yet."""
+    def __init__(self, session: RealtimeSession) -> None:
+        """Hears of ``session``, which is not entered yet."""
         self._session = session
+        self._at_unix_s: int | None = None
+        self._told: Callable[[int], None] | None = None
         session.model.add_listener(self)
+
+    def tell(self, told: Callable[[int], None]) -> None:
+        """Call ``told``, once, as soon as it is known: with seconds since 1970 UTC, on the API's clock."""
+        self._told = told
+        if self._at_unix_s is not None:
+            told(self._at_unix_s)
 
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """See `RealtimeModelListener.on_event`."""
-        if isinstance(event, RealtimeModelSessionEvent) and self._session is not None:
-            self.at_unix_s = event.expires_at
-            self._session.model.remove_listener(self)
+        if not isinstance(event, RealtimeModelSessionEvent) or event.expires_at is None:
+            return
+        self._session.model.remove_listener(self)
+        self._at_unix_s = event.expires_at
+        if self._told is not None:
+            self._told(event.expires_at)
 
     def take_now(self, event: RealtimeModelEvent) -> bool:
         """See `RealtimeModelListener.take_now`."""
@@ -107,8 +114,7 @@ class Answering:
             return answer
         self._journal.enter(CallState.ATTACHING)
         session = await self._new_session(prepared, answer, context)
-        expiry = SessionExpiry()
-        expiry.listen(session)
+        expiry = SessionExpiry(session)
         try:
             async with asyncio.timeout_at(self._deadline):
                 await session.enter()

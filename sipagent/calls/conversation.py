@@ -31,6 +31,7 @@ from sipagent.realtime.session_events import (
     RealtimeResponseEnded,
     RealtimeSessionEvent,
     RealtimeToolEnd,
+    RealtimeTranscriptionUsage,
 )
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class SpendingBrake(Protocol):
     """Says when a call costs too much."""
 
     def observe(self, event: RealtimeSessionEvent) -> str | None:
-        """Take in one event of the session; why the call must end, as a sentence, or None. Never raises."""
+        """Take in one event of the session that tells of usage; why the call must end, as a sentence, or
+        None. Never raises."""
 
 
 class Conversation:
@@ -93,7 +95,7 @@ class Conversation:
         )
         self._untold: list[_Untold] = []
         """What the agent is to be told as soon as the event is dealt with that asks for it."""
-        self._mind_session_end(answered.expiry.at_unix_s)
+        answered.expiry.tell(self._mind_session_end)
 
     async def run(self) -> Ending:
         """Greet, and follow the session until the call is over or must be ended.
@@ -158,7 +160,9 @@ class Conversation:
         if not self._minder.ending:
             self._second_try.observe(event)
             self._look_for_repairs(event, now)
-            if self._brake is not None and (detail := self._brake.observe(event)) is not None:
+        if self._brake is not None and isinstance(event, RealtimeResponseEnded | RealtimeTranscriptionUsage):
+            detail = self._brake.observe(event)
+            if detail is not None:
                 note = Note(kind="spend", data={"detail": detail})
                 self._minder.stop(EndReason.SPEND_LIMIT, detail, now=now, note=note)
         match event:
@@ -246,9 +250,7 @@ class Conversation:
         reason, detail = await self._controls.leaving()
         return Ending(reason=reason, detail=detail or end.detail, hang_up=hang_up)
 
-    def _mind_session_end(self, at_unix_s: int | None) -> None:
-        if at_unix_s is None:
-            return
+    def _mind_session_end(self, at_unix_s: int) -> None:
         left_s = at_unix_s - utc_now().timestamp()
         if not 0 < left_s <= LONGEST_SESSION_S:
             logger.warning("The API says that the session ends in %.0f s, which is not believed", left_s)

@@ -329,10 +329,8 @@ class CallMinder:
         assert closing is not None, "it was decided that the call ends"
         words = None if closing.words is None else self._write(closing.words)
         note = closing.note if self._tries == 0 else None
-        if self._phase is _Phase.FINISHING:
-            length_s = GOODBYE_S_PER_CHARACTER * len(words or "")
-            self._phase_ends_at = now + self._finish_s + length_s
         self._phase = _Phase.GOODBYE
+        self._phase_ends_at = now + self._finish_s + GOODBYE_S_PER_CHARACTER * len(words or "")
         self._tries += 1
         self._goodbye_broken = False
         self._floor.quiet = False  # until it is known to be quiet again

@@ -21,6 +21,7 @@ from sipagent.calls.context import CallContext
 from sipagent.calls.profile import AgentProfile
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.template import Template
+from sipagent.calls.tools.handing_over import connect_agents
 from sipagent.calls.variables import UNKNOWN, write_for_prompt
 from sipagent.errors import UserError
 from sipagent.realtime import Handoff, OpenAIRealtimeSIPModel, RealtimeAgent, RunContextWrapper
@@ -125,18 +126,45 @@ def spoken(words: Template, context: CallContext) -> str:
 
 
 async def prepare(profile: AgentProfile, briefing: Briefing | None = None) -> PreparedProfile:
-    """Make ``profile`` ready; raises `UserError` when no session can be built from it."""
+    """Make ``profile`` ready; raises `UserError` when no session can be built from it.
+
+    Alone it hands over to nobody but whom its agent brings along; see `prepare_all`.
+    """
+    return await _prepare(profile, _whole_agent(profile), Briefing() if briefing is None else briefing)
+
+
+async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict[str, PreparedProfile]:
+    """Every profile of ``door`` by name, each able to hand over to those that it names. Raises as `prepare`.
+
+    Whoever takes over is as whole as those who answer: with call tools and variables.
+    """
+    if briefing is None:
+        briefing = Briefing(
+            business=door.business, own=door.variables, calendars=door.calendars, lookups=door.lookups
+        )
+    agents = {name: _whole_agent(profile) for name, profile in door.profiles.items()}
+    named = {name: profile.handoffs for name, profile in door.profiles.items() if profile.handoffs}
+    connect_agents(agents, named)
+    return {name: await _prepare(profile, agents[name], briefing) for name, profile in door.profiles.items()}
+
+
+def _whole_agent(profile: AgentProfile) -> RealtimeAgent[Any]:
+    """The agent of ``profile`` with all that it needs on the telephone, but for its handoffs."""
     tools = [*profile.agent.tools, *call_tools(profile.call_tools, profile.transfer_targets)]
     agent = replace(profile.agent, tools=tools)
     if profile.instructions is not None:
         agent = replace(agent, instructions=TemplateInstructions(profile.instructions))
+    return _guarded(agent)
+
+
+async def _prepare(profile: AgentProfile, agent: RealtimeAgent[Any], briefing: Briefing) -> PreparedProfile:
     around = None if _may_change(agent, profile) else await _around(agent, profile)
     prepared = PreparedProfile(
         profile=profile,
-        agent=_guarded(agent),
+        agent=agent,
         session=None,
         first_update=None,
-        briefing=Briefing() if briefing is None else briefing,
+        briefing=briefing,
         greeting=None if profile.greeting is None else profile.greeting.text,
         around=around,
     )
@@ -144,15 +172,6 @@ async def prepare(profile: AgentProfile, briefing: Briefing | None = None) -> Pr
         return prepared
     whole = around.with_instructions(agent, agent.instructions or "")
     return replace(prepared, session=whole.accept, first_update=whole.first_update, around=None)
-
-
-async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict[str, PreparedProfile]:
-    """Every profile of ``door`` by name. Raises as `prepare`."""
-    if briefing is None:
-        briefing = Briefing(
-            business=door.business, own=door.variables, calendars=door.calendars, lookups=door.lookups
-        )
-    return {name: await prepare(profile, briefing) for name, profile in door.profiles.items()}
 
 
 # The session as JSON --------------------------------------------------------------------------------

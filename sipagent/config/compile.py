@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from sipagent.calls.guardrails import Moderate
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.variables import VariableSource
 from sipagent.config.compile_agents import AgentCompiler
@@ -39,9 +40,11 @@ def compile_configuration(
     read: FilesRead | None = None,
     *,
     secrets: Secrets | None = None,
+    moderate: Moderate | None = None,
 ) -> FrontDoor:
     """The agents and routes of ``document``; ``instructions_file`` and tools are found from ``base_dir``, and
-    noted in ``read``. What secrets stand for is asked of ``secrets``, by default the process's environment.
+    noted in ``read``. What secrets stand for is asked of ``secrets``, by default the process's environment;
+    ``moderate`` asks the moderation endpoint, and without it such a guardrail lets everything pass.
 
     Blocks: it reads files and runs the operator's modules. Raises :class:`ConfigurationError` with everything
     that does not fit together.
@@ -69,6 +72,7 @@ def compile_configuration(
         VariableSource(
             business=business, calendars=before_the_answer.calendars, own=own, looked_up=looked_up
         ),
+        moderate,
     )
     profiles = {name: agents.profile(name) for name in configuration.agents}
     calendars = compile_calendars(compiling)

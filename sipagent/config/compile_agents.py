@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from sipagent.calls.guardrails import Moderate
 from sipagent.calls.manners import GOOD_MANNERS, IdleStep, LoopLimits, Manners, WrapUp
 from sipagent.calls.preparation import TemplateInstructions
 from sipagent.calls.profile import AgentProfile, CallTool, Greeting, TransferTarget
 from sipagent.calls.template import Template
+from sipagent.calls.tools.language import LANGUAGES
 from sipagent.calls.variables import VariableSource
+from sipagent.config.compile_guardrails import GuardrailCompiler
 from sipagent.config.compile_session import session_settings
 from sipagent.config.compile_tools import AgentTools, ToolCompiler
 from sipagent.config.compiling import Compiling
@@ -17,6 +21,7 @@ from sipagent.config.effective import Effective
 from sipagent.config.schema import TransferEntry
 from sipagent.config.schema.agents import MESSAGE
 from sipagent.config.source import KeyPath
+from sipagent.config.tool_texts import ToolTexts
 from sipagent.config.values import suggestion
 from sipagent.realtime import RealtimeAgent, RealtimeSessionModelSettings
 
@@ -26,11 +31,14 @@ _TOOL_CHOICES = ("auto", "none", "required")
 class AgentCompiler:
     """Compiles agents one by one; what they share through `defaults` is compiled and reported once."""
 
-    def __init__(self, compiling: Compiling, source: VariableSource) -> None:
-        """``source`` has what texts may name."""
+    def __init__(
+        self, compiling: Compiling, source: VariableSource, moderate: Moderate | None = None
+    ) -> None:
+        """``source`` has what texts may name; ``moderate`` asks the moderation endpoint."""
         self._compiling = compiling
         self._source = source
-        self._tools = ToolCompiler(compiling, source)
+        self._tools = ToolCompiler(ToolTexts(compiling, source))
+        self._guards = GuardrailCompiler(compiling, source, moderate)
         self._words: dict[tuple[KeyPath, bool], Template | None] = {}
 
     def profile(self, name: str) -> AgentProfile | None:
@@ -39,13 +47,15 @@ class AgentCompiler:
         before = len(self._compiling.problems)
         effective = Effective(name, configuration.agents[name], configuration.defaults)
         instructions = self._instructions(effective)
-        tools = self._tools.agent_tools(effective)
-        settings = session_settings(effective)
+        languages = self._languages(effective)
+        settings = session_settings(effective, languages)
+        tools = self._tools.agent_tools(effective, languages, settings)
+        guardrails = self._guards.of_agent(effective)
         self._choose_tool(effective, settings, tools)
         profile_parts: dict[str, Any] = {
             "greeting": self._greeting(effective),
-            "languages": self._languages(effective),
-            "handoffs": self._handoffs(effective),
+            "languages": languages,
+            "handoffs": self._handoffs(effective, tools),
             "transfer_targets": self._targets(effective, tools.call_tools),
             "manners": self._manners(effective),
             "description": effective.keys("description").description,
@@ -57,8 +67,10 @@ class AgentCompiler:
             agent=RealtimeAgent(
                 name=name,
                 handoff_description=profile_parts["description"],
-                instructions=_as_agent_has_it(instructions),
-                tools=list(tools.functions),
+                instructions=_as_agent_has_it(instructions, languages),
+                tools=list(tools.tools),
+                output_guardrails=guardrails.output,
+                input_guardrails=guardrails.input,
             ),
             settings=settings,
             call_tools=tools.call_tools,
@@ -141,7 +153,7 @@ class AgentCompiler:
                 suggestion(choice, (*_TOOL_CHOICES, *tools.names)),
             )
 
-    def _handoffs(self, effective: Effective) -> tuple[str, ...]:
+    def _handoffs(self, effective: Effective, tools: AgentTools) -> tuple[str, ...]:
         agents = self._compiling.configuration.agents
         path = effective.path("handoffs")
         names: list[str] = []
@@ -163,7 +175,21 @@ class AgentCompiler:
                     at_key=True,
                 )
             names.append(name)
-        return tuple(names)
+        if tools.hands_over and not names:
+            index = effective.keys("tools").tools.index("send_to_agent")
+            self._compiling.report(
+                (*effective.path("tools"), index),
+                f"`{effective.name}` has the tool send_to_agent and nobody to hand over to.",
+                "Add `handoffs:` with the names of agents.",
+            )
+        elif names and not tools.hands_over and effective.own("handoffs"):
+            self._compiling.report(
+                path,
+                f"`{effective.name}` has agents to hand over to, but not the tool.",
+                "Add `- send_to_agent` to its tools.",
+                at_key=True,
+            )
+        return tuple(names) if tools.hands_over else ()
 
     def _targets(self, effective: Effective, call_tools: tuple[CallTool, ...]) -> tuple[TransferTarget, ...]:
         entries = effective.keys("transfer").transfer
@@ -264,6 +290,15 @@ def _description(compiling: Compiling, name: str) -> str | None:
     return Effective(name, configuration.agents[name], configuration.defaults).keys("description").description
 
 
-def _as_agent_has_it(instructions: Template) -> str | TemplateInstructions:
+def _as_agent_has_it(instructions: Template, languages: Sequence[str]) -> str | TemplateInstructions:
     """Text where nothing depends on the call: it is written once then."""
+    if languages:
+        instructions = Template(f"{instructions.text}\n\n{_language_rule(languages)}")
     return TemplateInstructions(instructions) if instructions.names else instructions.render({})
+
+
+def _language_rule(languages: Sequence[str]) -> str:
+    first, *others = (LANGUAGES.get(tag.partition("-")[0], tag) for tag in dict.fromkeys(languages))
+    if not others:
+        return f"Speak {first}."
+    return f"Speak {first} at first, and {' or '.join(others)} with callers who want that."

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sipagent.config.effective import Effective
 from sipagent.config.schema import CustomVoice, RetainedContext, ServerVad
+from sipagent.config.schema.session import Transcription
 from sipagent.realtime import RealtimeSessionModelSettings
 
+LANGUAGES_MODEL = "gpt-transcribe"
+"""Takes a list of languages where other models of transcription take one (API reference)."""
 
-def session_settings(effective: Effective) -> RealtimeSessionModelSettings:
-    """The settings, without tools and instructions."""
+
+def session_settings(effective: Effective, languages: Sequence[str] = ()) -> RealtimeSessionModelSettings:
+    """The settings, without tools and instructions, of an agent that speaks ``languages``."""
     voice = effective.keys("voice").voice
     audio_format = effective.keys("audio_format").audio_format
     transcription = effective.keys("transcription").transcription
@@ -20,7 +24,9 @@ def session_settings(effective: Effective) -> RealtimeSessionModelSettings:
         "voice": {"id": voice.id} if isinstance(voice, CustomVoice) else voice,
         "input_audio_format": audio_format,
         "output_audio_format": audio_format,
-        "input_audio_transcription": None if transcription is None else _written(transcription, "model"),
+        "input_audio_transcription": None
+        if transcription is None
+        else _transcription(transcription, languages),
         "turn_detection": _turn_detection(effective),
         "truncation": _truncation(effective),
     }
@@ -34,6 +40,16 @@ def session_settings(effective: Effective) -> RealtimeSessionModelSettings:
     if (reasoning := effective.keys("reasoning").reasoning) is not None:
         settings["reasoning"] = {"effort": reasoning.effort}
     return settings
+
+
+def _transcription(entry: Transcription, languages: Sequence[str]) -> Any:
+    """What the transcription is told. The only language of an agent is a hint, where there is none yet."""
+    written = _written(entry, "model")
+    if len(set(languages)) != 1 or "language" in written or "languages" in written:
+        return written
+    code = languages[0].partition("-")[0]
+    hint = {"languages": [code]} if entry.model == LANGUAGES_MODEL else {"language": code}
+    return {**written, **hint}
 
 
 def _written(entry: Any, *always: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sipagent.calls.lookup import BodyTemplate, Lookup
-from sipagent.calls.template import Template, TemplateError, parse_template
+from sipagent.calls.template import Template, TemplateError
 from sipagent.calls.variables import Business, VariableSource, name_problem
 from sipagent.config.compiling import Compiling
 from sipagent.config.schema import LookupEntry
@@ -58,7 +58,7 @@ def _lookup(
         message = f"`{taken}` is not taken from the answer, so it needs no default."
         compiling.report((*path, "defaults", taken), message, suggestion(taken, entry.take), at_key=True)
     # The address may hold a secret, and templates are looked at before it is put in.
-    compiling.words((*path, "url"), entry.url, source, spoken=True, secrets=True)
+    compiling.words((*path, "url"), entry.url, source, spoken=False, secrets=True)
     url = compiling.secret((*path, "url"), entry.url)
     headers = compiling.sendables((*path, "headers"), entry.headers)
     body = _body(compiling, (*path, "body"), entry.body, source)
@@ -67,7 +67,7 @@ def _lookup(
     try:
         return Lookup(
             name=name,
-            url=parse_template(url),
+            url=Template(url),
             method=entry.method,
             headers=headers,
             body=body,
@@ -85,7 +85,8 @@ def _lookup(
 def _body(compiling: Compiling, path: KeyPath, value: Any, source: VariableSource) -> BodyTemplate:
     match value:
         case str():
-            return compiling.words(path, value, source, spoken=True) or Template("")
+            compiling.words(path, value, source, spoken=False, secrets=True)
+            return compiling.filled(path, value)
         case dict():
             return {key: _body(compiling, (*path, key), inner, source) for key, inner in value.items()}
         case list():

@@ -48,6 +48,16 @@ class Compiling:
             self.report(path, error.message, error.remedy)
             return text
 
+    def filled(self, path: KeyPath, text: str) -> Template:
+        """The template at ``path`` with its references resolved; an empty one after reporting why not."""
+        try:
+            return Template(self.secret(path, text))
+        except TemplateError:
+            self.report(
+                path, "The secret has braces in it, which no text with names can hold.", "Use another."
+            )
+            return Template("")
+
     def sendables(self, path: KeyPath, mapping: dict[str, str]) -> dict[str, str]:
         """The headers or variables at ``path`` with their references resolved; reports literal secrets."""
         for name in literal_secrets(mapping):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sipagent.calls.guardrails import Moderate
 from sipagent.calls.routing import FrontDoor
 from sipagent.config.compile import compile_configuration
 from sipagent.config.environment import read_base_url
@@ -52,10 +53,14 @@ class Loaded:
 
 
 def load_configuration(
-    path: Path | str, variables: Mapping[str, str] | None = None, *, read: FilesRead | None = None
+    path: Path | str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    read: FilesRead | None = None,
+    moderate: Moderate | None = None,
 ) -> Loaded:
     """Read, check and compile the configuration at ``path``; ``variables`` are by default those of the
-    process.
+    process, and ``moderate`` is what guardrails ask that want OpenAI's moderation.
 
     Python modules in its folder are imported anew; see `modules` for what that means. When this raises, they
     are what they were before, and what was read is noted in ``read`` all the same.
@@ -69,7 +74,7 @@ def load_configuration(
         document = read_document(path, read)
         import_anew(path.parent, read)
         secrets = Secrets(os.environ if variables is None else variables, path.parent, read)
-        door = compile_configuration(document, path.parent, read, secrets=secrets)
+        door = compile_configuration(document, path.parent, read, secrets=secrets, moderate=moderate)
         written = document.configuration.openai.address
         return Loaded(
             door=door,

@@ -42,6 +42,15 @@ def load_tool(entry: PythonTool, *, folder: Path) -> FunctionTool:
     )
 
 
+def load_function(reference: PythonReference, *, folder: Path) -> Callable[..., Any]:
+    """The function that ``reference`` names; see `load_tool`. Raises :class:`BadValueError`."""
+    found = _find(reference, folder)
+    if not callable(found):
+        raise BadValueError(f"{reference} is a {type(found).__name__}, no function.", "Name a function.")
+    function: Callable[..., Any] = found
+    return function
+
+
 def _wrap(function: Callable[..., Any], reference: PythonReference) -> FunctionTool:
     try:
         return function_tool(function)

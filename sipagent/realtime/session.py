@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -55,10 +56,12 @@ from sipagent.realtime.session_events import (
     RealtimeSessionEvent,
 )
 from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSettings, agent_settings
+from sipagent.realtime.speaking import Speaking
 from sipagent.realtime.stream import EventStream
 from sipagent.realtime.tool_calls import ToolCalls
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
+from sipagent.realtime.work import SessionWork
 
 logger = logging.getLogger(__name__)
 
@@ -112,16 +115,27 @@ class RealtimeSession(RealtimeModelListener):
             context=context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
         )
         self._raw = bool(self._run_config.get("raw_events"))
-        self._runs: set[asyncio.Task[None]] = set()
+        self._work = SessionWork()
+        # Bound to values and not to the session: whoever keeps it shall not keep the session.
+        self._settings_of = partial(
+            _settings_of,
+            context=self._info.context,
+            run_config=self._run_config,
+            initial=self._model_config.get("initial_model_settings"),
+        )
         self._events: EventStream[RealtimeSessionEvent] = EventStream(QUEUE_EVENTS)
+        speaking = Speaking()
         self._meter = TurnMeter(
             self._info,
-            is_silent=lambda: not (self.agent_is_speaking or self.response_active),
+            is_silent=lambda: (
+                not (speaking.agent_is_speaking or speaking.response_active or model.response_pending)
+            ),
             tell=self._events.put_at_once,
         )
         self._translation = Translation(
             self._info,
             raw=self._raw,
+            speaking=speaking,
             words_come=self._meter.words_come,
             sound_comes=self._meter.sound_comes,
         )
@@ -132,7 +146,7 @@ class RealtimeSession(RealtimeModelListener):
             info=self._info,
             hooks=self._run_config.get("hooks"),
             tell=self._events.put_at_once,
-            start=self._start,
+            start=self._work.start,
             resolve=self._settings_of,
         )
         self._tool_calls = ToolCalls(
@@ -143,7 +157,7 @@ class RealtimeSession(RealtimeModelListener):
             translation=self._translation,
             events=self._events,
             meter=self._meter,
-            start=self._start,
+            start=self._work.start,
         )
         self._hosted = HostedTools(
             model=model,
@@ -151,10 +165,10 @@ class RealtimeSession(RealtimeModelListener):
             lead=self._handover.lead,
             history=self._translation.history,
             events=self._events,
-            start=self._start,
+            start=self._work.start,
         )
         self._guarding = Guarding(
-            model, self._info, self._run_config, emit=self._events.put_at_once, start=self._start
+            model, self._info, self._run_config, emit=self._events.put_at_once, start=self._work.start
         )
         self._quiet = Latch()
         """Set when something happened that may mean silence."""
@@ -254,14 +268,8 @@ class RealtimeSession(RealtimeModelListener):
         self._model.remove_listener(self)
         self._quiet.set()
         self._events.end()
-        runs = [run for run in self._runs if run is not asyncio.current_task()]
-        for run in runs:
-            run.cancel()
         try:
-            if runs:
-                _, stubborn = await asyncio.wait(runs, timeout=TOOL_GRACE_S)
-                for run in stubborn:
-                    logger.warning("A task does not let itself be cancelled: %s", run.get_name())
+            await self._work.cancel(TOOL_GRACE_S)
         finally:
             try:
                 await self._model.close()
@@ -424,22 +432,18 @@ class RealtimeSession(RealtimeModelListener):
         if self._translation.over:
             self._events.end()
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run ``work`` beside the conversation; closing ends it."""
-        run = asyncio.create_task(work, name=name)
-        self._runs.add(run)
-        run.add_done_callback(self._runs.discard)
-        return run
-
     def _tell_hooks(self, event: RealtimeModelEvent, meaning: list[RealtimeSessionEvent]) -> None:
         if isinstance(event, RealtimeModelTurnStartedEvent | RealtimeModelTurnEndedEvent):
             said = self._translation.history.said(event.response_id)
             self._handover.hooks.turn_changed(meaning, said)
 
-    async def _settings_of(
-        self, agent: RealtimeAgent[Any], *, first: bool = False
-    ) -> RealtimeSessionModelSettings:
-        initial = self._model_config.get("initial_model_settings")
-        return await agent_settings(
-            agent, self._info.context, run_config=self._run_config, initial=initial, initial_wins=first
-        )
+
+async def _settings_of(
+    agent: RealtimeAgent[Any],
+    *,
+    context: RunContextWrapper[Any],
+    run_config: RealtimeRunConfig,
+    initial: RealtimeSessionModelSettings | None,
+    first: bool = False,
+) -> RealtimeSessionModelSettings:
+    return await agent_settings(agent, context, run_config=run_config, initial=initial, initial_wins=first)

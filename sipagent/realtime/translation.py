@@ -105,6 +105,7 @@ class Translation:
         info: RealtimeEventInfo,
         *,
         raw: bool,
+        speaking: Speaking | None = None,
         words_come: Callable[[ResponseId], None] = _nobody_asks,
         sound_comes: Callable[[ResponseId], None] = _nobody_asks,
     ) -> None:
@@ -113,7 +114,7 @@ class Translation:
         self._info = info
         self._raw = raw
         self.history = History()
-        self.speaking = Speaking()
+        self.speaking = Speaking() if speaking is None else speaking
         self.ended: RealtimeModelConnectionStatusEvent | None = None
         """The last word about the connection, once there is one."""
         self.over = False

@@ -30,6 +30,18 @@ class CallSettings:
     """From the answer to the end of the session."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """How one REFER of a virtual call fares."""
+
+    refer_status: int = 202
+    """What it is answered with."""
+    transfer_status: int = 200
+    """How the call that it asks for ends."""
+    after_s: float = 0.1
+    """When that is known, in seconds since the REFER."""
+
+
 class CallState(StrEnum):
     """Where a call is."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from sipagent.errors import SimulatorError
+from sipagent.simulator.call_values import Transfer
 from sipagent.simulator.faults import FaultSet
 from sipagent.simulator.virtual import VirtualLeg
 
@@ -95,6 +96,8 @@ class CallPlan:
     """What a REFER is answered with."""
     transfer_status: int = 200
     """How the transferred call ends."""
+    transfers: tuple[Transfer, ...] = ()
+    """How the first REFERs fare, one after the other; the two above are for those beyond."""
 
 
 def speaking_time_s(text: str) -> float:

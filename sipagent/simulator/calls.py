@@ -220,6 +220,7 @@ class SimulatedCall:
             voice=self._surroundings.voice,
             faults=self.faults,
             call_label=self.call_id,
+            lasts_s=settings.maximum_duration_s,
             host=self,
         )
         self._later("answer", settings.answer_delay_s, self._answer)
@@ -243,6 +244,7 @@ class SimulatedCall:
 
     async def refer(self, target_uri: str) -> Verdict:
         """Ask the caller's side to call ``target_uri``; done once it said it would. Cancelling is safe."""
+        await asyncio.sleep(self.faults.seconds(Fault.REFER_SLOW))
         if self.state.is_over:
             return Verdict.GONE
         if self.state is not CallState.ANSWERED:

@@ -40,7 +40,7 @@ from sipagent.simulator.transcription import Transcriber
 __all__ = ["SESSION_SECONDS", "Conversation", "ConversationHost", "TranscriptLine"]
 
 SESSION_SECONDS: Final = 3600
-"""How long a session may last, as ``expires_at`` says."""
+"""How long a session lasts, as ``expires_at`` says, unless somebody says otherwise."""
 _GOES_ON_S: Final = 0.005
 
 
@@ -66,7 +66,8 @@ class Conversation:
     """One session. Needs a running loop; ends with `aclose`.
 
     ``session`` is the checked body of accept; with ``leg`` None the audio goes over the socket.
-    ``call_label`` names the call in logs. ``host`` carries out faults that reach beyond the session.
+    ``call_label`` names the call in logs. ``expires_at`` is ``lasts_s`` from now. ``host`` carries out faults
+    that reach beyond the session.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Conversation:
         voice: VoiceLike,
         faults: FaultSet,
         call_label: str,
+        lasts_s: float = SESSION_SECONDS,
         host: ConversationHost | None = None,
     ) -> None:
         ids = IdSource()
@@ -95,7 +97,7 @@ class Conversation:
         self._config = SessionConfig(
             session,
             session_id=ids.new("sess"),
-            expires_at=int(clock.unix_s()) + SESSION_SECONDS,
+            expires_at=int(clock.unix_s() + lasts_s),
             on_the_phone=leg is not None,
             vad=script.vad,
         )

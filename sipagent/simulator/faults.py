@@ -45,6 +45,8 @@ class Fault(StrEnum):
     """The socket breaks in the middle of a response; the call goes on."""
     SOCKET_STALLED = "socket_stalled"
     """The socket stays open and says nothing any more."""
+    REFER_SLOW = "refer_slow"
+    """Refer is carried out, and answered, ``=seconds`` after it was asked for."""
     REFER_LOST = "refer_lost"
     """Refer answers 200, and no REFER is sent."""
     REFER_500 = "refer_500"
@@ -65,7 +67,7 @@ class Fault(StrEnum):
     """The caller hangs up while a tool of the agent runs."""
 
 
-_SECONDS: Mapping[Fault, float] = {Fault.WEBHOOK_LATE: 3.0, Fault.ACCEPT_SLOW: 3.0}
+_SECONDS: Mapping[Fault, float] = {Fault.WEBHOOK_LATE: 3.0, Fault.ACCEPT_SLOW: 3.0, Fault.REFER_SLOW: 3.0}
 """The faults that last, with how long they do when no value was given."""
 
 _TRIES = frozenset({Fault.ACCEPT_429, Fault.ACCEPT_500, Fault.SOCKET_404, Fault.REFER_500})

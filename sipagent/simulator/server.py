@@ -157,6 +157,7 @@ class Simulator:
             media_security=plan.media_security,
             refer_status=plan.refer_status,
             transfer_status=plan.transfer_status,
+            transfers=plan.transfers,
         )
         steps = planned_steps(plan, headers, script_lines=self.options.script.caller_lines)
         caller = VirtualCaller(leg, steps, patience_s=plan.patience_s)

@@ -7,9 +7,11 @@ calls fit on one core.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
+from sipagent.simulator.call_values import Transfer
 from sipagent.simulator.leg import LegEnd, LegListener, LegStatistics
 
 BYTES_PER_SECOND = 8_000
@@ -44,17 +46,20 @@ class VirtualLeg:
         media_security: str = "rtp",
         refer_status: int = 202,
         transfer_status: int = 200,
+        transfers: Sequence[Transfer] = (),
     ) -> None:
-        """``headers`` stand for the INVITE's. A REFER is answered ``refer_status``; when that is 2xx, the
-        transferred call then ends with ``transfer_status``."""
+        """``headers`` stand for the INVITE's. The n-th REFER fares as the n-th of ``transfers``; one beyond
+        them is answered ``refer_status``, and when that is 2xx, the transferred call then ends with
+        ``transfer_status``."""
         self.sip_headers = tuple(headers)
         self.media_security = media_security
         self.phase: Phase = "offered"
         self.final_status: int | None = None
         """The SIP status the call was answered with."""
-        self.referred_to: str | None = None
-        self._refer_status = refer_status
-        self._transfer_status = transfer_status
+        self.referrals: list[str] = []
+        """Where REFERs sent the caller, in order."""
+        self._transfers = deque(transfers)
+        self._usual_transfer = Transfer(refer_status=refer_status, transfer_status=transfer_status)
         self._listener: LegListener | None = None
         self._caller: CallerEars | None = None
         self._playback = _Playback(self._playback_began, self._playback_ran_empty)
@@ -62,6 +67,11 @@ class VirtualLeg:
         self._stalled = False
         self._digits: list[str] = []
         self._spoken_s = 0.0
+
+    @property
+    def referred_to(self) -> str | None:
+        """Where the last REFER sent the caller."""
+        return self.referrals[-1] if self.referrals else None
 
     # CallLeg
 
@@ -94,11 +104,12 @@ class VirtualLeg:
 
     async def refer(self, target_uri: str) -> int:
         """See `CallLeg.refer`; answers at once and reports progress a little later."""
-        self.referred_to = target_uri
-        if self._refer_status < 300:
-            self._later(0.02, self._report_progress, 100)
-            self._later(0.1, self._report_progress, self._transfer_status)
-        return self._refer_status
+        self.referrals.append(target_uri)
+        transfer = self._transfers.popleft() if self._transfers else self._usual_transfer
+        if transfer.refer_status < 300:
+            self._later(min(0.02, transfer.after_s), self._report_progress, 100)
+            self._later(transfer.after_s, self._report_progress, transfer.transfer_status)
+        return transfer.refer_status
 
     def play(self, ulaw: bytes) -> None:
         """See `CallLeg.play`."""

@@ -26,9 +26,8 @@ def meanings() -> dict[EndReason, str]:
     (enum,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "EndReason"]
     for member, below in _pairs(enum.body):
         if isinstance(member, ast.Assign) and isinstance(member.targets[0], ast.Name):
-            assert isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant), (
-                f"{member.targets[0].id} has no docstring"
-            )
+            assert isinstance(below, ast.Expr), f"{member.targets[0].id} has no docstring"
+            assert isinstance(below.value, ast.Constant), f"{member.targets[0].id} has no docstring"
             found[EndReason[member.targets[0].id]] = re.sub(r"\s+", " ", str(below.value.value)).strip()
     return found
 

@@ -62,6 +62,7 @@ ENDINGS = {
     "socket_404=2": EndReason.AGENT_HUNG_UP,
     "socket_dropped": EndReason.AGENT_HUNG_UP,
     "socket_stalled": EndReason.MODEL_SILENT,
+    "refer_slow=0.3": EndReason.TRANSFERRED,
     "refer_lost": EndReason.AGENT_HUNG_UP,
     "refer_500": EndReason.AGENT_HUNG_UP,
     "refer_500=1": EndReason.TRANSFERRED,

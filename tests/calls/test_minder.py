@@ -437,7 +437,7 @@ class Line:
             case SayGoodbye():
                 assert not self.ends
                 self.quiet = False
-                self.goodbye_at = self.now if self.goodbye_at is None else self.goodbye_at
+                self.goodbye_at = self.now
             case SayWords() | TellAgent():
                 assert not self.ends
                 assert not self.mind.ending

@@ -319,3 +319,33 @@ async def test_a_session_with_variables_is_written_well_within_a_millisecond() -
         rounds.append((time.process_time() - begun) / 10)
     # The quickest round: whatever else the machine does makes the others slower.
     assert min(rounds) < 0.001
+
+
+async def test_who_takes_over_is_as_whole_as_who_answers() -> None:
+    door = front_door()
+    first = replace(door.profiles["front-desk"], handoffs=("night-desk",))
+    second = replace(
+        first,
+        name="night-desk",
+        agent=RealtimeAgent(name="night-desk", handoff_description="Takes messages."),
+        instructions=Template("You take messages for {{caller}}."),
+        handoffs=(),
+    )
+    door = replace(door, profiles={"front-desk": first, "night-desk": second})
+    prepared = await prepare_all(door)
+    [way] = prepared["front-desk"].agent.handoffs
+    assert isinstance(way, Handoff)
+    assert way.tool_name == "send_to_agent_night-desk"
+    assert prepared["night-desk"].agent.handoffs == []
+    assert {tool.name for tool in prepared["night-desk"].agent.tools} == {"hang_up", "transfer"}
+    session = prepared["front-desk"].session
+    assert session is not None
+    names = [tool["name"] for tool in json.loads(session)["tools"]]
+    assert names == ["next_free_slot", "hang_up", "transfer", "send_to_agent_night-desk"]
+
+
+async def test_nobody_hands_over_to_an_agent_that_there_is_not() -> None:
+    door = front_door()
+    lost = replace(door.profiles["front-desk"], handoffs=("nobody",))
+    with pytest.raises(UserError, match="hands over to nobody, which is no agent"):
+        await prepare_all(replace(door, profiles={"front-desk": lost}))

@@ -282,9 +282,9 @@ async def test_cancelling_an_uninterruptible_speech_lets_the_caller_interrupt_ag
         async with await RealtimeRunner(RealtimeAgent[None](name="a"), model=model).run() as session:
             if not await cancelled_after(turns, session.say("Recorded.", interruptible=False)):
                 return False
-            if session._runs:
+            if session._work.running:
                 async with asyncio.timeout(PATIENCE_S):
-                    await asyncio.wait(session._runs)
+                    await asyncio.wait(session._work.running)
             told = [each for each in model.sent if isinstance(each, RealtimeModelSendInterruptible)]
             assert not told or told[-1].interruptible
             return True
@@ -312,7 +312,7 @@ async def test_closing_at_every_step_of_a_handoff_leaves_nothing_open() -> None:
                 )
                 for _ in range(turns):
                     await asyncio.sleep(0)
-                through = session.agent is second and not session._runs
+                through = session.agent is second and not session._work.running
             await peer.gone()
             return not through
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -655,3 +657,20 @@ async def test_a_call_survives_its_socket_and_ends_with_it_for_good() -> None:
             await read(session)
             assert session.end is not None
             assert session.end.cause == "call_over"
+
+
+async def test_a_session_that_nobody_holds_is_gone_without_a_garbage_collection() -> None:
+    """A server of many calls collects rarely; a session in a cycle would keep its history until then."""
+    gc.collect()
+    gc.disable()
+    try:
+        session = RealtimeSession(ScriptedRealtimeModel(), RealtimeAgent(name="front"))
+        async with asyncio.timeout(PATIENCE_S):
+            await session.enter()
+            await session.close()
+        gone = weakref.ref(session)
+        del session
+        await asyncio.sleep(0)
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -21,6 +21,7 @@ from sipagent.calls import (
     TransferTarget,
 )
 from sipagent.calls.template import Template
+from sipagent.config import Loaded
 from sipagent.identifiers import CallId
 from sipagent.realtime import AttachPolicy, FunctionTool, RealtimeAgent, function_tool
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
@@ -111,7 +112,7 @@ class Practice:
 @asynccontextmanager
 async def practice(
     *,
-    door: FrontDoor | None = None,
+    door: FrontDoor | Loaded | None = None,
     script: Script | str | None = None,
     store: CallStore | None = None,
     calls: CallSettings = QUICK,

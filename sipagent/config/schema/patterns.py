@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
+from sipagent.calls.patterns import bounded_pattern
 from sipagent.config.schema.base import parsed_by
 from sipagent.config.values import BadValueError
+from sipagent.errors import UserError
 
 
 def parse_pattern(value: object) -> str:
@@ -21,6 +23,11 @@ def parse_pattern(value: object) -> str:
             f"{value!r} is no regular expression: {error.msg}{where}.",
             "Mend it; write a backslash before a sign that stands for itself.",
         ) from error
+    try:
+        bounded_pattern(value)
+    except UserError as error:
+        said, _, remedy = str(error).partition(": ")
+        raise BadValueError(f"{said}.", f"{remedy[:1].upper()}{remedy[1:]}.") from error
     return value
 
 

@@ -7,7 +7,18 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, model_validator
 
-from sipagent.config.schema.base import Duration, Entry, Name, Text, ToolName, parsed_by, refuse, shown
+from sipagent.calls.tools.digits import MOST_DIGITS
+from sipagent.config.schema.base import (
+    Duration,
+    Entry,
+    Name,
+    Text,
+    ToolName,
+    false_is_off,
+    parsed_by,
+    refuse,
+    shown,
+)
 from sipagent.config.schema.json_schema import ArgumentSchema
 from sipagent.config.schema.patterns import Pattern
 from sipagent.config.schema.web import Headers, Pointer, Sendable, WebUrl
@@ -31,8 +42,9 @@ class ToolManners(Entry):
     """How long a tool may take before its ``filler`` is said."""
     confirm: Text | None = None
     """Asked of the caller before the tool runs: ``Shall I book that?``"""
-    side_effects: bool = False
-    """The tool changes something in the world, so it runs at most once for the same arguments."""
+    side_effects: bool | None = None
+    """It changes something in the world, so it runs at most once for the same arguments; by default so for
+    HTTP requests other than GET and HEAD."""
 
     @model_validator(mode="after")
     def _patience_for_a_filler(self) -> Self:
@@ -79,7 +91,7 @@ class HttpTool(ToolManners):
     arguments: dict[ToolName, ArgumentSchema] = Field(default_factory=dict)
     """What the model must say: JSON Schema of each argument."""
     required: list[ToolName] | None = None
-    """Which arguments may not be missing; by default all."""
+    """Which arguments may not be missing; by default all that have no ``default``."""
     result: Pointer | dict[Name, Pointer] | None = None
     """What of the answer the model gets; by default all of it."""
     retries: Annotated[int, Field(ge=0, le=5)] = 0
@@ -155,9 +167,9 @@ class McpTool(ToolManners):
 class DigitsBetween(Entry):
     """How many digits there may be."""
 
-    min: int = Field(ge=1, le=50)
+    min: int = Field(ge=1, le=MOST_DIGITS)
     """At least so many."""
-    max: int = Field(ge=1, le=50)
+    max: int = Field(ge=1, le=MOST_DIGITS)
     """At most so many."""
 
     @model_validator(mode="after")
@@ -176,28 +188,47 @@ class CollectDigits(Entry):
     """What the model calls it, and what is collected: ``customer_number``."""
     description: Text | None = None
     """When the model should use it."""
-    prompt: Text
-    """What is said before."""
+    prompt: Text | None = None
+    """Said before each attempt; without one the agent asks by itself."""
     length: Annotated[
         DigitsBetween,
         BeforeValidator(
             lambda value: _digits(value),
-            json_schema_input_type=Annotated[int, Field(ge=1, le=50)] | DigitsBetween,
+            json_schema_input_type=Annotated[int, Field(ge=1, le=MOST_DIGITS)] | DigitsBetween,
         ),
-    ]
+    ] = DigitsBetween(min=1, max=20)
     """How many digits: ``6``, or ``{min: 4, max: 8}``."""
-    end_key: Literal["#", "*"] | None = None
-    """The key that ends the input before it is complete."""
-    timeout_s: Duration = Field(default=10.0, alias="timeout")
+    end_key: Annotated[
+        Literal["#", "*"] | None,
+        BeforeValidator(false_is_off, json_schema_input_type=Literal["#", "*", False] | None),
+    ] = "#"
+    """The key that ends the input; ``false`` for none."""
+    first_timeout_s: Duration = Field(default=10.0, alias="timeout")
     """How long the first digit may take."""
     digit_timeout_s: Duration = Field(default=4.0, alias="digit_timeout")
     """How long each further digit may take."""
-    pattern: Pattern | None = None
-    """A regular expression that the digits must fit."""
+    pattern: Pattern = "[0-9]+"
+    """A regular expression that all digits together must fit."""
     masked: bool = False
-    """The digits appear in no record and no log."""
+    """The digits reach neither the model nor a record; other tools have them as ``{{digits.NAME}}``."""
+    reveal_last: int = Field(default=0, ge=0, le=MOST_DIGITS)
+    """Of masked digits, so many from the end are shown all the same."""
     attempts: int = Field(default=3, ge=1, le=10)
     """How often the caller is asked."""
+    try_again: Text | None = None
+    """Said before the prompt when an attempt failed."""
+
+    @model_validator(mode="after")
+    def _hides_something(self) -> Self:
+        if self.reveal_last >= self.length.min:
+            raise refuse(
+                f"`reveal_last` shows {self.reveal_last} digits, and there may be only {self.length.min}.",
+                "Show fewer.",
+                at=("reveal_last",),
+            )
+        if self.reveal_last and not self.masked:
+            raise refuse("`reveal_last` is for masked digits.", "Add `masked: true`.", at=("reveal_last",))
+        return self
 
 
 class Notification(Entry):
@@ -208,7 +239,11 @@ class Notification(Entry):
     headers: Headers = Field(default_factory=dict)
     """Sent with it; secrets only as ``${NAME}`` or ``${file:…}``."""
     timeout_s: Duration = Field(default=5.0, alias="timeout")
-    """How long one attempt may take."""
+    """How long all attempts together may take."""
+    retries: int = Field(default=2, ge=0, le=5)
+    """How often it is tried again."""
+    idempotent: bool = False
+    """Whether the server takes a message once that it gets twice with the same ``Idempotency-Key``."""
 
 
 class TakeMessage(Entry):
@@ -218,10 +253,8 @@ class TakeMessage(Entry):
     """What the model calls it."""
     description: Text | None = None
     """When the model should use it."""
-    fields: dict[Name, Text] = Field(min_length=1)
+    fields: dict[ToolName, Text] = Field(min_length=1)
     """What is asked for, and what each means: ``{name: who is calling}``."""
-    required: list[Name] | None = None
-    """Without which no message is taken; by default all."""
     notify: Notification | None = None
     """Who is told."""
 
