@@ -136,6 +136,17 @@ def test_every_item_becomes_what_the_api_can_create() -> None:
     ]
 
 
+def test_who_said_what_and_a_picture_as_it_is_are_enough() -> None:
+    picture = UserMessageItem(item_id=ID, content=(InputImage(image_url=PICTURE),))
+    words, shown_picture = seeds_of([{"role": "user", "text": "Hello."}, picture])
+    assert [item["content"] for item in words.commands.values()] == [
+        [{"type": "input_text", "text": "Hello."}]
+    ]
+    assert [item["content"] for item in shown_picture.commands.values()] == [
+        [{"type": "input_image", "image_url": PICTURE}]
+    ]
+
+
 def test_a_call_of_a_hosted_tool_is_told_as_one_of_a_function() -> None:
     hosted = RealtimeMcpCallItem(
         item_id=ID, server_label="docs", name="search", arguments='{"q":1}', output="Nine."
