@@ -8,7 +8,7 @@ never open a door. Sources: RFC 3261 sections 20.10 and 25.1, RFC 3966, RFC 3325
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -17,14 +17,24 @@ import phonenumbers
 ANONYMOUS = "anonymous"
 """What a pattern calls a caller whose number is withheld."""
 _LONGEST = 100
+_LONGEST_VALUE = 2000
+"""Of a header's value, that much is read: an address is far shorter."""
 _LONGEST_EXTENSION = 6
 
-_ADDRESS = re.compile(r"\s*(sips?|tel):([^>]*)", re.IGNORECASE)
-_NUMBER = re.compile(r"\+?[0-9][0-9().\- ]{2,30}")
+_QUOTED_OR_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|<([^<>]*)', re.DOTALL)
+_ADDRESS = re.compile(r"\s*(sips?|tel):(.*)", re.IGNORECASE | re.DOTALL)
+_CONTEXT = re.compile(r";phone-context=(\+[0-9().\-]{1,30})", re.IGNORECASE)
+_NUMBER = re.compile(r"\+?[0-9(][0-9().\- ]{2,30}")
 _SEPARATORS = re.compile(r"[().\- ]")
+_DIGITS = re.compile(r"\+?[0-9]+")
 _E164 = re.compile(r"\+[1-9][0-9]{3,14}")
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
-_WITHHELD = frozenset({"anonymous", "unavailable", "restricted", "private", "unknown", "withheld"})
+_WITHHELD = ("anonymous", "unavailable", "restricted", "private", "unknown", "withheld", "blocked")
+_ON_KEYPAD = str.maketrans("abcdefghijklmnopqrstuvwxyz", "22233344455566677778889999")
+# Some networks spell the word on the keys of a telephone, in place of the number.
+_WITHHELD_USERS = frozenset((*_WITHHELD, *(word.translate(_ON_KEYPAD) for word in _WITHHELD)))
+_COMPACT = {"f": "from", "t": "to"}
+"""RFC 3261 section 20."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +42,8 @@ class NumberRules:
     """Where numbers stand, and how they are read."""
 
     dialled_headers: tuple[str, ...] = ("Diversion", "P-Called-Party-ID", "To")
-    """Names of headers, best first; the first that holds a number counts."""
+    """Names of headers, best first; the first that holds a number counts, and a name such as ``reception``
+    only where none does."""
     caller_headers: tuple[str, ...] = ("P-Asserted-Identity", "From")
     default_country: str | None = None
     """ISO 3166 letters of the country whose national numbers are meant where a number has no country code."""
@@ -40,18 +51,17 @@ class NumberRules:
 
 PRESETS: Mapping[str, NumberRules] = {
     # Elastic SIP Trunking: To holds the project, the dialled number stands in Diversion.
-    "twilio": NumberRules(dialled_headers=("Diversion", "X-Twilio-To", "To"), caller_headers=("From",)),
-    "telnyx": NumberRules(
-        dialled_headers=("P-Called-Party-ID", "X-Telnyx-To", "Diversion", "To"),
-        caller_headers=("P-Asserted-Identity", "From"),
-    ),
+    "twilio": NumberRules(dialled_headers=("Diversion", "To"), caller_headers=("From",)),
+    # Elsewhere, Diversion names who passed the call on, which may be somebody else's number: it comes last.
+    "telnyx": NumberRules(dialled_headers=("P-Called-Party-ID", "To", "Diversion")),
+    # Set(PJSIP_HEADER(add,X-Dialled)=${EXTEN}) in a handler before Dial: nothing else tells the number there.
     "asterisk": NumberRules(
-        dialled_headers=("X-Dialled", "P-Called-Party-ID", "Diversion", "To"),
+        dialled_headers=("X-Dialled", "P-Called-Party-ID", "To", "Diversion"),
         caller_headers=("P-Asserted-Identity", "Remote-Party-ID", "From"),
     ),
 }
-"""What is known of the carriers. Verify it with a call of your own: `sipagent calls show` prints the headers'
-numbers."""
+"""What is known of the carriers. Verify it with a call of your own: `sipagent calls show` prints the numbers
+that were read."""
 
 
 def read_numbers(headers: Iterable[tuple[str, str]], rules: NumberRules) -> tuple[str | None, str | None]:
@@ -62,85 +72,104 @@ def read_numbers(headers: Iterable[tuple[str, str]], rules: NumberRules) -> tupl
     """
     by_name: dict[str, list[str]] = {}
     for name, value in headers:
-        by_name.setdefault(name.strip().lower(), []).append(value)
+        name = name.strip().lower()
+        by_name.setdefault(_COMPACT.get(name, name), []).append(value[:_LONGEST_VALUE])
     withheld = any(
         word.strip().lower() in ("id", "user", "full")
         for value in by_name.get("privacy", ())
         for word in value.split(";")
     )
-    caller = None if withheld else _first_number(by_name, rules.caller_headers, rules.default_country)
-    return caller, _first_number(by_name, rules.dialled_headers, rules.default_country)
+    caller = None if withheld else _first_number(by_name, rules.caller_headers, rules, calls=True)
+    return caller, _first_number(by_name, rules.dialled_headers, rules, calls=False)
 
 
-def _first_number(by_name: Mapping[str, list[str]], names: Iterable[str], country: str | None) -> str | None:
-    for name in names:
-        for value in by_name.get(name.lower(), ()):
-            user = _user_of(value)
-            if user is None or user.lower().startswith("proj_"):
-                continue
-            if user.lower() in _WITHHELD:
-                return None
-            return as_number(user, country)
-    return None
+def _first_number(
+    by_name: Mapping[str, list[str]], names: Iterable[str], rules: NumberRules, *, calls: bool
+) -> str | None:
+    """``calls``: the number is the caller's, and one that withholds it is asked for nowhere else."""
+    word: str | None = None
+    addresses = (
+        address for name in names for value in by_name.get(name.lower(), ()) for address in _addresses(value)
+    )
+    for address in addresses:
+        user = _user_of(address, rules.default_country)
+        if user is None:
+            if calls:
+                return word
+            continue
+        found = as_number(user, rules.default_country)
+        if _DIGITS.fullmatch(found):
+            return found
+        if found and not found.lower().startswith("proj_"):
+            word = word or found
+    return word
 
 
-def _user_of(value: str) -> str | None:
-    """The user part of the address in a header, or the number of a ``tel:`` URI."""
-    address = _inside_brackets(value)
+def _addresses(value: str) -> Iterator[str]:
+    """What stands in ``<>``: names and tags may look like numbers, and quotes hide brackets. Without any,
+    parameters belong to the header (RFC 3261 section 20.10)."""
+    found = [match[1] for match in _QUOTED_OR_BRACKETS.finditer(value) if match[1] is not None]
+    if found:
+        yield from found
+    elif value.lstrip()[:4].lower() == "tel:":
+        yield value
+    else:
+        yield from (each.partition(";")[0] for each in value.split(","))
+
+
+def _user_of(address: str, country: str | None) -> str | None:
+    """The user part of ``address``, or the number of a ``tel:`` URI; ``""`` where there is none, None where
+    it is withheld."""
     found = _ADDRESS.match(address)
     if found is None:
         # A trunk that writes the bare number into a header of its own.
         bare = address.strip()
-        return bare if _NUMBER.fullmatch(bare) else None
+        return bare if _NUMBER.fullmatch(bare) or _DIGITS.fullmatch(bare) else ""
     scheme, rest = found[1].lower(), found[2]
     if scheme == "tel":
-        number, _, parameters = rest.partition(";")
-        context = re.search(r"phone-context=(\+[0-9().\-]+)", parameters, re.IGNORECASE)
-        if context is not None and not number.startswith("+"):
-            code = _SEPARATORS.sub("", context[1])[1:4]
-            number = as_number(unquote(number), phonenumbers.region_code_for_country_code(int(code)))
+        number, _, _ = rest.partition(";")
+        user, host = unquote(number).strip(), ""
+        context = _CONTEXT.search(rest)
+        if context is not None and not user.startswith("+") and _NUMBER.fullmatch(user):
+            user = _international(f"tel:{user};phone-context={context[1]}", country) or user
     else:
-        user, at, _ = rest.partition("@")
-        if not at:
-            return None
+        # What follows ? are headers.
+        user, at, host = rest.partition("?")[0].partition("@")
         # Parameters of the number (;npdi, ;isub) and a password are no part of it.
-        number = user.partition(";")[0].partition(":")[0]
-    return unquote(number).strip() or None
-
-
-def _inside_brackets(value: str) -> str:
-    """What stands in ``<>``; display names and tags may look like numbers. Quotes hide brackets."""
-    position, quoted = 0, False
-    while position < len(value):
-        character = value[position]
-        if character == "\\" and quoted:
-            position += 1
-        elif character == '"':
-            quoted = not quoted
-        elif character == "<" and not quoted:
-            return value[position + 1 :].partition(">")[0]
-        position += 1
-    # Without brackets, parameters belong to the header (RFC 3261 section 20.10).
-    return value.partition(";")[0] if not value.lstrip().lower().startswith("tel:") else value
+        user = unquote(user.partition(";")[0].partition(":")[0]).strip() if at else ""
+    if user.lower().lstrip("+") in _WITHHELD_USERS or host.lower().startswith("anonymous.invalid"):
+        return None
+    return user
 
 
 def as_number(user: str, country: str | None = None) -> str:
     """``user`` as E.164 where it is a number: ``+15550100123`` as it is, a national number of ``country``
     with its code; anything else in at most 100 printable ASCII characters."""
-    plain = _SEPARATORS.sub("", user) if _NUMBER.fullmatch(user) else user
-    if plain.startswith("00") and plain.isdigit() and _E164.fullmatch("+" + plain[2:]):
-        plain = "+" + plain[2:]
-    if _E164.fullmatch(plain):
-        return plain
+    if not _NUMBER.fullmatch(user):
+        return _UNSAFE.sub("", user)[:_LONGEST]
+    plain = _SEPARATORS.sub("", user)
+    if plain.startswith("00") and _E164.fullmatch("+" + plain[2:]):
+        plain, user = "+" + plain[2:], "+" + user.lstrip("(0)- .")
+    if plain.startswith("+"):
+        # Only what may hold the zero of a national number needs to be taken apart.
+        national = "(" in user or any(plain[digits] == "0" for digits in range(2, min(5, len(plain))))
+        return (_international(user, None) or plain) if national else plain
     # An extension of the house is shorter than any number that is meant by people elsewhere.
-    if country is not None and plain.isdigit() and plain.isascii() and len(plain) > _LONGEST_EXTENSION:
-        try:
-            number = phonenumbers.parse(plain, country)
-        except phonenumbers.NumberParseException:
-            return plain[:_LONGEST]
-        if phonenumbers.is_possible_number(number):
-            return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    return _UNSAFE.sub("", plain)[:_LONGEST]
+    if country is not None and len(plain) > _LONGEST_EXTENSION:
+        return _international(plain, country) or plain
+    return plain
+
+
+def _international(number: str, country: str | None) -> str | None:
+    """``number`` as E.164, or None where no number can have its digits."""
+    try:
+        parsed = phonenumbers.parse(number, country)
+    except phonenumbers.NumberParseException:
+        return None
+    if phonenumbers.is_possible_number_with_reason(parsed) != phonenumbers.ValidationResult.IS_POSSIBLE:
+        return None
+    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    return written if _E164.fullmatch(written) else None
 
 
 @dataclass(frozen=True, slots=True)

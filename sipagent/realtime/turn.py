@@ -352,7 +352,8 @@ class ResponseGate:
         request = self._waiting.popleft()
         while request.response is None and self._waiting and self._waiting[0].response is None:
             covered = self._waiting.popleft()
-            request = covered if request.perhaps_heard else request
+            if request.perhaps_heard and (covered.only_if is None or covered.only_if()):
+                request = covered
         return request
 
     def _is_taken_back(self, request: ResponseRequest | None) -> bool:

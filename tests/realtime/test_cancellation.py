@@ -48,7 +48,8 @@ from sipagent.realtime import (
     function_tool,
     tool_input_guardrail,
 )
-from sipagent.realtime.socket_model import RealtimeSocketModel
+from sipagent.realtime.connection import WebsocketsSocket
+from sipagent.realtime.picows_connection import PicowsSocket
 from sipagent.realtime.testing import ScriptedRealtimeModel
 from tests.realtime import messages
 from tests.realtime.peer import PATIENCE_S, Peer, RealtimeServer, realtime_server
@@ -341,37 +342,32 @@ async def own_tasks_are_gone(before: set[asyncio.Task[Any]]) -> None:
     assert not left, left
 
 
-@asynccontextmanager
-async def slow_socket(session: RealtimeSession) -> AsyncIterator[None]:
-    """Meanwhile whoever sends waits, as for a peer that reads slowly."""
-    assert isinstance(session.model, RealtimeSocketModel)
-    socket: Any = session.model._outgoing.socket
-    held = getattr(socket, "_connection", socket)  # whom the event loop tells that a peer does not read
-    send_at_once = socket.send
-    loop = asyncio.get_running_loop()
-    released = asyncio.Event()
-    released.set()
+@pytest.fixture
+def slow_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends waits a little, as for a peer that reads slowly."""
+    for kind in (WebsocketsSocket, PicowsSocket):
+        monkeypatch.setattr(kind, "send", slowly(kind.send))
 
-    def release(turns: int) -> None:
+
+def slowly(send: Callable[[Any, str], Awaitable[None]]) -> Callable[[Any, str], Awaitable[None]]:
+    held: set[object] = set()
+
+    def release(protocol: Any, turns: int) -> None:
         if turns:
-            loop.call_soon(release, turns - 1)
+            asyncio.get_running_loop().call_soon(release, protocol, turns - 1)
         else:
-            held.resume_writing()
-            released.set()
+            held.discard(protocol)
+            protocol.resume_writing()
 
-    async def send(text: str) -> None:
-        if released.is_set():
-            released.clear()
-            held.pause_writing()
-            release(3)
-        await send_at_once(text)
+    async def send_slowly(socket: Any, text: str) -> None:
+        protocol = getattr(socket, "_connection", socket)  # whom the event loop tells of such a peer
+        if protocol not in held:
+            held.add(protocol)
+            protocol.pause_writing()
+            release(protocol, 3)
+        await send(socket, text)
 
-    socket.send = send
-    try:
-        yield
-    finally:
-        del socket.send
-        await released.wait()
+    return send_slowly
 
 
 class Tools:
@@ -484,6 +480,11 @@ class Caller:
         known = [each for each in detections if each is not None]
         return not known or known[-1].get("interrupt_response", True) is True
 
+    def heard(self, words: str) -> bool:
+        """Whether the application said this to the model."""
+        items = [each["item"] for each in self.commands if each["type"] == "conversation.item.create"]
+        return any({"type": "input_text", "text": words} in item.get("content", ()) for item in items)
+
     def asked_for(self, words: str) -> bool:
         wanted = [each.get("response") or {} for each in self.commands if each["type"] == "response.create"]
         return any(words == each.get("instructions") for each in wanted)
@@ -520,6 +521,7 @@ async def in_conversation(
 
 
 @each_transport
+@pytest.mark.usefixtures("slow_sockets")
 async def test_a_connect_that_is_cancelled_at_any_point_can_be_tried_again(
     transport: TransportConfig,
 ) -> None:
@@ -549,6 +551,7 @@ async def test_a_connect_that_is_cancelled_at_any_point_can_be_tried_again(
 
 
 @each_transport
+@pytest.mark.usefixtures("slow_sockets")
 async def test_an_enter_cancelled_at_any_point_leaves_nothing(transport: TransportConfig) -> None:
     async with counted_server() as (_, door, options):
 
@@ -571,16 +574,19 @@ async def test_an_enter_cancelled_at_any_point_leaves_nothing(transport: Transpo
 
 
 @each_transport
-async def test_a_close_cancelled_at_any_point_has_closed(transport: TransportConfig) -> None:
+@pytest.mark.parametrize("deaf", [False, True], ids=["peer answers", "peer is silent"])
+async def test_a_close_cancelled_at_any_point_has_closed(transport: TransportConfig, deaf: bool) -> None:
     async with counted_server() as (server, door, options):
 
         async def attempt(point: Point) -> bool:
             was_cancelled = False
-            async with in_conversation(server, options, transport) as caller:
+            async with in_conversation(server, options, {**transport, "close_timeout": 0.2}) as caller:
                 await caller.calls("look_up", "call_1")
+                door.deaf = deaf
                 was_cancelled = await cancelled_at(point, caller.session.close())
                 await caller.session.close()
                 await door.empty()
+                door.deaf = False
                 assert caller.session.end is not None
                 with pytest.raises(ConnectionLostError):
                     await caller.session.add_system_message("too late")
@@ -596,6 +602,7 @@ TAKEN = ("look_up", "pay", "nobody_knows", "transfer_to_second")
 
 @each_transport
 @pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.usefixtures("slow_sockets")
 async def test_a_tool_run_cancelled_at_any_point_harms_nothing_else(
     transport: TransportConfig, name: str
 ) -> None:
@@ -603,7 +610,7 @@ async def test_a_tool_run_cancelled_at_any_point_harms_nothing_else(
 
         async def attempt(point: Point) -> bool:
             async with in_conversation(server, options, transport) as caller:
-                async with slow_socket(caller.session), watching(point, cancel, name=f"tool {name}") as watch:
+                async with watching(point, cancel, name=f"tool {name}") as watch:
                     await caller.calls(name, "call_1")
                     await watch.over()
                 await caller.answers_everything_still()
@@ -617,6 +624,7 @@ async def test_a_tool_run_cancelled_at_any_point_harms_nothing_else(
 
 @each_transport
 @pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.usefixtures("slow_sockets")
 async def test_closing_at_any_point_of_a_tool_run_leaves_nothing(
     transport: TransportConfig, name: str
 ) -> None:
@@ -629,7 +637,7 @@ async def test_closing_at_any_point_of_a_tool_run_leaves_nothing(
                 def close(task: asyncio.Task[Any]) -> None:
                     closing.append(asyncio.create_task(caller.session.close(), name="errand: close"))
 
-                async with slow_socket(caller.session), watching(point, close, name=f"tool {name}") as watch:
+                async with watching(point, close, name=f"tool {name}") as watch:
                     await caller.calls(name, "call_1")
                     await watch.over()
                 await asyncio.gather(*closing)
@@ -642,6 +650,7 @@ async def test_closing_at_any_point_of_a_tool_run_leaves_nothing(
 
 
 @each_transport
+@pytest.mark.usefixtures("slow_sockets")
 async def test_closing_at_any_point_of_attaching_again_leaves_nothing(transport: TransportConfig) -> None:
     async with counted_server() as (server, door, options):
 
@@ -696,6 +705,7 @@ SENT: dict[str, RealtimeModelSendEvent] = {
 
 @each_transport
 @pytest.mark.parametrize("what", SENT)
+@pytest.mark.usefixtures("slow_sockets")
 async def test_a_send_cancelled_at_any_point_blocks_nothing(transport: TransportConfig, what: str) -> None:
     async with counted_server() as (server, _, options):
 
@@ -706,26 +716,30 @@ async def test_a_send_cancelled_at_any_point_blocks_nothing(transport: Transport
                 if "interruption" not in what:
                     await caller.peer.send(messages.response_done("resp_1"))
                     await caller.told(RealtimeResponseEnded)
-                async with slow_socket(caller.session):
-                    was_cancelled = await cancelled_at(point, caller.session.model.send_event(SENT[what]))
+                beside = asyncio.create_task(
+                    caller.session.add_system_message("beside"), name="errand: beside"
+                )
+                was_cancelled = await cancelled_at(point, caller.session.model.send_event(SENT[what]))
+                await beside
                 if "interruption" in what:
                     await caller.peer.send(messages.response_done("resp_1", status="cancelled"))
                 await caller.answers_everything_still()
                 assert caller.answers.count("call_1") <= 1
+                assert caller.heard("beside"), "what somebody else sent was lost"
             return was_cancelled
 
         await at_every_point(attempt)
 
 
 @each_transport
+@pytest.mark.usefixtures("slow_sockets")
 async def test_audio_cancelled_at_any_point_blocks_nothing(transport: TransportConfig) -> None:
     async with counted_server() as (server, _, options):
 
         async def attempt(point: Point) -> bool:
             kind = OpenAIRealtimeWebSocketModel
             async with in_conversation(server, options, transport, kind=kind) as caller:
-                async with slow_socket(caller.session):
-                    was_cancelled = await cancelled_at(point, caller.session.send_audio(b"x", commit=True))
+                was_cancelled = await cancelled_at(point, caller.session.send_audio(b"x", commit=True))
                 await caller.answers_everything_still()
             return was_cancelled
 
@@ -749,6 +763,7 @@ async def said_nothing(session: RealtimeSession) -> None:
 
 @each_transport
 @pytest.mark.parametrize("what", ASKED)
+@pytest.mark.usefixtures("slow_sockets")
 async def test_what_is_asked_of_a_session_and_cancelled_at_any_point_blocks_nothing(
     transport: TransportConfig, what: str
 ) -> None:
@@ -756,8 +771,7 @@ async def test_what_is_asked_of_a_session_and_cancelled_at_any_point_blocks_noth
 
         async def attempt(point: Point) -> bool:
             async with in_conversation(server, options, transport) as caller:
-                async with slow_socket(caller.session):
-                    was_cancelled = await cancelled_at(point, ASKED[what](caller.session))
+                was_cancelled = await cancelled_at(point, ASKED[what](caller.session))
                 await caller.answers_everything_still()
                 await caller.until(lambda: caller.interruptible)
                 assert caller.session.agent.name == caller.leads, "server and session are of two minds"

@@ -685,6 +685,17 @@ def test_what_is_wanted_after_a_loss_is_not_dropped_with_what_may_have_been_hear
     assert taken(gate).response is None
 
 
+@pytest.mark.parametrize("holds", [True, False])
+def test_what_may_have_been_heard_gives_way_only_to_what_is_still_wanted(holds: bool) -> None:
+    gate = ResponseGate()
+    gate.request()
+    taken(gate)
+    gate.lost()
+    gate.request(only_if=lambda: holds)
+    assert taken(gate).perhaps_heard is not holds
+    assert gate.take() is None
+
+
 def test_a_second_loss_names_the_request_as_the_first_did() -> None:
     gate = ResponseGate()
     gate.request({}, event_id="mine")

@@ -60,6 +60,9 @@ class ServerModel(RuleBasedStateMachine):
         self.asks_for: dict[str, set[int]] = {}
         self.ever_asked: set[int] = set()
         self.granted: list[int] = []
+        self.taken_back: set[str] = set()
+        self.dropped: set[int] = set()
+        """What nobody wants any more, and need not be asked for."""
         self.to_ask_again: set[int] = set()
         """On their way when the connection broke, and not heard."""
         # What can be known by what was told.
@@ -87,6 +90,16 @@ class ServerModel(RuleBasedStateMachine):
         running = self.gate.response_id
         if self.gate.cancel(running if named else None):
             self.to_server.append(running if named and running else "whatever runs")
+        self.ask()
+
+    @rule()
+    def all_that_is_automatic_is_taken_back(self) -> None:
+        self.gate.take_back()
+        automatic = {number for number in self.unasked if self.kinds[number] == "automatic"}
+        self.unasked -= automatic
+        self.dropped |= automatic
+        self.taken_back |= set(self.asks_for)
+        self.to_ask_again.clear()
         self.ask()
 
     def ask(self, *, sends: bool = True) -> None:
@@ -240,7 +253,11 @@ class ServerModel(RuleBasedStateMachine):
         if told.code == NOTHING_TO_CANCEL and self.gate.state is TurnState.CANCELLING:
             self.told_active = None
         if told.code == ALREADY_ACTIVE:
-            self.unasked |= self.asks_for.pop(request, set())
+            refused = self.asks_for.pop(request, set())
+            if request in self.taken_back:
+                self.dropped |= refused
+            else:
+                self.unasked |= refused
         if self.under_way == request or told.event_id is None:
             self.under_way = None
         self.gate.refused(event_id=told.event_id, code=told.code)
@@ -258,7 +275,9 @@ class ServerModel(RuleBasedStateMachine):
                 self.client_reads()
         # Whatever was on its way may have been heard: it is asked for once more at the most.
         on_their_way = [each.event_id for each in self.to_server if isinstance(each, ResponseRequest)]
-        if self.names_conversations and self.under_way in on_their_way:
+        again = self.under_way in on_their_way and self.under_way not in self.taken_back
+        if self.names_conversations and again:
+            assert self.under_way is not None
             self.to_ask_again |= self.asks_for[self.under_way]
         self.asks_for.clear()
         self.to_server.clear()
@@ -300,7 +319,7 @@ class ServerModel(RuleBasedStateMachine):
         assert not self.unasked, "something wanted was never asked for"
         assert not self.to_ask_again, "something that was lost was never asked for again"
         assert not self.asks_for, "something was asked for, and neither granted nor refused"
-        assert self.ever_asked == set(range(len(self.kinds)))
+        assert self.ever_asked | self.dropped == set(range(len(self.kinds)))
         assert len(set(self.granted)) == len(self.granted), "something was granted twice"
 
 
@@ -341,7 +360,7 @@ class FaultyDelivery(ServerModel):
         self.settle()
         assert self.gate.state is TurnState.IDLE
         assert not self.gate.pending
-        assert self.ever_asked == set(range(len(self.kinds)))
+        assert self.ever_asked | self.dropped == set(range(len(self.kinds)))
 
 
 TestGateWithAServer = ServerModel.TestCase

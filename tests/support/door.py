@@ -21,6 +21,8 @@ class Door:
         """Connections so far, with those whose handshake was never ended."""
         self.inside = 0
         """Connections that the other side has not closed."""
+        self.deaf = False
+        """Nobody inside hears anything any more, and so nobody answers."""
         self._behind = behind
         self._changed = asyncio.Event()
 
@@ -47,8 +49,9 @@ class Door:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(_CHUNK_BYTES):
-                writer.write(data)
-                await writer.drain()
+                if not self.deaf:
+                    writer.write(data)
+                    await writer.drain()
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
@@ -64,5 +67,6 @@ async def door_before(port: int) -> AsyncIterator[Door]:
         yield door
         await door.empty()
     finally:
+        door.deaf = False
         listening.close()
         await listening.wait_closed()

@@ -102,7 +102,7 @@ class ImaginedRealtime:
         """Answers to the next handshakes; 101 once they have run out."""
         self.over = False
         self.names_requests = True
-        """Errors say which request they are about."""
+        """Errors say which request they are about; else only where that is not clear without."""
         self.refuses: deque[str] = deque()
         """Codes for the next requests for a response."""
         self.refuses_updates = False
@@ -116,7 +116,8 @@ class ImaginedRealtime:
         self.output: dict[str, list[Json]] = {}
         """The items of each response that runs."""
         self.log: list[tuple[str, Any]] = []
-        """Everything that the client sent (``sent``) and was told (``told``), in order."""
+        """Everything that the client sent (``sent``) and was told (``told``), that the server granted
+        (``granted``), turned down (``refused``) or took up (``answered``), and each beginning (``began``)."""
         self.sent = Counter[str]()
         self._count = 0
 
@@ -181,6 +182,7 @@ class ImaginedRealtime:
         else:
             assert self.active is None
             self.active = response_id
+            self.log.append(("began", response_id))
         self.tell("response.created", response=self._response(response_id, "in_progress", outside=outside))
         return response_id
 
@@ -268,7 +270,7 @@ class ImaginedRealtime:
         assert self.wire is not None
         command = self.wire.to_server.popleft()
         event_id = command.get("event_id")
-        named = event_id if self.names_requests else None
+        named = event_id if self.names_requests or self._must_be_named() else None
         match command["type"]:
             case "session.update" if self.refuses_updates:
                 self.error("invalid_value", event_id)
@@ -285,14 +287,23 @@ class ImaginedRealtime:
             case other:
                 raise AssertionError(f"nobody sends {other}")
 
+    def _must_be_named(self) -> bool:
+        """Whether there are, or will be, several requests that an error may be about."""
+        assert self.wire is not None
+        sent = [command["type"] for command in self.wire.to_server]
+        told = [message["type"] for message in self.wire.to_client]
+        return "response.create" in sent or "response.done" in told or "error" in told
+
     def _create(self, wanted: Json, event_id: str | None) -> None:
         if self.refuses:
+            self.log.append(("refused", wanted))
             self.error(self.refuses.popleft(), event_id)
         elif wanted.get("conversation") == "none":
             self.begin(outside=True)
         elif self.active is not None:
             self.error("conversation_already_has_active_response", event_id)
         else:
+            self.log.append(("granted", wanted))
             self.begin()
 
     def _cancel(self, response_id: str | None, event_id: str | None) -> None:
@@ -315,6 +326,7 @@ class ImaginedRealtime:
                 self.error("invalid_value", event_id)
                 return
             call.outputs.append(item["output"])
+            self.log.append(("answered", call.call_id))
         self.add({"id": self.new("item"), "status": "completed", **item})
 
     def _response(self, response_id: str, status: str, *, outside: bool) -> Json:

@@ -71,7 +71,7 @@ def decoded(content: bytes, charset: str) -> str:
     """Bytes as text, whatever they are."""
     try:
         return content.decode(charset, errors="replace").removeprefix("\ufeff")
-    except LookupError:
+    except (LookupError, ValueError):
         return content.decode(errors="replace")
 
 
@@ -89,7 +89,8 @@ def value_at(document: Any, pointer: str) -> Any:
 
 
 def shortened(text: str, longest: int) -> str:
-    """``text``, cut where it is longer, which it says then."""
+    """``text``, cut where it is longer, which it says then, and without halves of characters."""
+    text = text.encode(errors="replace").decode()
     if len(text) <= longest:
         return text
     return f"{text[:longest]}… (cut here; the whole has {len(text)} characters)"

@@ -26,7 +26,7 @@ LEFT_OUT = object()
 
 _HOST = re.compile(r"https?://[\x21-\x7e]+?[/?]", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "idempotency-key"})
 _URL_KEPT = ":/?#[]@!$&'()*+,;=%"
 """What stays as it is in the fixed parts of a URL, besides letters and digits."""

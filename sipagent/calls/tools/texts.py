@@ -56,9 +56,10 @@ class ToolText:
     arguments: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # First, since its mistakes have the offsets of the whole text.
+        object.__setattr__(self, "variables", Template(_ARGUMENT.sub(_blank, self.text)))
         pieces = tuple(_pieces(self.text))
         object.__setattr__(self, "pieces", pieces)
-        object.__setattr__(self, "variables", Template(_ARGUMENT.sub(_blank, self.text)))
         places = [piece for piece in pieces if isinstance(piece, ArgumentPlace)]
         object.__setattr__(self, "arguments", frozenset(place.name for place in places))
 

@@ -1,0 +1,287 @@
+"""A thousand reloads, half of them of something broken, while calls come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import re
+import resource
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sipagent.identifiers import CallId
+from sipagent.store import CallRecord, ConfigurationLoaded, open_store
+from tests.bench.wire import SECRET
+from tests.journeys.plain_api import PlainApi, Told
+from tests.support.ports import free_port
+
+pytestmark = pytest.mark.journey
+
+RELOADS = 1000
+WARM_UP = 200
+"""Reloads until caches, pools and the allocator have what they want."""
+CALLERS = 12
+"""Calls at once."""
+SHORTEST_S, LONGEST_S = 0.05, 3.0
+MOST_MORE_MEMORY, MOST_MORE_OBJECTS = 1.10, 1.05
+"""From the warm-up to the end. Memory creeps while the allocator fills its gaps: over five times as many
+reloads it grows no further than this."""
+
+CONFIGURATION = """\
+version: 1
+variables: {{number: "{number}"}}
+defaults:
+  speed: {speed}
+agents:
+  front-desk:
+    instructions_file: prompt.md
+    greeting: Generation {number} speaking.
+    tools: [hang_up, transfer, {{python: "reloading_shop:price"}}]
+    transfer: {{billing: {{to: "tel:+1555{number:07d}", description: Bills of generation {number}.}}}}
+  night: {{instructions: "Night of generation {number}, {{{{caller}}}}."}}
+routes: [{{agent: front-desk}}]
+"""
+PROMPT = "You are of generation {number}; the caller is {{{{caller}}}}, and the file says {{{{number}}}}.\n"
+TOOL = '''
+def price(item: str) -> str:
+    """The price, in generation {number}."""
+    return "{number}"
+'''
+
+
+def speed(number: int) -> float:
+    """One that names the number, as far as three digits can."""
+    return round(0.5 + number % 1000 / 1000, 3)
+
+
+def put(folder: Path, number: int, *, broken: str = "") -> None:
+    """The files of generation ``number``, or one of them broken."""
+    files = {
+        "prompt.md": PROMPT.format(number=number),
+        "reloading_shop.py": TOOL.format(number=number),
+        "sipagent.yaml": CONFIGURATION.format(number=number, speed=speed(number)),
+    }
+    if broken in files:
+        files[broken] = {
+            "prompt.md": "",
+            "reloading_shop.py": TOOL.format(number=number) + "raise RuntimeError('not today')\n",
+            "sipagent.yaml": files["sipagent.yaml"].replace("routes:", "rotues:"),
+        }[broken]
+    elif broken == "half":
+        files["sipagent.yaml"] = files["sipagent.yaml"][: len(files["sipagent.yaml"]) // 2]
+    elif broken == "nobody":
+        files["sipagent.yaml"] = files["sipagent.yaml"].replace("agent: front-desk}", "agent: nobody}")
+    for name, text in files.items():
+        new = folder / f"{name}.new"
+        new.write_text(text, encoding="utf-8")
+        new.rename(folder / name)
+
+
+BROKEN = ("prompt.md", "reloading_shop.py", "sipagent.yaml", "half", "nobody")
+
+
+@dataclass(slots=True, kw_only=True)
+class Serving:
+    """A running service, whose log is read."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    lines: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    """Lines that tell of the configuration, or of objects."""
+    complaints: list[str] = field(default_factory=list)
+    """Lines that should not be there."""
+
+    async def read_log(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            text = line.decode()
+            if "onfiguration" in text or text.startswith("objects "):
+                self.lines.put_nowait(text)
+            elif re.search(r" (ERROR|CRITICAL) |Traceback", text):
+                self.complaints.append(text)
+
+    async def said(self, part: str) -> str:
+        """The next line that tells something; it must hold ``part``."""
+        async with asyncio.timeout(30):
+            line = await self.lines.get()
+        assert part in line, line
+        return line
+
+    async def reloaded(self) -> None:
+        self.process.send_signal(signal.SIGHUP)
+        await self.said("serves from the next call on")
+
+    async def refused(self) -> None:
+        self.process.send_signal(signal.SIGHUP)
+        await self.said("goes on serving")
+
+    async def idle(self) -> str:
+        """The metrics, once no call is up."""
+        async with asyncio.timeout(30), aiohttp.ClientSession() as http:
+            while True:
+                async with http.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
+                    metrics = await answer.text()
+                if "sipagent_live_calls 0.0" in metrics:
+                    return metrics
+                await asyncio.sleep(0.1)
+
+    async def size(self) -> tuple[int, int]:
+        """Memory in bytes and the number of objects."""
+        self.process.send_signal(signal.SIGUSR1)
+        objects = int((await self.said("objects ")).split()[1])
+        statm = await asyncio.to_thread(Path(f"/proc/{self.process.pid}/statm").read_text)
+        pages = int(statm.split()[1])
+        return pages * resource.getpagesize(), objects
+
+
+@asynccontextmanager
+async def serving(folder: Path, api: PlainApi) -> AsyncIterator[Serving]:
+    port = free_port()
+    words = ("serve", "--config", str(folder / "sipagent.yaml"), "--port", str(port), "--no-reload")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.journeys.counted", *words),
+        env={
+            **os.environ,
+            "OPENAI_API_KEY": "journey",
+            "OPENAI_WEBHOOK_SECRET": SECRET,
+            "OPENAI_BASE_URL": api.base_url,
+            "SIPAGENT_DATABASE_URL": f"sqlite:///{folder}/calls.db",
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        limit=1 << 20,
+    )
+    service = Serving(process=process, port=port)
+    log = asyncio.ensure_future(service.read_log())
+    try:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+            while True:
+                try:
+                    async with http.get(f"http://127.0.0.1:{port}/readyz") as answer:
+                        if answer.status == 200:
+                            break
+                except aiohttp.ClientError:
+                    assert process.returncode is None, "the service ended before it answered"
+                await asyncio.sleep(0.05)
+        yield service
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await log
+
+
+class Crowd:
+    """Callers who ring again and again until they are told to stop."""
+
+    def __init__(self, api: PlainApi, port: int) -> None:
+        self._api = api
+        self._port = port
+        self._stop = asyncio.Event()
+        self._count = 0
+
+    async def one_caller(self, chance: random.Random) -> None:
+        while not self._stop.is_set():
+            self._count += 1
+            told = await self._api.ring(f"rtc_{self._count}", self._port)
+            await asyncio.sleep(chance.uniform(SHORTEST_S, LONGEST_S) * chance.random())
+            if not told.refused:
+                await self._api.hang_up(told)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+def numbers_in(text: str) -> set[int]:
+    return {int(found) for found in re.findall(r"[Gg]eneration (\d+)", text)}
+
+
+def generation_of(told: Told) -> int:
+    """The one generation that everything which was said about a call is of."""
+    assert told.accepted is not None
+    assert told.updated is not None
+    found = numbers_in(json.dumps(told.accepted)) | numbers_in(json.dumps(told.updated))
+    found |= numbers_in(told.asked)
+    assert len(found) == 1, f"settings of several generations: {found}"
+    (number,) = found
+    for session in (told.accepted, told.updated):
+        written = re.search(r"the file says \W?(\d+)", session["instructions"])
+        assert written is not None
+        assert int(written[1]) == number, "a variable of another generation"
+        assert session["audio"]["output"]["speed"] == speed(number)
+    assert f"Generation {number} speaking." in told.asked
+    return number
+
+
+async def remembered(url: str, calls: list[str]) -> tuple[list[CallRecord], list[ConfigurationLoaded]]:
+    store = open_store(url)
+    await store.open()
+    try:
+        records = [await store.call(CallId(call_id)) for call_id in calls]
+        known = await store.configurations(limit=10 * RELOADS)
+    finally:
+        await store.aclose()
+    assert None not in records
+    return [record for record in records if record is not None], list(known)
+
+
+@pytest.mark.timeout(240)
+async def test_a_thousand_reloads_under_a_running_load_of_calls(tmp_path: Path) -> None:
+    put(tmp_path, 0)
+    chance = random.Random(4)
+    sizes: dict[int, tuple[int, int]] = {}
+    async with PlainApi() as api, serving(tmp_path, api) as service:
+        crowd = Crowd(api, service.port)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CALLERS):
+                group.create_task(crowd.one_caller(chance))
+            for number in range(1, RELOADS + 1):
+                if number % 2:
+                    put(tmp_path, number, broken=BROKEN[number // 2 % len(BROKEN)])
+                    await service.refused()
+                else:
+                    put(tmp_path, number)
+                    await service.reloaded()
+                if number in (WARM_UP, RELOADS):
+                    sizes[number] = await service.size()
+            crowd.stop()
+        metrics = await service.idle()
+        service.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(60):
+            assert await service.process.wait() == 0
+        calls = list(api.calls)
+
+        assert service.complaints == []
+        assert not [call_id for call_id, told in api.calls.items() if told.refused or told.hung_up]
+        served = {call_id: generation_of(told) for call_id, told in api.calls.items()}
+    records, known = await remembered(f"sqlite:///{tmp_path}/calls.db", calls)
+    texts = {one.fingerprint: one for one in known}
+
+    assert Counter(record.summary.end_reason for record in records) == {"caller_hung_up": len(calls)}
+    for record in records:
+        number = served[record.summary.call_id]
+        assert record.configuration is not None
+        assert numbers_in(texts[record.configuration].text) == {number}, "the record names another one"
+        for note in record.notes:
+            if note.kind == "reload":
+                assert json.loads(note.data)["keeps"] == record.configuration
+    assert len(set(served.values())) > RELOADS // 20, "the calls met many generations"
+    assert len(known) == RELOADS // 2 + 1
+    assert {one.number for one in known} == set(range(1, RELOADS // 2 + 2))
+    assert f"sipagent_configuration_generation {RELOADS // 2 + 1}.0" in metrics
+    assert "sipagent_configuration_generations_in_use 1.0" in metrics
+    assert f'sipagent_configuration_reloads_total{{result="loaded"}} {RELOADS // 2}.0' in metrics
+    assert f'sipagent_configuration_reloads_total{{result="failed"}} {RELOADS // 2}.0' in metrics
+    (memory, objects), (more_memory, more_objects) = sizes[WARM_UP], sizes[RELOADS]
+    assert more_memory < memory * MOST_MORE_MEMORY, sizes
+    assert more_objects < objects * MOST_MORE_OBJECTS, sizes
