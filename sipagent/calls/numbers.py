@@ -185,9 +185,17 @@ class NumberPattern:
         return None if self.text.endswith("*") or self.text == ANONYMOUS else self.text
 
     def matches(self, number: str | None) -> bool:
-        """Whether ``number`` is meant."""
-        if number is None:
-            return self.text == ANONYMOUS
-        if self.text.endswith("*"):
-            return number.startswith(self.text[:-1])
-        return number == self.text
+        """Whether ``number`` is meant; None is one that is withheld."""
+        return matches_any((self,), number)
+
+
+def matches_any(patterns: Iterable[NumberPattern], number: str | None) -> bool:
+    """Whether one of ``patterns`` means ``number``."""
+    # A loop: every call that comes asks this of every route with patterns.
+    for pattern in patterns:
+        text = pattern.text
+        if text == number if text[-1:] != "*" else number is not None and number.startswith(text[:-1]):
+            return True
+        if number is None and text == ANONYMOUS:
+            return True
+    return False

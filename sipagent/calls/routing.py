@@ -13,7 +13,7 @@ from sipagent.calls.calendar import Calendar, Opening
 from sipagent.calls.endings import EndReason
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.lookup import Lookup
-from sipagent.calls.numbers import NumberPattern, NumberRules, read_numbers
+from sipagent.calls.numbers import NumberPattern, NumberRules, matches_any, read_numbers
 from sipagent.calls.policy import CallCaps
 from sipagent.calls.profile import AgentProfile
 from sipagent.calls.spend import SpendLimits
@@ -25,6 +25,7 @@ NO_ROUTE_STATUS = 404
 FULL_STATUS = 486
 
 CalendarState = Literal["open", "closed", "holiday"]
+_Missing = tuple[Literal["to", "from", "header", "when"], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,15 +160,15 @@ class FrontDoor:
             refuse = Refuse(reason=EndReason.REJECTED_DENIED, sip_status=DENIED_STATUS)
             return Decision(outcome=refuse, why=(denied,))
         why: list[str] = []
-        openings: dict[str, Opening] = {}
+        asked = _Asked(self, call, now)
         for index, route in self._candidates(call.dialled, every=explain):
-            missing = self._mismatch(route, call, now, openings)
-            label = _label(index, route)
+            missing = asked.missing(route)
             if missing is not None:
                 if explain:
-                    why.append(f"{label}: {missing}")
+                    why.append(f"{_label(index, route)}: {asked.worded(route, missing)}")
                 continue
-            outcome, said = self._outcome(route, label, now, openings)
+            label = _label(index, route)
+            outcome, said = self._outcome(route, label, asked)
             return Decision(outcome=outcome, why=(*why, f"{label}: {said}"))
         nobody = Refuse(reason=EndReason.REJECTED_NO_ROUTE, sip_status=NO_ROUTE_STATUS)
         return Decision(outcome=nobody, why=(*why, "No route matches: SIP status 404."))
@@ -197,39 +198,11 @@ class FrontDoor:
         for index in sorted((*mine, *others)) if mine else others:
             yield index, self.routes[index]
 
-    def _opening(self, name: str, now: datetime, openings: dict[str, Opening]) -> Opening:
-        if name not in openings:
-            openings[name] = self.calendars[name].opening(now)
-        return openings[name]
-
-    def _mismatch(
-        self, route: Route, call: IncomingCall, now: datetime, openings: dict[str, Opening]
-    ) -> str | None:
-        """Why ``route`` does not match, or None."""
-        if route.to and not any(pattern.matches(call.dialled) for pattern in route.to):
-            wanted = ", ".join(pattern.text for pattern in route.to)
-            return f"it wants {wanted}, and {call.dialled or 'an unknown number'} was dialled."
-        if route.caller and not any(pattern.matches(call.caller) for pattern in route.caller):
-            wanted = ", ".join(pattern.text for pattern in route.caller)
-            return f"it wants a call from {wanted}, and {call.caller or 'a hidden number'} calls."
-        for name, wanted_values in route.headers.items():
-            given = [value for header, value in call.sip_headers if header.lower() == name.lower()]
-            if not any(_fits(value, wanted) for value in given for wanted in wanted_values):
-                return f"the SIP header {name} does not hold {' or '.join(wanted_values)}."
-        if route.when is not None:
-            opening = self._opening(route.when.calendar, now, openings)
-            if not route.when.holds(opening):
-                state = "open" if opening.open else f"closed ({opening.reason or opening.kind})"
-                return f"it wants {route.when.calendar} to be {route.when.state}, which is {state}."
-        return None
-
-    def _outcome(
-        self, route: Route, label: str, now: datetime, openings: dict[str, Opening]
-    ) -> tuple[Answer | Refuse, str]:
+    def _outcome(self, route: Route, label: str, asked: _Asked) -> tuple[Answer | Refuse, str]:
         agent, reject, reason = route.agent, route.reject, EndReason.REJECTED_BY_ROUTE
         said = ""
         if route.hours is not None and route.when_closed is not None:
-            opening = self._opening(route.hours, now, openings)
+            opening = asked.opening(route.hours)
             if not opening.open:
                 agent, reject = route.when_closed.agent, route.when_closed.reject
                 reason = EndReason.REJECTED_CLOSED
@@ -241,10 +214,70 @@ class FrontDoor:
         return Answer(agent=agent, route=label, when_full=when_full), f"{said}{agent} answers."
 
 
+class _Asked:
+    """One call that is held against routes: what they all look at is found once."""
+
+    def __init__(self, door: FrontDoor, call: IncomingCall, now: datetime) -> None:
+        self._calendars = door.calendars
+        self._call = call
+        self._now = now
+        self._openings: dict[str, Opening] = {}
+        self._headers: dict[str, list[str]] | None = None
+
+    def opening(self, calendar: str) -> Opening:
+        """What ``calendar`` says at the moment of the call."""
+        if calendar not in self._openings:
+            self._openings[calendar] = self._calendars[calendar].opening(self._now)
+        return self._openings[calendar]
+
+    def missing(self, route: Route) -> _Missing | None:
+        """The condition of ``route`` that does not hold, and of headers which; None when all hold."""
+        call = self._call
+        if route.to and not matches_any(route.to, call.dialled):
+            return "to", ""
+        if route.caller and not matches_any(route.caller, call.caller):
+            return "from", ""
+        for name, wanted_values in route.headers.items() if route.headers else ():
+            if not _holds(self._given(name), wanted_values):
+                return "header", name
+        if route.when is not None and not route.when.holds(self.opening(route.when.calendar)):
+            return "when", ""
+        return None
+
+    def worded(self, route: Route, missing: _Missing) -> str:
+        """A sentence about the condition that is ``missing``."""
+        call = self._call
+        match missing[0]:
+            case "to":
+                wanted = ", ".join(pattern.text for pattern in route.to)
+                return f"it wants {wanted}, and {call.dialled or 'an unknown number'} was dialled."
+            case "from":
+                wanted = ", ".join(pattern.text for pattern in route.caller)
+                return f"it wants a call from {wanted}, and {call.caller or 'a hidden number'} calls."
+            case "header":
+                wanted = " or ".join(route.headers[missing[1]])
+                return f"the SIP header {missing[1]} does not hold {wanted}."
+            case "when":
+                assert route.when is not None, "only what is asked for can be missing"
+                opening = self.opening(route.when.calendar)
+                state = "open" if opening.open else f"closed ({opening.reason or opening.kind})"
+                return f"it wants {route.when.calendar} to be {route.when.state}, which is {state}."
+
+    def _given(self, name: str) -> list[str]:
+        if self._headers is None:
+            self._headers = {}
+            for header, value in self._call.sip_headers:
+                self._headers.setdefault(header.lower(), []).append(value.strip())
+        return self._headers.get(name.lower(), [])
+
+
 def _label(index: int, route: Route) -> str:
     return route.name or f"route {index + 1}"
 
 
-def _fits(value: str, wanted: str) -> bool:
-    value = value.strip()
-    return value.startswith(wanted[:-1]) if wanted.endswith("*") else value == wanted
+def _holds(given: list[str], wanted_values: tuple[str, ...]) -> bool:
+    for value in given:
+        for wanted in wanted_values:
+            if value == wanted or (wanted.endswith("*") and value.startswith(wanted[:-1])):
+                return True
+    return False

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sipagent.calls.calendar import Calendar, Closure, Span
 from sipagent.calls.endings import EndReason
@@ -182,6 +184,74 @@ def test_two_hundred_routes_cost_little() -> None:
     for _ in range(200):
         served.decide(replace(CALL, dialled="+15550000199"), DAY)
     assert (time.process_time() - began) / 200 < 0.005, "a wide bound; the bench has the number"
+
+
+def test_routes_that_no_index_helps_with_cost_little_too() -> None:
+    callers = [Route(caller=numbers(f"+1666{number:04d}*"), agent="front") for number in range(100)]
+    tenants = [Route(headers={"X-Tenant": (f"tenant-{number}",)}, agent="front") for number in range(100)]
+    served = door(*callers, *tenants, Route(agent="rest"))
+    assert who(served) == "rest"
+    began = time.process_time()
+    for _ in range(100):
+        served.decide(CALL, DAY)
+    assert (time.process_time() - began) / 100 < 0.005, "a wide bound"
+
+
+def test_a_header_of_any_name_is_explained() -> None:
+    served = door(Route(headers={"When": ("now",)}, agent="a"), Route(headers={"to": ("b",)}, agent="b"))
+    assert served.decide(CALL, DAY, explain=True).why[:2] == (
+        "route 1: the SIP header When does not hold now.",
+        "route 2: the SIP header to does not hold b.",
+    )
+
+
+PATTERNS = st.sampled_from(["+15550100000", "+15550100001", "+1555*", "*", "anonymous", "100"])
+SOME = st.lists(PATTERNS, max_size=2).map(lambda texts: numbers(*texts))
+ROUTES = st.builds(
+    Route,
+    agent=st.sampled_from(["a", "b"]),
+    to=SOME,
+    caller=SOME,
+    headers=st.sampled_from([{}, {"X-Tenant": ("acme-*",)}, {"X-Tenant": ("other",)}]),
+    when=st.sampled_from(
+        [None, When(calendar="office", state="open"), When(calendar="office", state="holiday")]
+    ),
+)
+NUMBERS = st.sampled_from([None, "+15550100000", "+15550100001", "100", "reception"])
+
+
+def matches(route: Route, call: IncomingCall, now: datetime) -> bool:
+    """What a route means, said as plainly as can be."""
+
+    def one_of(patterns: tuple[NumberPattern, ...], number: str | None) -> bool:
+        return not patterns or any(pattern.matches(number) for pattern in patterns)
+
+    tenants = [value for wanted in route.headers.values() for value in wanted]
+    return (
+        one_of(route.to, call.dialled)
+        and one_of(route.caller, call.caller)
+        and "other" not in tenants
+        and (route.when is None or route.when.holds(OFFICE.opening(now)))
+    )
+
+
+@given(
+    routes=st.lists(ROUTES, max_size=8),
+    caller=NUMBERS,
+    dialled=NUMBERS,
+    now=st.sampled_from([DAY, NIGHT, HOLIDAY]),
+)
+def test_whatever_the_routes_the_first_that_matches_wins(
+    routes: list[Route], caller: str | None, dialled: str | None, now: datetime
+) -> None:
+    call = replace(CALL, caller=caller, dialled=dialled)
+    served = door(*routes)
+    first = next((route.agent for route in routes if matches(route, call, now)), 404)
+    assert who(served, call, now) == first
+    explained = served.decide(call, now, explain=True)
+    assert explained.why[-1] == served.decide(call, now).why[-1]
+    looked_at = [matches(route, call, now) for route in routes]
+    assert len(explained.why) == (looked_at.index(True) + 1 if any(looked_at) else len(routes) + 1)
 
 
 # Reception ------------------------------------------------------------------------------------------
