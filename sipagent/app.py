@@ -90,12 +90,13 @@ class Service:
         store: CallStore,
         settings: ServiceSettings | None = None,
         utc_now: Callable[[], datetime] = utc_now,
+        learn_secrets: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
         """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets.
 
         ``utc_now`` is the clock that calendars and records go by; a test that plays a holiday brings its own.
-        A ``front_door`` that was loaded from a file is loaded again when the file changes. The service opens
-        ``store`` and closes it.
+        A ``front_door`` that was loaded from a file is loaded again when the file changes; ``learn_secrets``
+        hears of the secrets of every configuration that serves. The service opens ``store`` and closes it.
         """
         self._loaded = front_door if isinstance(front_door, Loaded) else None
         self._front_door = front_door.door if isinstance(front_door, Loaded) else front_door
@@ -105,6 +106,7 @@ class Service:
         self._store = store
         self._settings = settings or ServiceSettings()
         self._utc_now = utc_now
+        self._learn_secrets = learn_secrets
         self.metrics = Metrics()
         self._observers: list[CallObserver] = []
         self._stack = AsyncExitStack()
@@ -271,6 +273,8 @@ class Service:
         self.metrics.configuration_serves(generation.number, generation.loaded_at)
         if loaded is None:
             return
+        if self._learn_secrets is not None:
+            self._learn_secrets(loaded.secrets)
         redactor = Redactor((*self._secrets, *loaded.secrets))
         record(
             ConfigurationLoaded(

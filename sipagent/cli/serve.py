@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -64,15 +65,23 @@ examples:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until a signal; returns 0 after an orderly stop."""
     environment = Environment.read()
-    configure_logging(
-        as_json=arguments.json_logs or environment.log_json,
-        level=environment.log_level,
-        secrets=environment.secrets,
-        stream=sys.stderr,
-    )
+    secrets = dict.fromkeys(environment.secrets)
+
+    def learn_secrets(more: Sequence[str]) -> None:
+        # Those of configurations that serve no more are still in the mouths of calls that began with them.
+        secrets.update(dict.fromkeys(more))
+        configure_logging(
+            as_json=arguments.json_logs or environment.log_json,
+            level=environment.log_level,
+            secrets=tuple(secrets),
+            stream=sys.stderr,
+        )
+
+    learn_secrets(())
     configuration = load_configuration(arguments.config)
     service = Service(
         front_door=configuration,
+        learn_secrets=learn_secrets,
         api_key=environment.openai_api_key,
         base_url=configuration.base_url,
         webhook_secrets=environment.webhook_secrets,

@@ -48,6 +48,72 @@ async def test_it_serves_until_sigterm_and_exits_with_0(loop: str, named: str, t
     assert (tmp_path / "calls.db").exists()
 
 
+CONFIGURATION = """\
+version: 1
+lookup:
+  customer:
+    url: https://crm.example/{{{{caller}}}}
+    headers: {{Authorization: "Bearer ${{file:crm-token}}"}}
+    take: {{name: /name}}
+    defaults: {{name: ""}}
+agents: {{front-desk: {{instructions: "{words}"}}}}
+routes: [{{agent: front-desk}}]
+"""
+
+
+async def test_it_reads_its_configuration_again_when_a_file_changes_and_on_sighup(tmp_path: Path) -> None:
+    def put(name: str, text: str) -> None:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    def asked(path: str) -> str:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            body: bytes = answer.read()
+        return body.decode()
+
+    async def configuration(**wanted: object) -> dict[str, object]:
+        """What /readyz says of it, once that holds what is wanted."""
+        async with asyncio.timeout(30):
+            while True:
+                answer = json.loads(await asyncio.to_thread(asked, "/readyz"))
+                assert answer["status"] == "ready"
+                found: dict[str, object] = answer["configuration"]
+                if found.items() >= wanted.items():
+                    return found
+                await asyncio.sleep(0.1)
+
+    put("crm-token", "first-token-of-the-test")
+    put("sipagent.yaml", CONFIGURATION.format(words="One."))
+    variables = {**VARIABLES, "SIPAGENT_DATABASE_URL": f"sqlite:///{tmp_path / 'calls.db'}"}
+    words = ("serve", "--config", str(tmp_path / "sipagent.yaml"), "--port", "0", "--json")
+    async with running(*words, variables=variables) as process:
+        assert process.stdout is not None
+        port = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))["port"]
+        first = await configuration(generation=1, last_reload=None, problems_at=[])
+        put("sipagent.yaml", CONFIGURATION.format(words="Two."))
+        second = await configuration(generation=2, last_reload="loaded")
+        assert first["fingerprint"] != second["fingerprint"]
+        put("sipagent.yaml", CONFIGURATION.format(words="Three.").replace("routes", "rotues"))
+        broken = await configuration(generation=2, last_reload="failed")
+        assert broken["fingerprint"] == second["fingerprint"]
+        assert "sipagent.yaml:9:1" in str(broken["problems_at"])
+        assert "sipagent_configuration_reload_ok 0.0" in await asyncio.to_thread(asked, "/metrics")
+        put("sipagent.yaml", CONFIGURATION.format(words="Two."))
+        await configuration(generation=2, last_reload="unchanged", problems_at=[])
+        put("crm-token", "second-token-of-the-test")
+        third = await configuration(generation=3, last_reload="loaded")
+        assert third["fingerprint"] == second["fingerprint"], "a secret names nothing"
+        process.send_signal(signal.SIGHUP)
+        await configuration(generation=3, last_reload="unchanged")
+        assert "sipagent_configuration_reload_ok 1.0" in await asyncio.to_thread(asked, "/metrics")
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert process.stderr is not None
+        log = (await process.stderr.read()).decode()
+    assert "sipagent.yaml:9:1: " in log
+    assert "token-of-the-test" not in log
+    assert b"token-of-the-test" not in (tmp_path / "calls.db").read_bytes()
+
+
 def test_what_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--config", str(example_configuration())]) == 1
     said = capsys.readouterr().err
