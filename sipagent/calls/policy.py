@@ -76,14 +76,19 @@ class Admission:
         """Take a place for a call from ``caller`` to ``agent``, if ``caps`` allow it.
 
         ``alternative``: the agent answers what there was no other place for, so that only its own cap and
-        those of the caller count. A refusal changes nothing, but the attempt counts towards the caps of a
-        minute: whoever is refused and calls again at once is not answered sooner for it.
+        those of the caller count. A refusal takes no place; it counts only towards what the caller may try
+        within a minute, so that a caller who is refused and calls again at once is not answered sooner for
+        it, and keeps nobody else out. Callers who withhold their number are not one caller: no cap of the
+        caller holds for them.
         """
-        full = self._rates(caps, caller, now, alternative=alternative) or self._room(
-            caps, agent, caller, alternative=alternative
-        )
+        full: Full | None = None
+        if not alternative:  # asked when the call came
+            full = self._rates(caps, caller, now)
+        full = full or self._room(caps, agent, caller, alternative=alternative)
         if full is not None:
             return full
+        if caps.per_minute is not None:
+            self._recent.append(now)
         place = Place(agent, caller, counts=not alternative)
         self._count(place, 1)
         return place
@@ -116,24 +121,22 @@ class Admission:
             return Full(cap="total", detail=f"All {caps.total} places are taken{reserved}.")
         return None
 
-    def _rates(self, caps: CallCaps, caller: str | None, now: float, *, alternative: bool) -> Full | None:
-        if alternative:
-            return None  # counted when the call came
-        full: Full | None = None
-        if caps.per_minute is not None:
-            full = _reached(self._recent, caps.per_minute, now, "per_minute", "calls")
-        if caps.per_caller_per_minute is not None and caller is not None:
+    def _rates(self, caps: CallCaps, caller: str | None, now: float) -> Full | None:
+        most = caps.per_caller_per_minute
+        if most is not None and caller is not None:
             mine = self._recent_of.setdefault(caller, deque())
             self._recent_of.move_to_end(caller)
             if len(self._recent_of) > _CALLERS_REMEMBERED:
                 self._recent_of.popitem(last=False)
-            full = (
-                _reached(
-                    mine, caps.per_caller_per_minute, now, "per_caller_per_minute", "calls of this caller"
-                )
-                or full
-            )
-        return full
+            if _within_window(mine, now) >= most:
+                detail = f"The caller called {most} times within a minute, as often as allowed."
+                return Full(cap="per_caller_per_minute", detail=detail)
+            mine.append(now)
+        most = caps.per_minute
+        if most is not None and _within_window(self._recent, now) >= most:
+            detail = f"{most} calls were answered within a minute, as many as allowed."
+            return Full(cap="per_minute", detail=detail)
+        return None
 
     def _count(self, place: Place, by: int) -> None:
         _add(self._by_agent, place.agent, by)
@@ -144,13 +147,10 @@ class Admission:
             _add(self._by_caller, place.caller, by)
 
 
-def _reached(moments: deque[float], most: int, now: float, cap: str, what: str) -> Full | None:
+def _within_window(moments: deque[float], now: float) -> int:
     while moments and moments[0] <= now - WINDOW_S:
         moments.popleft()
-    if len(moments) >= most:
-        return Full(cap=cap, detail=f"There were {most} {what} within a minute, as many as allowed.")
-    moments.append(now)
-    return None
+    return len(moments)
 
 
 def _add(counts: dict[str, int], key: str, by: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipagent.calls import policy
 from sipagent.calls.policy import Admission, CallCaps, Full, Place
 
 CAPS = CallCaps(
@@ -57,9 +59,66 @@ def test_a_minute_slides() -> None:
     caps = CallCaps(per_minute=2, per_caller_per_minute=1)
     took(ledger.admit(caps, "front", "+15550100123", 0.0))
     assert cap_of(ledger.admit(caps, "front", "+15550100123", 30.0)) == "per_caller_per_minute"
-    assert cap_of(ledger.admit(caps, "front", "+15550100124", 31.0)) == "per_minute", "the attempt counted"
-    took(ledger.admit(caps, "front", "+15550100125", 60.5))
-    assert cap_of(ledger.admit(caps, "front", "+15550100126", 60.6)) == "per_minute"
+    took(ledger.admit(caps, "front", "+15550100124", 31.0))
+    assert cap_of(ledger.admit(caps, "front", "+15550100125", 59.9)) == "per_minute"
+    assert cap_of(ledger.admit(caps, "front", "+15550100125", 60.0)) == "per_caller_per_minute", "it tried"
+    took(ledger.admit(caps, "front", "+15550100126", 60.0))
+    assert cap_of(ledger.admit(caps, "front", "+15550100127", 60.1)) == "per_minute"
+
+
+def test_a_flooder_keeps_nobody_else_out() -> None:
+    ledger = Admission()
+    caps = CallCaps(total=3, per_minute=5, per_caller=1, per_caller_per_minute=2)
+    for second in range(40):
+        ledger.admit(caps, "front", "+15550100123", second / 10)
+    took(ledger.admit(caps, "front", "+15550100124", 5.0))
+    took(ledger.admit(caps, "front", "+15550100125", 5.0))
+    assert cap_of(ledger.admit(caps, "front", "+15550100126", 5.0)) == "total"
+    assert len(ledger._recent) == 3, "refusals do not count"
+
+
+def test_callers_without_a_number_are_not_one_caller() -> None:
+    ledger = Admission()
+    caps = CallCaps(per_caller=1, per_caller_per_minute=1)
+    for _ in range(3):
+        took(ledger.admit(caps, "front", None, 0.0))
+
+
+def test_what_is_remembered_of_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "_CALLERS_REMEMBERED", 100)
+    ledger = Admission()
+    caps = CallCaps(per_minute=10_000, per_caller=3, per_caller_per_minute=2)
+    for number in range(5_000):
+        place = took(ledger.admit(caps, "front", f"+1555{number:07}", number / 100))
+        ledger.release(place)
+    assert len(ledger._recent_of) == 100
+    assert not ledger._by_caller
+    ledger.admit(caps, "front", None, 200.0)
+    assert len(ledger._recent) == 1, "what is older than a minute is forgotten"
+
+
+@given(
+    calls=st.lists(st.tuples(st.integers(0, 40), st.sampled_from([None, "a", "b", "c"])), max_size=60),
+    most=st.integers(1, 4),
+    mine=st.integers(1, 3),
+)
+def test_no_minute_has_more_calls_than_allowed(
+    calls: list[tuple[int, str | None]], most: int, mine: int
+) -> None:
+    ledger = Admission()
+    caps = CallCaps(per_minute=most, per_caller_per_minute=mine)
+    answered: list[tuple[int, str | None]] = []
+    now = 0
+    for pause, caller in calls:
+        now += pause
+        before = sum(now - at < 60 for at, _ in answered)
+        result = ledger.admit(caps, "front", caller, now)
+        if isinstance(result, Place):
+            answered.append((now, caller))
+            assert before < most
+            assert caller is None or sum(now - at < 60 for at, who in answered if who == caller) <= mine
+        elif result.cap == "per_minute":
+            assert before >= most, "refused although there was room"
 
 
 def test_who_answers_instead_needs_no_place_of_the_total() -> None:
@@ -70,6 +129,15 @@ def test_who_answers_instead_needs_no_place_of_the_total() -> None:
     assert cap_of(ledger.admit(caps, "message-taker", None, 0.0, alternative=True)) == "per_agent"
     ledger.release(instead)
     assert ledger.total == 1
+
+
+def test_who_answers_instead_counts_towards_the_minute() -> None:
+    ledger = Admission()
+    caps = CallCaps(total=1, per_minute=2)
+    took(ledger.admit(caps, "front", None, 0.0))
+    assert cap_of(ledger.admit(caps, "front", None, 1.0)) == "total"
+    took(ledger.admit(caps, "message-taker", None, 1.0, alternative=True))
+    assert cap_of(ledger.admit(caps, "front", None, 2.0)) == "per_minute"
 
 
 STEPS = st.lists(
