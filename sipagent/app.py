@@ -234,6 +234,7 @@ class Service:
             settings=self._settings.calls,
             observe=self._observed,
             http=await stack.enter_async_context(open_lookup_session()),
+            utc_now=self._utc_now,
         )
         self._supervisor = await stack.enter_async_context(
             Supervisor(

@@ -25,7 +25,6 @@ from sipagent.calls.services import CallObserver as CallObserver
 from sipagent.calls.services import CallServices as CallServices
 from sipagent.calls.services import CallSettings as CallSettings
 from sipagent.calls.transferring import LineControls
-from sipagent.clock import utc_now
 from sipagent.errors import CallControlError, CallGoneError
 from sipagent.telemetry import bind_call
 
@@ -53,7 +52,7 @@ class PhoneCall:
         self._services = services
         self._journal = journal
         self._received_at = received_at
-        self._called_at = utc_now() if called_at is None else called_at
+        self._called_at = services.utc_now() if called_at is None else called_at
         self._brake = brake
         self._measures = CallMeasures(journal, services.metrics, received_at=received_at)
 
@@ -107,7 +106,7 @@ class PhoneCall:
             client=self._services.client,
             journal=self._journal,
             settings=self._services.settings,
-            utc_now=utc_now,
+            utc_now=self._services.utc_now,
         )
         answering = Answering(
             self._incoming,

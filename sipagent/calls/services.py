@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import aiohttp
 
 from sipagent.calls.client import CallsClient
 from sipagent.calls.watch import CallLimits
+from sipagent.clock import utc_now
 from sipagent.identifiers import CallId
 from sipagent.realtime import AttachPolicy
 from sipagent.realtime.session_events import RealtimeSessionEvent
@@ -49,3 +51,5 @@ class CallServices:
     observe: CallObserver
     http: aiohttp.ClientSession | None = None
     """Connections for lookups (`open_lookup_session`), shared by all calls; None opens some for each call."""
+    utc_now: Callable[[], datetime] = utc_now
+    """The clock that calendars go by."""

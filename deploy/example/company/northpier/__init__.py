@@ -1,0 +1,1 @@
+"""What Northpier Heating's agents can do in Python."""

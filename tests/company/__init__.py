@@ -1,0 +1,1 @@
+"""The example company answers its telephone."""
