@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sipagent.calls import CallContext, TransferTarget
+from sipagent.calls import CallContext, CallControls, TransferTarget
 from sipagent.identifiers import CallId
 from sipagent.realtime import ToolContext
 
@@ -48,7 +48,7 @@ class Controls:
         self.notes.append((kind, data))
 
 
-def call(controls: Controls | None = None, **fields: Any) -> CallContext:
+def call(controls: CallControls | None = None, **fields: Any) -> CallContext:
     """A call's context."""
     about: dict[str, Any] = {
         "call_id": CallId("rtc_1"),
