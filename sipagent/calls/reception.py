@@ -6,6 +6,7 @@ place. It outlives configurations: places and what a day has cost are counted ov
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from sipagent.calls.policy import Admission, Full, Place
 from sipagent.calls.routing import FULL_STATUS, Answer, Decision, FrontDoor, Refuse
 from sipagent.calls.spend import CallSpend, DaySpend
 from sipagent.realtime.session_events import RealtimeSessionEvent
+
+logger = logging.getLogger(__name__)
 
 SPENT_STATUS = 480
 """Temporarily unavailable."""
@@ -101,6 +104,11 @@ class Reception:
             model=settings.get("model_name"),
             transcription_model=transcription.get("model"),
         )
+        if not spend.has_prices:
+            logger.warning(
+                "What the model %s costs is not known: no limit of costs holds for the call",
+                settings.get("model_name"),
+            )
         return SpendBrake(spend, self._utc_now)
 
     def _instead(

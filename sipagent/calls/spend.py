@@ -1,7 +1,9 @@
 """What calls cost, and the brake on it: per call and per day. Pure: events and moments in, sentences out.
 
 Costs are counted from the usage that the API reports, which is a lower bound: what is in flight at hang-up is
-never reported. Source of the default prices: OpenAI's model pages, autumn 2026, USD for a million tokens.
+never reported. A response is counted when it is over, so a limit is passed by what the last responses cost,
+of one call or of as many as are up. Source of the default prices: OpenAI's model pages, autumn 2026, USD for
+a million tokens.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from sipagent.realtime.session_events import (
     RealtimeTranscriptionUsage,
 )
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
+from sipagent.store import TokensUsed
 
 _PER = 1_000_000
 
@@ -32,7 +35,8 @@ class Prices:
     output_audio: float
 
     def of_response(self, usage: ResponseUsage) -> float:
-        """What one response cost. Tokens of a kind that the server does not name count as text."""
+        """What one response cost. Tokens of a kind that the server does not name, and those of pictures,
+        count as text."""
         heard = max(0, usage.input_audio_tokens - usage.cached_audio_tokens)
         made_audio = usage.output_audio_tokens
         cached_text = max(0, usage.cached_tokens - usage.cached_audio_tokens)
@@ -95,8 +99,36 @@ def transcription_cost(model: str | None, usage: TranscriptionUsage) -> float:
     return minutes * per_minute
 
 
+def cost_of_fact(fact: TokensUsed, prices: Prices | None, transcription_model: str | None = None) -> float:
+    """What a remembered usage cost, for a day that goes on after the service was started again.
+
+    The store does not remember of which kind the cached tokens were: they count as audio first, which makes
+    it the least that it can have been. Without ``prices`` a response costs nothing that is known.
+    """
+    match fact.kind:
+        case "transcription":
+            heard = TranscriptionUsage(
+                input_audio_tokens=fact.input_audio_tokens or fact.input_tokens, duration_s=fact.duration_s
+            )
+            return transcription_cost(transcription_model, heard)
+        case "response":
+            if prices is None:
+                return 0.0
+            cached_audio = min(fact.cached_tokens, fact.input_audio_tokens)
+            usage = ResponseUsage(
+                input_tokens=fact.input_tokens,
+                input_audio_tokens=fact.input_audio_tokens,
+                cached_tokens=fact.cached_tokens,
+                cached_audio_tokens=cached_audio,
+                output_tokens=fact.output_tokens,
+                output_audio_tokens=fact.output_audio_tokens,
+            )
+            return prices.of_response(usage)
+
+
 class DaySpend:
-    """What all calls of a day have cost so far."""
+    """What all calls of a day have cost so far. A service that starts again adds what the store remembers of
+    the day, by `cost_of_fact`."""
 
     def __init__(self) -> None:
         self._day: date | None = None
@@ -105,14 +137,19 @@ class DaySpend:
     def add(self, cost: float, now: datetime, zone: tzinfo) -> float:
         """Add ``cost``; what the day, in ``zone``, has cost by ``now``."""
         today = now.astimezone(zone).date()
-        if today != self._day:
+        # Only forward: while calls of two configurations are up, two zones may be at two days.
+        if self._day is None or today > self._day:
             self._day, self._cost = today, 0.0
         self._cost += cost
         return self._cost
 
+    def spent(self, now: datetime, zone: tzinfo) -> float:
+        """What the day, in ``zone``, has cost by ``now``: a lower bound."""
+        return self.add(0.0, now, zone)
+
     def refusal(self, limits: SpendLimits, now: datetime) -> str | None:
         """Why no call is answered any more today, as a sentence, or None."""
-        spent = self.add(0.0, now, limits.zone)
+        spent = self.spent(now, limits.zone)
         if limits.per_day is None or spent < limits.per_day:
             return None
         return f"Calls have cost {spent:.2f} {limits.currency} today, of {limits.per_day:.2f}."
@@ -140,6 +177,17 @@ class CallSpend:
     def has_prices(self) -> bool:
         """False for a model without prices: its responses cannot be counted, and the brake does not hold."""
         return self._prices is not None
+
+    def remaining(self, now: datetime) -> float | None:
+        """What may still be spent, by the call's limit and by the day's; 0 when nothing may, None without
+        a limit. An upper bound, since costs are a lower one."""
+        limits = self._limits
+        left: list[float] = []
+        if limits.per_call is not None:
+            left.append(limits.per_call - self.cost)
+        if limits.per_day is not None:
+            left.append(limits.per_day - self._day.spent(now, limits.zone))
+        return max(0.0, min(left)) if left else None
 
     def observe(self, event: RealtimeSessionEvent, now: datetime) -> str | None:
         """Take in one event of the session at ``now`` (aware); why the call must end, or None."""

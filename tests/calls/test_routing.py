@@ -20,7 +20,7 @@ from sipagent.calls.reception import Received, Reception
 from sipagent.calls.routing import Alternative, Answer, Callers, FrontDoor, Limits, Refuse, Route, When
 from sipagent.calls.spend import SpendLimits
 from sipagent.identifiers import CallId
-from sipagent.realtime import RealtimeAgent
+from sipagent.realtime import RealtimeAgent, RealtimeSessionModelSettings
 
 DAY = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 NIGHT = datetime(2026, 11, 20, 22, 0, tzinfo=UTC)
@@ -319,3 +319,12 @@ def test_places_outlive_the_configuration_that_gave_them() -> None:
     assert receive(reception, after).agent is None
     reception.leave(before)
     assert receive(reception, after).agent == "front"
+
+
+def test_a_brake_that_cannot_hold_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    served = door(Route(agent="front"), limits=Limits(spend=SpendLimits(per_call=1.0)))
+    settings: RealtimeSessionModelSettings = {"model_name": "one of tomorrow"}
+    served = replace(served, profiles={"front": replace(served.profiles["front"], settings=settings)})
+    reception = Reception(lambda: DAY)
+    assert reception.brake(served, receive(reception, served)) is not None
+    assert "one of tomorrow" in caplog.text

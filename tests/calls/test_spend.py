@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sipagent.calls.spend import DEFAULT_PRICES, CallSpend, DaySpend, SpendLimits, transcription_cost
-from sipagent.identifiers import ItemId, ResponseId
+from sipagent.calls.spend import (
+    DEFAULT_PRICES,
+    CallSpend,
+    DaySpend,
+    SpendLimits,
+    cost_of_fact,
+    transcription_cost,
+)
+from sipagent.identifiers import CallId, ItemId, ResponseId
 from sipagent.realtime import RunContextWrapper
 from sipagent.realtime.session_events import (
     RealtimeEventInfo,
@@ -17,6 +27,7 @@ from sipagent.realtime.session_events import (
     RealtimeTranscriptionUsage,
 )
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
+from sipagent.store import TokensUsed
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 INFO = RealtimeEventInfo(context=RunContextWrapper(None))
@@ -94,6 +105,90 @@ def test_a_day_ends_at_midnight_of_its_zone() -> None:
     assert "today" in (second.observe(answered(), evening) or "")
     assert day.refusal(limits, evening) is not None
     assert day.refusal(limits, datetime(2026, 11, 21, 5, 0, tzinfo=UTC)) is None
+
+
+def test_two_zones_do_not_make_the_day_begin_again() -> None:
+    day = DaySpend()
+    tokyo, new_york = ZoneInfo("Asia/Tokyo"), ZoneInfo("America/New_York")
+    for _ in range(3):
+        day.add(1.0, NOW, tokyo)
+        day.add(1.0, datetime(2026, 11, 20, 20, tzinfo=UTC), tokyo)
+        day.add(1.0, datetime(2026, 11, 20, 20, tzinfo=UTC), new_york)
+    assert day.spent(datetime(2026, 11, 20, 20, tzinfo=UTC), tokyo) == pytest.approx(8.0)
+
+
+def test_what_may_still_be_spent() -> None:
+    day = DaySpend()
+    assert CallSpend(SpendLimits(), day, model="gpt-realtime-2.1").remaining(NOW) is None
+    limits = SpendLimits(per_call=2 * COST, per_day=2.5 * COST)
+    first, second = (CallSpend(limits, day, model="gpt-realtime-2.1") for _ in range(2))
+    assert first.remaining(NOW) == pytest.approx(2 * COST)
+    first.observe(answered(), NOW)
+    assert first.remaining(NOW) == pytest.approx(COST)
+    assert second.remaining(NOW) == pytest.approx(1.5 * COST)
+    second.observe(answered(), NOW)
+    assert first.remaining(NOW) == pytest.approx(COST / 2), "the day has less"
+    second.observe(answered(), NOW)
+    assert (first.remaining(NOW), second.remaining(NOW)) == (0.0, 0.0)
+
+
+def used(**counts: int) -> TokensUsed:
+    return TokensUsed(
+        call_id=CallId("rtc_1"), source_id=ResponseId("resp_1"), kind="response", at=NOW, **counts
+    )
+
+
+def test_what_is_remembered_of_a_day_costs_at_most_what_it_did() -> None:
+    prices = DEFAULT_PRICES["gpt-realtime-2.1"]
+    remembered = used(
+        input_tokens=1000,
+        input_audio_tokens=400,
+        cached_tokens=500,
+        output_tokens=300,
+        output_audio_tokens=200,
+    )
+    assert 0.5 * COST < cost_of_fact(remembered, prices) <= COST
+    assert cost_of_fact(remembered, None) == 0
+    heard = replace(remembered, kind="transcription", duration_s=60.0)
+    assert cost_of_fact(heard, prices, "gpt-transcribe") == pytest.approx(0.0045)
+
+
+COUNTS = st.integers(0, 100_000)
+
+
+@given(
+    text=COUNTS,
+    audio=COUNTS,
+    cached_text=st.floats(0, 1),
+    cached_audio=st.floats(0, 1),
+    out=COUNTS,
+    said=COUNTS,
+)
+def test_a_remembered_cost_is_a_lower_bound_whatever_was_cached(
+    text: int, audio: int, cached_text: float, cached_audio: float, out: int, said: int
+) -> None:
+    of_text, of_audio = int(text * cached_text), int(audio * cached_audio)
+    usage = ResponseUsage(
+        input_tokens=text + audio,
+        input_text_tokens=text,
+        input_audio_tokens=audio,
+        cached_tokens=of_text + of_audio,
+        cached_text_tokens=of_text,
+        cached_audio_tokens=of_audio,
+        output_tokens=out + said,
+        output_text_tokens=out,
+        output_audio_tokens=said,
+    )
+    fact = used(
+        input_tokens=text + audio,
+        input_audio_tokens=audio,
+        cached_tokens=of_text + of_audio,
+        output_tokens=out + said,
+        output_audio_tokens=said,
+    )
+    for prices in DEFAULT_PRICES.values():
+        exact = prices.of_response(usage)
+        assert 0 <= cost_of_fact(fact, prices) <= exact * (1 + 1e-9)
 
 
 def test_a_model_without_prices_is_known_to_be_uncounted() -> None:
