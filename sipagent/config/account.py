@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 
 from sipagent.config.environment import read_database_url
 
@@ -27,6 +28,11 @@ class AccountSeen:
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
         return tuple(value for value in (self.api_key, *dict(self.webhook_secrets).values()) if value)
+
+
+def environment_text() -> str:
+    """A file with every variable that the service reads, empty and explained: ``.env.example``."""
+    return files("sipagent.config").joinpath("env.example").read_text(encoding="utf-8")
 
 
 def see_account(variables: Mapping[str, str] | None = None) -> AccountSeen:
