@@ -101,6 +101,8 @@ def told_of_agent(said: Said) -> Stream:
     ]
     if said.completed:
         anyhow.append(lambda history: history.spoken(said.item_id, said.text, response_id))
+        first_words = replace(begun, content=(AssistantAudio(transcript=said.words[0]),))
+        anyhow.append(lambda history: history.update(first_words, placed=False, response_id=response_id))
     if said.cut:
         anyhow.append(lambda history: history.cut(said.item_id))
     words = tuple(partial(spoke, said.item_id, word, response_id) for word in said.words)
