@@ -209,7 +209,7 @@ def _problem(spec: DigitTool, typed: _Input) -> str:
     """Why the input cannot be used; empty when it can. Says nothing of the digits."""
     digits = typed.digits
     if not digits:
-        return "no key was pressed"
+        return "no digit was typed"
     if len(digits) < spec.minimum:
         return f"{len(digits)} of at least {spec.minimum} digits were typed"
     if re.fullmatch(spec.pattern, digits) is None:
