@@ -38,7 +38,9 @@ TOOL = "def price(item: str) -> str:\n    '''{words}'''\n    return item\n"
 class Desk:
     """A watcher, what it let serve, and how every reload went."""
 
-    def __init__(self, file: Path, *, load: Load = load_configuration, refuse: bool = False) -> None:
+    def __init__(
+        self, file: Path, *, load: Load = load_configuration, refuse: bool = False, settle_s: float = 0.02
+    ) -> None:
         self.file = file
         self.served: list[Loaded] = [load_configuration(file)]
         self.outcomes: list[Reload] = []
@@ -51,7 +53,7 @@ class Desk:
             on_outcome=self._hear,
             load=load,
             poll_s=0.02,
-            settle_s=0.02,
+            settle_s=settle_s,
         )
 
     async def _serve(self, loaded: Loaded) -> None:
@@ -238,7 +240,7 @@ async def test_putting_down_what_was_missing_is_enough(file: Path, missing: str)
 
 async def test_a_file_that_is_being_written_is_read_when_it_holds_still(file: Path) -> None:
     whole = CONFIGURATION.format(words="two " * 200)
-    async with watching(Desk(file)) as desk:
+    async with watching(Desk(file, settle_s=1.0)) as desk:
         with file.open("w") as stream:
             for start in range(0, len(whole), 40):
                 stream.write(whole[start : start + 40])
