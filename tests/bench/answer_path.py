@@ -2,7 +2,10 @@
 
 Starts the floor (`tests.bench.floor`) and the service (`sipagent serve`, with its SQLite store) as processes
 and sends them the same webhooks by turns: one call at a time, then 20, 100 and 300 at once. The sender has a
-processor of its own, where there are two; the other is the measured process's, while its rival waits.
+processor of its own, where there are two; the other is the measured process's, while its rivals wait.
+
+A second service has a full configuration (`tests.bench.full`): what its calls cost more is the price of
+deciding.
 
     python -m tests.bench.answer_path [--rounds 5] [--json]
 """
@@ -26,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sipagent.clock import unix_s
+from tests.bench.full import VARIABLES, write_full
 from tests.bench.wire import SECRET, FakeApi, Moments, webhook_request
 from tests.support.ports import free_port
 
@@ -48,6 +52,15 @@ class Result:
     greeting_p99: float
     accepted_per_second: float
     cpu_per_call: float
+    cpu_of_rounds: tuple[float, ...] = ()
+    """The same, round by round: rounds are by turns, so those of two services can be compared."""
+
+
+def added_cpu_ms(full: Result, plain: Result) -> float:
+    """What a call costs more with the full configuration than with the plain one, in milliseconds of
+    processor time: the median over the rounds."""
+    pairs = zip(full.cpu_of_rounds, plain.cpu_of_rounds, strict=True)
+    return statistics.median(more - less for more, less in pairs)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -164,14 +177,24 @@ async def measure(targets: Sequence[Target], api: FakeApi, rounds: int) -> list[
             for number, target in enumerate(targets):
                 measured[number].append(await _round(target, api, burst))
         for number, target in enumerate(targets):
-            medians = [statistics.median(column) for column in zip(*measured[number], strict=True)]
-            results[number].append(_result(target.name, burst, medians))
+            results[number].append(_result(target.name, burst, measured[number]))
     return results
 
 
-def _result(name: str, burst: int, medians: Sequence[float]) -> Result:
-    keys = ("accept_p50", "accept_p99", "greeting_p50", "greeting_p99", "accepted_per_second", "cpu_per_call")
-    return Result(name=name, burst=burst, **dict(zip(keys, medians, strict=True)))
+def _result(name: str, burst: int, rounds: Sequence[tuple[float, ...]]) -> Result:
+    medians = [statistics.median(column) for column in zip(*rounds, strict=True)]
+    accept_p50, accept_p99, greeting_p50, greeting_p99, accepted_per_second, cpu_per_call = medians
+    return Result(
+        name=name,
+        burst=burst,
+        accept_p50=accept_p50,
+        accept_p99=accept_p99,
+        greeting_p50=greeting_p50,
+        greeting_p99=greeting_p99,
+        accepted_per_second=accepted_per_second,
+        cpu_per_call=cpu_per_call,
+        cpu_of_rounds=tuple(one[-1] for one in rounds),
+    )
 
 
 async def _round(target: Target, api: FakeApi, burst: int) -> tuple[float, ...]:
@@ -197,16 +220,16 @@ async def _round(target: Target, api: FakeApi, burst: int) -> tuple[float, ...]:
     )
 
 
-async def run(rounds: int) -> tuple[list[Result], list[Result]]:
-    """The floor's results, and ours."""
+async def run(rounds: int) -> list[list[Result]]:
+    """The results of the floor, of our service, and of our service with a full configuration."""
     processors = sorted(os.sched_getaffinity(0))
     api = FakeApi()
     base_url = f"http://127.0.0.1:{await api.start()}/v1"
     if len(processors) > 1:
         os.sched_setaffinity(0, {processors[0]})
     floor = [sys.executable, "-m", "tests.bench.floor"]
-    ours = [sys.executable, "-m", "sipagent", "serve", "--config", str(HERE / "bench.yaml"), "--port"]
-    floor_port, our_port = free_port(), free_port()
+    serve = [sys.executable, "-m", "sipagent", "serve", "--config"]
+    floor_port, our_port, full_port = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             "OPENAI_API_KEY": "bench",
@@ -215,24 +238,30 @@ async def run(rounds: int) -> tuple[list[Result], list[Result]]:
             "SIPAGENT_DATABASE_URL": f"sqlite:///{folder}/bench.db",
             "SIPAGENT_LOG_LEVEL": "WARNING",
         }
+        ours = [*serve, str(HERE / "bench.yaml"), "--port", str(our_port)]
+        full = [*serve, str(write_full(Path(folder) / "full")), "--port", str(full_port)]
+        of_full = {**environment, **VARIABLES, "SIPAGENT_DATABASE_URL": f"sqlite:///{folder}/full.db"}
         with (
             process([*floor, str(floor_port), base_url, SECRET], environment, processors[-1]) as low,
-            process([*ours, str(our_port)], environment, processors[-1]) as own,
+            process(ours, environment, processors[-1]) as own,
+            process(full, of_full, processors[-1]) as all_in,
         ):
             await ready(floor_port, low)
             await ready(our_port, own)
+            await ready(full_port, all_in)
             targets = (
                 Target(name="floor", pid=low.pid, sender=Sender(api, floor_port)),
                 Target(name="sipagent", pid=own.pid, sender=Sender(api, our_port)),
+                Target(name="full", pid=all_in.pid, sender=Sender(api, full_port)),
             )
             results = await measure(targets, api, rounds)
             for target in targets:
                 await target.sender.close()
     await api.stop()
-    return results[0], results[1]
+    return results
 
 
-def show(floor: Sequence[Result], ours: Sequence[Result]) -> None:
+def show(results: Sequence[Sequence[Result]]) -> None:
     table = Table(title="Answer path beside its floor (ms; × is the ratio to the floor)")
     for column in (
         "calls at once",
@@ -245,8 +274,8 @@ def show(floor: Sequence[Result], ours: Sequence[Result]) -> None:
         "CPU ms a call",
     ):
         table.add_column(column, justify="right")
-    for low, own in zip(floor, ours, strict=True):
-        for one in (low, own):
+    for low, own, full in zip(*results, strict=True):
+        for one in (low, own, full):
             cells = [str(one.burst) if one is low else "", one.name]
             for key in (
                 "accept_p50",
@@ -258,8 +287,14 @@ def show(floor: Sequence[Result], ours: Sequence[Result]) -> None:
             ):
                 value, base = getattr(one, key), getattr(low, key)
                 cells.append(f"{value:.2f}" + ("" if one is low else f" ×{value / base:.2f}"))
-            table.add_row(*cells, end_section=one is own)
-    Console(width=130).print(table)
+            table.add_row(*cells, end_section=one is full)
+    console = Console(width=130)
+    console.print(table)
+    for _, own, full in zip(*results, strict=True):
+        added = added_cpu_ms(full, own)
+        console.print(
+            f"Deciding by the full configuration adds {added:.2f} ms of CPU a call, {own.burst} at once."
+        )
 
 
 def main() -> None:
@@ -269,11 +304,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     arguments = parser.parse_args()
-    floor, ours = asyncio.run(run(arguments.rounds))
+    results = asyncio.run(run(arguments.rounds))
     if arguments.json:
-        sys.stdout.write(json.dumps([asdict(one) for one in (*floor, *ours)], indent=1) + "\n")
+        rows = [asdict(one) for of_one in results for one in of_one]
+        sys.stdout.write(json.dumps(rows, indent=1) + "\n")
     else:
-        show(floor, ours)
+        show(results)
 
 
 if __name__ == "__main__":
