@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -63,3 +65,11 @@ def test_without_a_name_it_is_the_file_in_this_folder(
     monkeypatch.chdir(tmp_path)
     assert main(["check"]) == 1
     assert "sipagent.yaml:1:1: This file does not exist." in capsys.readouterr().err
+
+
+def test_the_configuration_of_the_readme_is_right(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [written] = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    shutil.copytree(example_configuration().parent / "harbor_dental", tmp_path / "harbor_dental")
+    (tmp_path / "sipagent.yaml").write_text(written, encoding="utf-8")
+    assert main(["check", str(tmp_path / "sipagent.yaml")]) == 0
