@@ -1,0 +1,269 @@
+"""Tools of MCP servers: real ones, over standard input and output and over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sipagent.calls.tools.manners import ToolManners, with_manners
+from sipagent.calls.tools.mcp_client import McpServerSpec
+from sipagent.calls.tools.mcp_servers import McpServers, make_hosted_tool
+from sipagent.errors import UserError
+from sipagent.realtime import FunctionTool, RunContextWrapper
+from sipagent.realtime.hosted_mcp import MCPApprovalRequestData, MCPToolApprovalRequest
+from tests.calls.controls import call
+from tests.calls.tools.using import caller_answers, question_put, use
+from tests.support.eventually import eventually
+from tests.support.ports import free_port
+
+SHOP = str(Path(__file__).with_name("mcp_shop.py"))
+SECRET = "s3cret-of-the-shop"
+PATIENCE_S = 60.0
+
+
+def over_stdio(**changes: Any) -> McpServerSpec:
+    given: dict[str, Any] = {
+        "name": "shop",
+        "command": (sys.executable, SHOP, "stdio"),
+        "start_timeout_s": PATIENCE_S,
+        **changes,
+    }
+    return McpServerSpec(**given)
+
+
+def tools_of(servers: McpServers, name: str = "shop") -> dict[str, FunctionTool]:
+    return {tool.name: tool for tool in servers.tools(name)}
+
+
+@asynccontextmanager
+async def shop_over_http(port: int) -> AsyncIterator[str]:
+    process = await asyncio.create_subprocess_exec(sys.executable, SHOP, "http", str(port))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    await asyncio.sleep(0.05)
+                else:
+                    writer.close()
+                    break
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_the_tools_of_a_program_are_listed_and_called() -> None:
+    async with McpServers([over_stdio(env={"SHOP_KEY": SECRET})]) as servers:
+        assert servers.problems == {}
+        tools = tools_of(servers)
+        assert {"price", "stock", "broken", "slow", "die", "secret"} == set(tools)
+        assert tools["price"].description == "What an article costs."
+        assert tools["price"].params_json_schema["required"] == ["article"]
+        context = call()
+        price = await use(tools["price"], context, '{"article": "tea"}')
+        assert (price.text, price.is_error) == ("tea costs 12 euros", False)
+        stock = await use(tools["stock"], context, '{"article": "tea", "size": 2}')
+        assert json.loads(stock.text) == {"article": "tea", "size": 2, "left": 3}
+        assert (await use(tools["secret"], context)).text == f"{SECRET} none"
+
+
+async def test_calls_run_side_by_side_and_a_slow_one_is_given_up() -> None:
+    async with McpServers([over_stdio(timeout_s=1.0)]) as servers:
+        tools, context = tools_of(servers), call()
+        slow, *prices = await asyncio.gather(
+            use(tools["slow"], context),
+            *(use(tools["price"], context, json.dumps({"article": f"a{number}"})) for number in range(5)),
+        )
+        assert slow.is_error
+        assert "no answer within 1 seconds" in slow.text
+        assert [each.text for each in prices] == [f"a{number} costs 12 euros" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("broken", "{}", "The tool failed."),
+        ("price", "{}", "The tool failed."),
+        ("price", "[]", "Nothing was done: the arguments are no JSON object."),
+    ],
+)
+async def test_a_failure_is_told(name: str, arguments: str, said: str) -> None:
+    async with McpServers([over_stdio()]) as servers:
+        told = await use(tools_of(servers)[name], call(), arguments)
+    assert told.is_error
+    assert told.text.startswith(said)
+
+
+async def test_a_server_that_dies_is_started_again() -> None:
+    async with McpServers([over_stdio()]) as servers:
+        tools, context = tools_of(servers), call()
+        died = await use(tools["die"], context)
+        assert died.is_error
+        assert "Nobody knows whether it did" in died.text
+        down = await use(tools["price"], context, '{"article": "tea"}')
+        assert down.is_error
+        assert down.text.startswith("Nothing was done")
+        assert list(servers.problems) == ["shop"]
+        await eventually(lambda: not servers.problems)
+        up = await use(tools["price"], context, '{"article": "tea"}')
+        assert up.text == "tea costs 12 euros"
+
+
+async def test_what_may_have_been_done_by_a_server_that_died_is_not_done_again() -> None:
+    async with McpServers([over_stdio()]) as servers:
+        tool, context = with_manners(tools_of(servers)["die"], ToolManners(side_effects=True)), call()
+        first = await use(tool, context, "{}", "call_1")
+        await eventually(lambda: not servers.problems)
+        again = await use(tool, context, "{}", "call_2")
+        assert again.is_error
+        assert again.text == first.text
+        assert servers.problems == {}
+
+
+async def test_only_allowed_tools_are_offered(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="sipagent"):
+        async with McpServers([over_stdio(allowed_tools=("stock", "unheard-of"))]) as servers:
+            assert list(tools_of(servers)) == ["stock"]
+    assert "has no tool unheard-of" in caplog.text
+
+
+async def test_servers_that_are_not_there_hold_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
+    specs = [
+        McpServerSpec(name="gone", command=("/nonexistent/program",)),
+        McpServerSpec(
+            name="mute", command=(sys.executable, "-c", "import time; time.sleep(60)"), start_timeout_s=1
+        ),
+        McpServerSpec(name="liar", command=(sys.executable, "-c", "print('hello')"), start_timeout_s=5),
+        McpServerSpec(
+            name="down",
+            url=f"http://127.0.0.1:{free_port()}/mcp",
+            headers={"Authorization": SECRET},
+            start_timeout_s=5,
+        ),
+    ]
+    async with asyncio.timeout(PATIENCE_S), McpServers(specs) as servers:
+        assert set(servers.problems) == {"gone", "mute", "liar", "down"}
+        assert servers.problems["gone"] == "its command was not found"
+        for spec in specs:
+            assert servers.tools(spec.name) == []
+    assert SECRET not in caplog.text
+
+
+async def test_the_tools_of_a_server_over_http_are_called_and_it_may_go_and_come_back() -> None:
+    port = free_port()
+    spec = McpServerSpec(
+        name="shop", url=f"http://127.0.0.1:{port}/mcp", start_timeout_s=PATIENCE_S, timeout_s=5.0
+    )
+    async with AsyncExitStack() as shop:
+        await shop.enter_async_context(shop_over_http(port))
+        async with McpServers([spec]) as servers:
+            tools, context = tools_of(servers), call()
+            assert (await use(tools["price"], context, '{"article": "tea"}')).text == "tea costs 12 euros"
+            await shop.aclose()
+            assert (await use(tools["price"], context, '{"article": "tea"}')).is_error
+            async with shop_over_http(port):
+                await eventually(lambda: not servers.problems)
+                up = await use(tools["price"], context, '{"article": "tea"}')
+            assert up.text == "tea costs 12 euros"
+
+
+async def test_entering_that_is_cancelled_leaves_nothing() -> None:
+    spec = McpServerSpec(
+        name="mute", command=(sys.executable, "-c", "import time; time.sleep(60)"), start_timeout_s=PATIENCE_S
+    )
+    task = asyncio.create_task(McpServers([spec]).__aenter__())
+    await asyncio.sleep(0.3)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"command": ("x",), "url": "http://x.test/"},
+        {"url": "x.test"},
+        {"url": "http://x.test/", "env": {"A": "b"}},
+        {"url": "http://x.test/", "headers": {"A": "b\nc"}},
+        {"command": ("x",), "headers": {"A": "b"}},
+        {"command": ("x",), "timeout_s": 0},
+    ],
+)
+def test_a_server_that_could_not_be_reached_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        McpServerSpec(name="shop", **changes)
+
+
+async def test_servers_are_known_by_their_names() -> None:
+    with pytest.raises(UserError, match="two MCP servers"):
+        McpServers([over_stdio(), over_stdio()])
+    async with McpServers([]) as servers:
+        with pytest.raises(UserError, match="no MCP server"):
+            servers.tools("shop")
+
+
+def test_secrets_are_not_shown() -> None:
+    assert SECRET not in repr(over_stdio(env={"KEY": SECRET}))
+    assert SECRET not in repr(McpServerSpec(name="x", url="http://x.test/", headers={"A": SECRET}))
+
+
+# Hosted ---------------------------------------------------------------------------------------------
+
+
+def test_a_hosted_server_is_written_as_the_api_does() -> None:
+    tool = make_hosted_tool(
+        "shop",
+        "https://shop.test/mcp",
+        allowed_tools=["price"],
+        headers={"Authorization": SECRET},
+        description="The shop.",
+    )
+    assert tool.tool_config == {
+        "type": "mcp",
+        "server_label": "shop",
+        "server_url": "https://shop.test/mcp",
+        "require_approval": "never",
+        "allowed_tools": ["price"],
+        "headers": {"Authorization": SECRET},
+        "server_description": "The shop.",
+    }
+    assert tool.on_approval_request is None
+    assert SECRET not in repr(tool)
+
+
+async def test_a_hosted_tool_that_needs_approval_asks_the_caller() -> None:
+    tool = make_hosted_tool("shop", "https://shop.test/mcp", require_approval="always")
+    context = call()
+
+    async def asked(number: int, arguments: str = '{"article": "tea"}') -> Any:
+        assert tool.on_approval_request is not None
+        data = MCPApprovalRequestData(
+            id=f"item_{number}", server_label="shop", name="order", arguments=arguments
+        )
+        answer: Any = tool.on_approval_request(
+            MCPToolApprovalRequest(ctx_wrapper=RunContextWrapper(context), data=data)
+        )
+        return await answer
+
+    first = await asked(1)
+    assert first["approve"] is False
+    assert "Tell the caller what" in first["reason"]
+    assert (await asked(2))["approve"] is False
+    question_put(context)
+    caller_answers(context)
+    assert (await asked(3, '{"article": "cup"}'))["approve"] is False
+    question_put(context)
+    caller_answers(context)
+    assert await asked(4, '{"article": "cup"}') == {"approve": True}
+    assert (await asked(5, '{"article": "cup"}'))["approve"] is False
