@@ -1,13 +1,16 @@
 """Turns a YAML file and the environment into what the service runs on, or says what is wrong with them."""
 
-from sipagent.config.account import AccountSeen, see_account
+from sipagent.config.account import AccountSeen, environment_text, see_account
 from sipagent.config.compile import compile_configuration, load_base_url
 from sipagent.config.environment import Environment, read_database_url, webhook_secret_mistake
+from sipagent.config.explaining import Setting, explain
 from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, parse_document, read_document
 from sipagent.config.loading import Loaded, load, load_configuration
+from sipagent.config.published import published_schema
 from sipagent.config.question import CalendarThen, Question, RouteVerdict, ask, describe_route, zone_of
 from sipagent.config.reload import ConfigurationWatcher, Reload
+from sipagent.config.starter import starter_text
 
 __all__ = [
     "AccountSeen",
@@ -20,16 +23,21 @@ __all__ = [
     "Question",
     "Reload",
     "RouteVerdict",
+    "Setting",
     "ask",
     "compile_configuration",
     "describe_route",
+    "environment_text",
+    "explain",
     "load",
     "load_base_url",
     "load_configuration",
     "parse_document",
+    "published_schema",
     "read_database_url",
     "read_document",
     "see_account",
+    "starter_text",
     "webhook_secret_mistake",
     "zone_of",
 ]

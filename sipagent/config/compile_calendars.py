@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date
+from typing import Any
 
 from sipagent.calls.calendar import Calendar, Closure, HolidayRules, Span
 from sipagent.config.compiling import Compiling
@@ -11,7 +12,7 @@ from sipagent.config.schema import CalendarEntry, Holidays
 from sipagent.config.schema import Closure as ClosureEntry
 from sipagent.config.source import KeyPath
 from sipagent.config.times import parse_day_of_year, parse_days
-from sipagent.config.values import suggestion
+from sipagent.config.values import closest, suggestion
 
 
 def compile_calendars(compiling: Compiling) -> dict[str, Calendar]:
@@ -83,19 +84,32 @@ def _holidays(compiling: Compiling, path: KeyPath, entry: Holidays) -> HolidayRu
             "Remove `holidays:` and write its days below `closures:`.",
         )
     elif entry.region is not None and entry.region not in known[entry.country]:
-        regions = tuple(known[entry.country])
         compiling.report(
             (*path, "region"),
-            f"`{entry.region}` is no region of {entry.country} with holidays of its own.",
-            suggestion(entry.region, regions)
-            if regions
-            else "Remove it: its holidays are the same everywhere.",
+            f"`{entry.region}` is not the code of a region of {entry.country} with holidays of its own.",
+            _region_meant(entry.country, entry.region, known[entry.country]),
         )
     return HolidayRules(
         country=entry.country,
         region=entry.region,
         half_days={parse_day_of_year(day): spans for day, spans in entry.half_days.items()},
     )
+
+
+def _region_meant(country: str, region: str, known: Sequence[str]) -> str:
+    from holidays import country_holidays
+
+    if not known:
+        return "Remove it: its holidays are the same everywhere."
+    names = {name.lower(): code for code, each in _names(country_holidays(country)).items() for name in each}
+    if close := closest(region, names):
+        return f"Write {names[close]}."
+    return suggestion(region, known)
+
+
+def _names(found: Any) -> Mapping[str, list[str]]:
+    """By code, what people call a region; empty where the library does not tell."""
+    return dict(found.get_subdivision_aliases())
 
 
 def _known_regions() -> Mapping[str, list[str]]:

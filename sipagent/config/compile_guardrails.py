@@ -81,10 +81,8 @@ class GuardrailCompiler:
         except BadValueError as error:
             self._compiling.report((*path, "python"), error.message, error.remedy)
         except UserError as error:
-            said, _, remedy = str(error).partition(", ")
-            self._compiling.report(
-                path, f"{said[:1].upper()}{said[1:]}.", f"{remedy[:1].upper()}{remedy[1:]}."
-            )
+            said = str(error)
+            self._compiling.report(path, f"{said[:1].upper()}{said[1:]}.", "Write other words.")
         return None
 
     def _moderation(self, path: KeyPath, categories: list[str] | None, model: str) -> Moderation | None:

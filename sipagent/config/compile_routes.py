@@ -25,7 +25,7 @@ def compile_routes(compiling: Compiling) -> tuple[Route, ...]:
         if (taker := _who_takes(entry, entries[:index])) is not None:
             compiling.report(
                 ("routes", index),
-                f"This route can never match: {taker} takes its calls.",
+                f"This route can never match: {taker} before it.",
                 "Remove it, or move it up: the first match wins.",
             )
     return tuple(routes)
@@ -90,17 +90,17 @@ def _check_names(compiling: Compiling) -> None:
 
 
 def _who_takes(route: RouteEntry, earlier: list[RouteEntry]) -> str | None:
-    """The earlier routes that take every call of ``route``, as words; None where some call is left."""
+    """Which earlier routes take every call of ``route``, in words; None where some call is left."""
     before = [(index, each) for index, each in enumerate(earlier) if _covers(each, route)]
     for index, each in before:
         if each.when is None or each.when == route.when:
-            return _called(index, each)
+            return f"{_called(index, each)} takes its calls"
         if route.when is not None and (each.when.calendar, each.when.state, route.when.state) == (
             route.when.calendar,
             "closed",
             "holiday",
         ):
-            return _called(index, each)
+            return f"{_called(index, each)} takes its calls"
     # One route while a calendar is open and another while it is closed leave nothing to a third.
     for index, each in before:
         for other_index, other in before:
@@ -110,7 +110,7 @@ def _who_takes(route: RouteEntry, earlier: list[RouteEntry]) -> str | None:
                 and each.when.calendar == other.when.calendar
                 and (each.when.state, other.when.state) == ("open", "closed")
             ):
-                return f"{_called(index, each)} and {_called(other_index, other)} together"
+                return f"{_called(index, each)} and {_called(other_index, other)} take its calls"
     return None
 
 

@@ -121,8 +121,9 @@ class ToolCompiler:
                 return self._python(path, entry)
             case HttpToolEntry(http=http):
                 inner = (*path, "http")
-                tool = compile_http_tool(self._texts, inner, http)
-                return None if tool is None else self._with_manners(inner, tool[0], http, tool[1])
+                made = compile_http_tool(self._texts, inner, http)
+                tool, changes_something = (None, False) if made is None else made
+                return self._with_manners(inner, tool, http, frozenset(http.arguments), changes_something)
             case McpToolEntry(mcp=mcp):
                 return compile_hosted(self._compiling, (*path, "mcp"), mcp)
             case CollectDigitsEntry(collect_digits=digits):
@@ -138,7 +139,8 @@ class ToolCompiler:
         except BadValueError as error:
             self._compiling.report((*path, "python"), error.message, error.remedy)
             return None
-        return self._with_manners(path, tool, entry, entry.side_effects or False)
+        names = frozenset(tool.params_json_schema.get("properties", {}))
+        return self._with_manners(path, tool, entry, names, entry.side_effects or False)
 
     def _digits(self, path: KeyPath, entry: CollectDigits) -> FunctionTool | None:
         prompt = self._texts.spoken((*path, "prompt"), entry.prompt)
@@ -197,14 +199,19 @@ class ToolCompiler:
         )
 
     def _with_manners(
-        self, path: KeyPath, tool: FunctionTool, entry: ToolManners, side_effects: bool
+        self,
+        path: KeyPath,
+        tool: FunctionTool | None,
+        entry: ToolManners,
+        names: frozenset[str],
+        side_effects: bool,
     ) -> FunctionTool | None:
-        """``tool`` as it behaves towards the caller; plain where nothing is said of that."""
-        names = frozenset(tool.params_json_schema.get("properties", {}))
+        """``tool`` with the arguments ``names`` as it behaves towards the caller; plain where nothing is said
+        of that. Where there is no tool, what is said of its manners is looked at all the same."""
         before = len(self._compiling.problems)
         filler = self._texts.tool_text((*path, "filler"), entry.filler, names, spoken=True)
         confirm = self._texts.tool_text((*path, "confirm"), entry.confirm, names, spoken=True)
-        if len(self._compiling.problems) > before:
+        if tool is None or len(self._compiling.problems) > before:
             return None
         if filler is None and confirm is None and not side_effects:
             return tool

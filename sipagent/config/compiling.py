@@ -13,7 +13,7 @@ from sipagent.config.schema import Configuration
 from sipagent.config.schema.web import literal_secrets
 from sipagent.config.secrets import Secrets, reference_in_words
 from sipagent.config.source import KeyPath
-from sipagent.config.values import BadValueError
+from sipagent.config.values import BadValueError, closest, suggestion
 from sipagent.errors import Problem
 
 Wrong = Callable[[int, str, str], None]
@@ -124,7 +124,8 @@ class Compiling:
             return None
         problems = check_template(template, source, spoken=spoken)
         for problem in problems:
-            wrong(problem.offset, problem.message, problem.remedy)
+            name = next(each.name for each in template.placeholders if each.offset == problem.offset)
+            wrong(problem.offset, problem.message, missing_remedy(name, source) or problem.remedy)
         return None if problems else template
 
     def text(self, path: KeyPath, name: str) -> str | None:
@@ -135,13 +136,37 @@ class Compiling:
                 self._texts[file] = self._read.read_text(file)
             except OSError as error:
                 self.report(
-                    path, f"{file} cannot be read: {error.strerror}.", "Paths begin at this file's folder."
+                    path,
+                    f"The file {file} cannot be read: {error.strerror}.",
+                    "Paths begin at this file's folder.",
                 )
                 return None
             except UnicodeDecodeError:
-                self.report(path, f"{file} is not UTF-8.", "Save it as UTF-8.")
+                self.report(path, f"The file {file} is not UTF-8.", "Save it as UTF-8.")
                 return None
         if not self._texts[file].strip():
-            self.report(path, f"{file} is empty.", "Write the instructions into it.")
+            self.report(path, f"The file {file} is empty.", "Write the instructions into it.")
             return None
         return self._texts[file]
+
+
+def missing_remedy(name: str, source: VariableSource) -> str | None:
+    """What to do about a variable that there would be, if the file said more; None for all others."""
+    if source.knows(name):
+        return None
+    first, _, rest = name.partition(".")
+    if first == "calendar":
+        calendar, _, what = rest.partition(".")
+        if calendar in source.calendars:
+            return suggestion(what, ("open", "until", "reason"))
+        if source.calendars:
+            return f"Calendars are: {', '.join(sorted(source.calendars))}."
+        return "Describe the calendar below `calendars:`."
+    if first != "business" and closest(first, ("business",)) is None:
+        return None
+    meant = closest(name, (*source.known_names(), "business.name", "business.language"))
+    if meant in ("business.name", "business.language") and meant not in source.known_names():
+        key = meant.partition(".")[2]
+        also = "" if meant == name else f"Did you mean `{meant}`? "
+        return f"{also}Add `business: {{{key}: …}}` at the top of the file."
+    return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from sipagent.config.syntax import explain_syntax
 from sipagent.errors import Problem
 
 KeyPath = tuple[str | int, ...]
@@ -53,6 +54,13 @@ class Source:
     def has(self, path: KeyPath) -> bool:
         """Whether something is written at ``path``."""
         return path in self.values
+
+    def value_at(self, path: KeyPath) -> Any:
+        """What is written at ``path``, where something is."""
+        value = self.value
+        for part in path:
+            value = value[part]
+        return value
 
     def problem(self, path: KeyPath, message: str, remedy: str, *, at_key: bool = False) -> Problem:
         """A mistake at ``path``, or at the nearest thing around it that is written down."""
@@ -139,18 +147,8 @@ class _Reader:
         )
 
     def report_syntax(self, error: yaml.MarkedYAMLError) -> None:
-        mark = error.problem_mark or error.context_mark
-        said = " ".join(part for part in (error.context, error.problem) if part)
-        remedy = "Compare the indentation and the punctuation with the lines around it."
-        if "cannot start any token" in said and "\\t" in said:
-            remedy = "Indent with spaces: YAML forbids tabs."
-        elif "mapping values are not allowed" in said:
-            remedy = "Put the text in quotes: it holds a colon followed by a space."
-        elif "undefined alias" in said:
-            remedy = "Put the text in quotes if it begins with an asterisk and is no alias."
-        elif "single document" in said:
-            remedy = "Keep one configuration in a file: remove the `---` between them."
-        self.report(_place(mark) if mark else None, f"This is not YAML: {said}.", remedy)
+        mark, message, remedy = explain_syntax(error)
+        self.report(_place(mark) if mark else None, message, remedy)
 
     def read(self, node: yaml.Node, path: KeyPath) -> Any:
         place = _place(node.start_mark)
@@ -244,7 +242,7 @@ def _trap(tag: str, text: str) -> tuple[str, str] | None:
         truth = "true" if text.lower() in {"yes", "on"} else "false"
         return (
             f"YAML reads `{text}` as {truth}, not as a word.",
-            f'Write true or false, or put the word in quotes: "{text}".',
+            f'Write {truth} if that is meant, or put the word in quotes: "{text}".',
         )
     if _TIME_OF_DAY.fullmatch(text):
         return f"YAML reads an unquoted time such as `{text}` as a number of seconds or minutes.", quoted

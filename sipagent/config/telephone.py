@@ -30,6 +30,14 @@ _SHORT_OR_LONG = {
     ValidationResult.INVALID_LENGTH: "has a number of digits that no number there has",
     ValidationResult.IS_POSSIBLE_LOCAL_ONLY: "lacks its area code",
 }
+_COUNTRIES = {
+    "uk": "GB", "united kingdom": "GB", "england": "GB", "great britain": "GB", "usa": "US",
+    "united states": "US", "germany": "DE", "deutschland": "DE", "ger": "DE", "deu": "DE", "austria": "AT",
+    "switzerland": "CH", "france": "FR", "spain": "ES", "italy": "IT", "netherlands": "NL", "holland": "NL",
+    "poland": "PL", "portugal": "PT", "ireland": "IE", "norway": "NO", "sweden": "SE", "denmark": "DK",
+    "finland": "FI", "belgium": "BE", "canada": "CA", "australia": "AU", "new zealand": "NZ", "india": "IN",
+    "japan": "JP", "china": "CN", "brazil": "BR", "mexico": "MX",
+}  # fmt: skip
 _EXAMPLE = 'Write a plus, the country code and the number, in quotes: "+15550100000".'
 
 
@@ -108,8 +116,8 @@ def parse_country(value: object) -> str:
         return value
     if isinstance(value, str) and value.upper() in known:
         raise BadValueError(f"{value!r} is not in capitals.", f'Write "{value.upper()}".')
-    if value == "UK":
-        raise BadValueError("'UK' is not the code of the United Kingdom.", "Write GB.")
+    if meant := _COUNTRIES.get(str(value).lower()):
+        raise BadValueError(f"{value!r} is not the code of a country.", f'Write "{meant}".')
     raise BadValueError(
         f"{value!r} is no country.",
         'Write the two letters of ISO 3166 in quotes, such as "DE", "GB" or "US".',

@@ -10,10 +10,11 @@ from sipagent.calls.template import Template, TemplateError
 from sipagent.calls.tools.request_parts import BodyText
 from sipagent.calls.tools.texts import ToolText
 from sipagent.calls.variables import VariableSource, check_template
-from sipagent.config.compiling import Compiling
+from sipagent.config.compiling import Compiling, missing_remedy
 from sipagent.config.schema import CollectDigitsEntry
 from sipagent.config.secrets import REFERENCE
 from sipagent.config.source import KeyPath
+from sipagent.config.values import closest
 from sipagent.errors import UserError
 
 DIGITS = "digits"
@@ -41,16 +42,21 @@ class ToolTexts:
             return None
         # A reference looks like an argument behind a dollar sign; blanks keep every offset where it is.
         blanked = REFERENCE.sub(lambda found: " " * len(found[0]), text)
+        before = len(self.compiling.problems)
         try:
             parsed = ToolText(blanked)
-            parsed.check_arguments(frozenset(arguments))
         except TemplateError as error:
             self._report(path, text, error.offset, error.message, error.remedy)
             return None
-        problems = check_template(parsed.variables, self._with_digits, spoken=spoken)
-        for problem in problems:
-            self._report(path, text, problem.offset, problem.message, problem.remedy)
-        if problems:
+        try:
+            parsed.check_arguments(frozenset(arguments))
+        except TemplateError as error:
+            self._report(path, text, error.offset, error.message, _argument_remedy(error, text, arguments))
+        for problem in check_template(parsed.variables, self._with_digits, spoken=spoken):
+            name = next(each.name for each in parsed.variables.placeholders if each.offset == problem.offset)
+            remedy = missing_remedy(name, self._with_digits) or problem.remedy
+            self._report(path, text, problem.offset, problem.message, remedy)
+        if len(self.compiling.problems) > before:
             return None
         if blanked == text:
             return parsed
@@ -116,6 +122,13 @@ def _digit_tools(compiling: Compiling) -> list[str]:
         for entry in keys.tools
         if isinstance(entry, CollectDigitsEntry)
     ]
+
+
+def _argument_remedy(error: TemplateError, text: str, arguments: AbstractSet[str]) -> str:
+    name = text[error.offset :].partition("{")[2].partition("}")[0]
+    if close := closest(name, sorted(arguments)):
+        return f"Did you mean `{{{close}}}`?"
+    return error.remedy
 
 
 def _sentence(words: str) -> str:

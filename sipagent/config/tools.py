@@ -14,6 +14,7 @@ from typing import Any
 from sipagent.config.loader import suggestion
 from sipagent.config.schema import PythonTool
 from sipagent.config.values import BadValueError, PythonReference
+from sipagent.errors import UserError
 from sipagent.realtime import FunctionTool, function_tool
 
 DEFAULT_TOOL_DEADLINE_S = 20.0
@@ -32,7 +33,7 @@ def load_tool(entry: PythonTool, *, folder: Path) -> FunctionTool:
     elif callable(found):
         tool = _wrap(found, entry.python)
     else:
-        raise BadValueError(f"{entry.python} is a {type(found).__name__}, no function.", "Name a function.")
+        raise _no_function(entry.python, found)
     timeout_s = entry.timeout_s if entry.timeout_s is not None else tool.timeout_s
     return dataclasses.replace(
         tool,
@@ -46,9 +47,15 @@ def load_function(reference: PythonReference, *, folder: Path) -> Callable[..., 
     """The function that ``reference`` names; see `load_tool`. Raises :class:`BadValueError`."""
     found = _find(reference, folder)
     if not callable(found):
-        raise BadValueError(f"{reference} is a {type(found).__name__}, no function.", "Name a function.")
+        raise _no_function(reference, found)
     function: Callable[..., Any] = found
     return function
+
+
+def _no_function(reference: PythonReference, found: object) -> BadValueError:
+    return BadValueError(
+        f"`{reference}` is of type {type(found).__name__}, and no function.", "Name a function of the module."
+    )
 
 
 def _wrap(function: Callable[..., Any], reference: PythonReference) -> FunctionTool:
@@ -56,7 +63,7 @@ def _wrap(function: Callable[..., Any], reference: PythonReference) -> FunctionT
         return function_tool(function)
     except Exception as error:  # a signature is user code: its annotations are evaluated here
         raise BadValueError(
-            f"{reference} cannot be a tool: {_said(error)}.",
+            f"`{reference}` cannot be a tool: {_said(error)}.",
             "Give every parameter a type that exists and that JSON can express.",
         ) from error
 
@@ -74,7 +81,8 @@ def _find(reference: PythonReference, folder: Path) -> Any:
                 if name[0] != "_" and callable(inspect.getattr_static(found, name))
             )
             raise BadValueError(
-                f"{reference.module} ({module.__file__ or 'built in'}) has no `{reference.function}`.",
+                f"The module {reference.module} ({module.__file__ or 'built in'}) "
+                f"has no `{reference.function}`.",
                 suggestion(part, public),
             ) from error
     return found
@@ -94,14 +102,17 @@ def _import(reference: PythonReference, folder: Path) -> ModuleType:
                 f"Put it into the folder of this file ({folder}), or install it.",
             ) from error
         raise BadValueError(
-            f"{reference.module} needs the module `{error.name}`, which is not installed.", "Install it."
+            f"The module {reference.module} needs the module `{error.name}`, which is not installed.",
+            "Install it.",
         ) from error
     except Exception as error:  # importing runs user code, which may raise anything
         raise BadValueError(
-            f"{reference.module} cannot be imported: {_said(error)}.",
+            f"The module {reference.module} cannot be imported: {_said(error)}.",
             "Mend the module; it must import by itself.",
         ) from error
 
 
 def _said(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error).partition(": ")[2].rstrip(".") or str(error).rstrip(".")
     return f"{type(error).__name__}: {error}".rstrip(": .")

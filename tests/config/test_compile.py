@@ -211,11 +211,11 @@ routes:
         ("sipagent.yaml:12:5: `toolless` has targets to transfer to, but not the tool.", "- transfer"),
         ("sipagent.yaml:13:18: `hang_op` is no tool of toolless.", "Known here: auto, none, required."),
         ("sipagent.yaml:18:9: Two tools are called `hang_up`", "another `name:`"),
-        ("sipagent.yaml:19:18: compiled_tools (", "Did you mean `look`?"),
+        ("sipagent.yaml:19:18: The module compiled_tools (", "Did you mean `look`?"),
         ("sipagent.yaml:20:18: `hang_op` is no tool of double.", "Did you mean `hang_up`?"),
         ("sipagent.yaml:22:13: There is no agent `silnt`.", "Did you mean `silent`?"),
-        ("sipagent.yaml:23:5: This route can never match: route 1 takes its calls.", "move it up"),
-        ("sipagent.yaml:24:5: This route can never match: route 1 takes its calls.", "move it up"),
+        ("sipagent.yaml:23:5: This route can never match: route 1 takes its calls before it.", "move it up"),
+        ("sipagent.yaml:24:5: This route can never match: route 1 takes its calls before it.", "move it up"),
     ]
     assert len(problems) == len(expected), "\n".join(problems)
     for problem, (beginning, part) in zip(problems, expected, strict=True):
@@ -230,7 +230,7 @@ def test_a_mistake_in_the_defaults_is_reported_once(folder: Path) -> None:
         "agents: {a: {}, b: {}}\nroutes: [{to: '+15550100000', agent: a}, {agent: b}]\n",
     )
     assert len(problems) == 1
-    assert problems[0].startswith("sipagent.yaml:4:20: compiled_tools (")
+    assert problems[0].startswith("sipagent.yaml:4:20: The module compiled_tools (")
 
 
 def test_the_example_of_the_project_is_right() -> None:

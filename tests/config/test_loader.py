@@ -132,7 +132,8 @@ def test_what_can_be_switched_off(key: str, off: str) -> None:
         ("voice: 3", 12, "`agents.a.voice` must be text, not a number", "in quotes"),
         ("voice: {id: x, name: y}", 20, "`name` is no key of `agents.a.voice`", "Known here: id"),
         ("voice: {}", 5, "`agents.a.voice` lacks the key `id`", "Add `id:`"),
-        ("greeting: ''", 15, "`agents.a.greeting` is empty", "at least one"),
+        ("greeting: ''", 15, "`agents.a.greeting` is empty", "some text"),
+        ("tools: [{python: ''}]", 22, "does not name a Python function", "with a colon"),
         ("speed: 2", 12, "`agents.a.speed` is 2", "at most 1.5"),
         ("speed: fast", 12, "`agents.a.speed` must be a number, not text", "Write digits without quotes."),
         ("model:", 11, "`agents.a.model` is empty", "or remove the key"),
@@ -154,10 +155,10 @@ def test_what_can_be_switched_off(key: str, off: str) -> None:
         ("audio_format: g711", 19, "is 'g711', which is no choice", "Did you mean `g711_"),
         ("truncation: {retention_ratio: 8}", 35, "`agents.a.truncation.retention_ratio` is 8", "at most 1"),
         ("truncation: automatic", 17, "which is no choice", "Did you mean `auto`?"),
-        ("transcription: off", 20, "YAML reads `off` as false", "Write true or false"),
+        ("transcription: off", 20, "YAML reads `off` as false", "Write false if"),
         ("transcription: true", 20, "must be a mapping, not true or false", "indented below"),
-        ("turn_detection: {type: server_vat}", 21, "has no `type`", "server_vad"),
-        ("turn_detection: {threshold: 0.4}", 21, "has no `type`", "server_vad"),
+        ("turn_detection: {type: server_vat}", 28, "is 'server_vat', which is no choice", "`server_vad`"),
+        ("turn_detection: {threshold: 0.4}", 5, "lacks the key `type`", "server_vad"),
         (
             "turn_detection: {type: server_vad, threshold: .nan}",
             51,
@@ -189,7 +190,7 @@ def test_a_mistake_has_a_line_a_column_and_a_remedy(
     [
         ("version: 2\nagents: {a: {}}\nroutes: [{agent: a}]", 1, "`version` is 2", "Write 1."),
         ("version: '1'\nagents: {a: {}}\nroutes: [{agent: a}]", 1, "`version` is '1'", "Write 1."),
-        ("agents: {a: {}}\nroutes: [{agent: a}]", 1, "lacks the key `version`", "Add `version:`"),
+        ("agents: {a: {}}\nroutes: [{agent: a}]", 1, "lacks the key `version`", "Add `version: 1`"),
         ("version: 1\nagents: {}\nroutes: [{agent: a}]", 2, "`agents` is empty", "at least one"),
         ("version: 1\nagents: {a: {}}\nroutes: []", 3, "`routes` is empty", "at least one"),
         (
@@ -204,7 +205,7 @@ def test_a_mistake_has_a_line_a_column_and_a_remedy(
             "drops the plus",
             "quotes",
         ),
-        ("- a\n", 1, "the file must be a mapping, not a list", "key: value"),
+        ("- a\n", 1, "The file must be a mapping, not a list", "version: 1"),
     ],
 )
 def test_a_mistake_outside_of_agents(text: str, line: int, message: str, remedy: str) -> None:

@@ -113,7 +113,8 @@ def test_the_first_of_two_equal_keys_is_kept() -> None:
         ("greeting: Hello: you\n", 1, "quotes"),
         ("a: *nothing\n", 1, "quotes"),
         ("a: 1\n---\nb: 1\n", 2, "one configuration"),
-        ("a: [1\nb: 2\n", 2, "indentation"),
+        ("a: [1\nb: 2\n", 1, "Close it"),
+        ("a: [1]\nb: {c: d?}\n", 2, "brackets"),
         ("a: \x00\n", 1, "UTF-8"),
     ],
 )

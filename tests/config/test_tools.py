@@ -98,7 +98,7 @@ def test_an_attribute_of_an_attribute(folder: Path) -> None:
         ("desk.missing:f", "There is no Python module `desk.missing`.", "install it"),
         ("desk.tools:next_free_slt", "has no `next_free_slt`", "Did you mean `next_free_slot`?"),
         ("desk.tools:Group.outer", "has no `Group.outer`", "Known here: inner."),
-        ("desk.tools:number", "is a int, no function", "Name a function"),
+        ("desk.tools:number", "is of type int, and no function", "Name a function"),
         ("desk.tools:badly_typed", "cannot be a tool", "a type that exists"),
         ("desk.broken:f", "cannot be imported: ZeroDivisionError: division by zero.", "Mend the module"),
         ("desk.syntax:f", "cannot be imported: SyntaxError", "Mend the module"),

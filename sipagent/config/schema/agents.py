@@ -12,6 +12,8 @@ from sipagent.config.schema.base import (
     Entry,
     Name,
     Text,
+    at_most_one_of,
+    exactly_one_of,
     false_is_off,
     listed,
     parsed_by,
@@ -67,6 +69,12 @@ _GUARDS = ("phrases", "patterns", "moderation", "python")
 
 class GuardEntry(Entry):
     """What every guardrail may say."""
+
+    also_known_as: ClassVar[Mapping[str, str]] = {
+        "on": "listens_to",
+        "of": "listens_to",
+        "listen": "listens_to",
+    }
 
     name: Name | None = None
     """Names it in records."""
@@ -147,6 +155,8 @@ GuardrailEntry = Annotated[
 class IdleStepEntry(Entry):
     """One step when the caller is silent: words, or the end."""
 
+    model_config = exactly_one_of("say", "hang_up")
+
     after_s: Duration = Field(alias="after")
     """How long it has been silent, since the agent was last heard to its end."""
     say: Text | None = None
@@ -196,12 +206,15 @@ class EndingEntry(Entry):
                 raise refuse(
                     f"`idle` hangs up at step {index + 1} of {len(self.idle)}: what follows never happens.",
                     "Move the step that hangs up to the end.",
+                    at=("idle", index),
                 )
         return self
 
 
 class AgentKeys(SessionKeys):
     """The keys of `defaults` and of each agent."""
+
+    model_config = at_most_one_of("instructions", "instructions_file")
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "prompt": "instructions",

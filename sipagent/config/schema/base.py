@@ -54,6 +54,21 @@ class Reading:
         return model.hints.get(key)
 
 
+def exactly_one_of(*keys: str) -> ConfigDict:
+    """For the JSON Schema of a mapping of which one of ``keys`` must be there, and no other of them."""
+    return _also({"oneOf": [{"required": [key]} for key in keys]})
+
+
+def at_most_one_of(*keys: str) -> ConfigDict:
+    """For the JSON Schema of a mapping in which no two of ``keys`` may stand."""
+    pairs = [[one, other] for index, one in enumerate(keys) for other in keys[index + 1 :]]
+    return _also({"not": {"anyOf": [{"required": pair} for pair in pairs]}})
+
+
+def _also(rule: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra=rule)
+
+
 class Entry(BaseModel):
     """A mapping of the file: unknown keys are mistakes, and nothing is converted silently."""
 
@@ -91,7 +106,10 @@ def refuse(message: str, remedy: str, *, at: tuple[str | int, ...] = ()) -> Pyda
 
 
 def parsed_by(parse: Callable[[Any], Any], **json_schema: Any) -> Any:
-    """A value that ``parse`` reads; it raises :class:`BadValueError`. ``json_schema`` is for editors."""
+    """A value that ``parse`` reads; it raises :class:`BadValueError`.
+
+    ``json_schema`` is for editors, and describes a text unless it says something else.
+    """
 
     def validate(value: object) -> Any:
         try:
@@ -99,7 +117,7 @@ def parsed_by(parse: Callable[[Any], Any], **json_schema: Any) -> Any:
         except BadValueError as error:
             raise refuse(error.message, error.remedy) from error
 
-    written: dict[str, Any] = {"type": "string", **json_schema}
+    written = json_schema if "anyOf" in json_schema else {"type": "string", **json_schema}
     # A validator, not a field: the type that is annotated says what comes of it.
     return BeforeValidator(validate, json_schema_input_type=Annotated[Any, WithJsonSchema(written)])
 
@@ -165,11 +183,12 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63
 """Letters, digits, dash and underscore: names travel into logs, metrics and tool schemas."""
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """What the API allows as the name of a function."""
+DURATION_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h)\s*$"
 Duration = Annotated[
     float,
     parsed_by(
         parse_duration_s,
-        pattern=r"^\s*\d+(\.\d+)?\s*(ms|s|m|h)\s*$",
+        pattern=DURATION_PATTERN,
         description="A number and its unit: ms, s, m or h.",
         examples=["500ms", "10s", "20m"],
     ),

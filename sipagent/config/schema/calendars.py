@@ -30,7 +30,7 @@ _SPANS = {
 }
 
 Zone = Annotated[ZoneInfo, parsed_by(parse_zone, examples=["Europe/Berlin", "America/New_York"])]
-Spans = Annotated[tuple[Span, ...], parsed_by(parse_spans, type=None, **_SPANS)]
+Spans = Annotated[tuple[Span, ...], parsed_by(parse_spans, **_SPANS)]
 """The hours of one day."""
 Days = Annotated[
     str,

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from sipagent.config.schema.agents import AgentKeys
-from sipagent.config.schema.base import Entry, Name, Text, not_empty, parsed_by, refuse
+from sipagent.config.schema.base import Entry, Name, Text, at_most_one_of, not_empty, parsed_by, refuse
 from sipagent.config.schema.calendars import CalendarEntry
 from sipagent.config.schema.limits import LimitsEntry
 from sipagent.config.schema.routes import CallersEntry, NumbersEntry, RouteEntry
@@ -22,6 +22,8 @@ class ApiEntry(Entry):
 
     A key without a value is a mistake: a call must not go somewhere else because a region was forgotten.
     """
+
+    model_config = at_most_one_of("region", "azure", "base_url")
 
     region: Annotated[
         OpenAIRegion | None, BeforeValidator(not_empty, json_schema_input_type=OpenAIRegion)

@@ -55,7 +55,7 @@ class CallsEntry(Entry):
         for agent, places in self.reserved.items():
             if (most := self.per_agent.get(agent)) is not None and places > most:
                 raise refuse(
-                    f"`reserved` keeps {places} places for {agent}, which `per_agent` allows {most}.",
+                    f"`reserved` keeps {places} places for {agent}, and `per_agent` allows it {most}.",
                     "Reserve no more than it may have.",
                     at=("reserved", agent),
                 )

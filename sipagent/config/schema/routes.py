@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from sipagent.config.schema.base import Entry, Text, listed, refuse
+from sipagent.config.schema.base import Entry, Text, exactly_one_of, listed, refuse
 from sipagent.config.schema.numbers import Country, NumberPattern
 from sipagent.config.schema.web import HeaderName
 
@@ -35,6 +35,8 @@ class NumbersEntry(Entry):
 class Alternative(Entry):
     """What happens to a call instead."""
 
+    model_config = exactly_one_of("agent", "reject")
+
     agent: Text | None = None
     """The agent that answers instead."""
     reject: SipStatus | None = None
@@ -58,6 +60,8 @@ class WhenEntry(Entry):
 
 class RouteEntry(Entry):
     """Who answers: an agent or nobody, and the conditions under which."""
+
+    model_config = exactly_one_of("agent", "reject")
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "number": "to", "did": "to", "dialled": "to", "called": "to", "caller": "from", "headers": "header",

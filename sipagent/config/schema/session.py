@@ -26,6 +26,7 @@ class ServerVad(Entry):
     """The API decides by loudness that the caller has finished."""
 
     type: Literal["server_vad"]
+    """By loudness."""
     threshold: float = Field(default=0.5, ge=0, le=1)
     """Higher needs a louder caller."""
     prefix_padding_ms: int = Field(default=300, ge=0, le=5000)
@@ -44,6 +45,7 @@ class SemanticVad(Entry):
     """The API decides by the words that the caller has finished."""
 
     type: Literal["semantic_vad"]
+    """By the words."""
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     """How soon the agent takes its turn."""
     create_response: bool = True

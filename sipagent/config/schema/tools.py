@@ -14,10 +14,12 @@ from sipagent.config.schema.base import (
     Name,
     Text,
     ToolName,
+    exactly_one_of,
     false_is_off,
     parsed_by,
     refuse,
     shown,
+    word_or_mapping,
 )
 from sipagent.config.schema.json_schema import ArgumentSchema
 from sipagent.config.schema.patterns import Pattern
@@ -92,16 +94,35 @@ class HttpTool(ToolManners):
     """What the model must say: JSON Schema of each argument."""
     required: list[ToolName] | None = None
     """Which arguments may not be missing; by default all that have no ``default``."""
-    result: Pointer | dict[Name, Pointer] | None = None
+    result: (
+        Annotated[
+            Annotated[Pointer, Tag("word")]
+            | Annotated[Annotated[dict[Name, Pointer], Field(min_length=1)], Tag("mapping")],
+            Discriminator(word_or_mapping),
+        ]
+        | None
+    ) = None
     """What of the answer the model gets; by default all of it."""
     retries: Annotated[int, Field(ge=0, le=5)] = 0
     """How often it is tried again after a failure; only where repeating does no harm."""
     idempotent: bool | None = None
     """Whether repeating does no harm; by default so for GET, HEAD, PUT and DELETE."""
 
+    @model_validator(mode="after")
+    def _body_fits_method(self) -> Self:
+        if self.body is not None and self.method in ("GET", "HEAD"):
+            raise refuse(
+                f"A {self.method} has no body.",
+                "Put it below `query:`, or write `method: POST`.",
+                at=("body",),
+            )
+        return self
+
 
 class HostedMcp(Entry):
     """An MCP server whose tools the API calls itself."""
+
+    model_config = exactly_one_of("server_url", "connector_id")
 
     server_label: Name
     """Names the server to the model and in records."""
@@ -120,15 +141,17 @@ class HostedMcp(Entry):
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.server_url is None) == (self.connector_id is None):
-            raise refuse(
-                "The server is nowhere, or in two places.", "Write `server_url:` or `connector_id:`."
-            )
+        if self.server_url is None and self.connector_id is None:
+            raise refuse("Nothing says where the server is.", "Add `server_url:` or `connector_id:`.")
+        if self.server_url is not None and self.connector_id is not None:
+            raise refuse("`server_url` and `connector_id` stand side by side.", "Keep one of them.")
         return self
 
 
 class McpTool(ToolManners):
     """The tools of an MCP server."""
+
+    model_config = exactly_one_of("hosted", "command", "url")
 
     name: Name | None = None
     """Names the server in logs and records."""

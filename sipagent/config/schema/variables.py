@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sipagent.calls.lookup import LONGEST_TIMEOUT_S
 from sipagent.config.schema.base import Duration, Entry, Text, refuse
 from sipagent.config.schema.calendars import Zone
 from sipagent.config.schema.language import LanguageTag
@@ -47,5 +48,11 @@ class LookupEntry(Entry):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.method == "GET" and self.body is not None:
-            raise refuse("A GET has no body.", "Write `method: POST`, or remove `body`.")
+            raise refuse("A GET has no body.", "Write `method: POST`, or remove `body`.", at=("body",))
+        if self.timeout_s > LONGEST_TIMEOUT_S:
+            raise refuse(
+                f"`timeout` is {self.timeout_s:g} s, and the caller hears ringing all the while.",
+                f"Write at most {LONGEST_TIMEOUT_S:g}s.",
+                at=("timeout",),
+            )
         return self

@@ -1,0 +1,56 @@
+"""The JSON Schema of the configuration file, for editors: completion, and red lines while one types.
+
+It is made of the same types that read the file, so that what an editor accepts is what the loader accepts, as
+far as one file by itself can tell. What depends on other keys, on other files or on the environment is said
+by `sipagent check` alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sipagent.config.schema import Configuration
+from sipagent.config.schema.base import DURATION_PATTERN
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def published_schema() -> dict[str, Any]:
+    """The schema (JSON Schema, draft 2020-12), fit for ``json.dumps``."""
+    schema: dict[str, Any] = Configuration.model_json_schema(mode="validation")
+    _tidy(schema)
+    return {
+        "$schema": DIALECT,
+        "title": "sipagent configuration",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }
+
+
+def _tidy(schema: Any) -> None:
+    """Takes out what is no help to anybody: titles that repeat keys, defaults that are whole mappings, and
+    marks of reStructuredText."""
+    if isinstance(schema, list):
+        for item in schema:
+            _tidy(item)
+        return
+    if not isinstance(schema, dict):
+        return
+    if isinstance(schema.get("title"), str):
+        del schema["title"]
+    schema.pop("discriminator", None)  # a word of OpenAPI
+    if isinstance(schema.get("default"), dict | list) or schema.get("default", 0) is None:
+        del schema["default"]
+    if schema.get("pattern") == DURATION_PATTERN and "default" in schema:
+        schema["default"] = f"{schema['default']:g}s"
+    if "patternProperties" in schema:
+        # Whoever names the keys that there may be means that there are no others.
+        schema.setdefault("additionalProperties", False)
+    if isinstance(description := schema.get("description"), str):
+        schema["description"] = " ".join(description.replace("``", "`").split())
+    # The examples of a key are values, and its properties are names: neither is a schema.
+    for key, inner in schema.items():
+        if key in ("properties", "patternProperties", "$defs"):
+            for each in inner.values():
+                _tidy(each)
+        elif key not in ("examples", "enum", "const", "default", "required"):
+            _tidy(inner)
