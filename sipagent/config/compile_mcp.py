@@ -15,6 +15,12 @@ def compile_hosted(compiling: Compiling, path: KeyPath, entry: McpTool) -> Hoste
     """The server at ``path`` whose tools the API calls; None after reporting what is wrong with it."""
     hosted = entry.hosted
     if hosted is None:
+        key = "command" if entry.command is not None else "url"
+        compiling.report(
+            (*path, key),
+            "Servers that are spoken to from here are not offered by this version.",
+            "Write `hosted:` with a `server_url:` that OpenAI reaches, or give the tool as `http:` or `python:`.",
+        )
         return None
     at = (*path, "hosted")
     before = len(compiling.problems)
