@@ -19,10 +19,13 @@ from sipagent.errors import SipAgentError
 COMMANDS = {
     "demo": "answer a telephone call here and now, without an account",
     "chat": "talk with an agent in writing, tools included",
+    "init": "write a configuration to begin with",
     "serve": "answer the calls of a project",
     "check": "say whether a configuration is right, or on which line it is not",
+    "explain": "say what holds for an agent, and where that is written",
     "route": "say who answers a call, and why",
     "doctor": "say what is missing before calls can be answered",
+    "schema": "print the JSON Schema of configurations, for editors",
     "calls": "list and show remembered calls",
     "simulator": "stand in for OpenAI's side of the telephone",
     "guide": "show a page for users",

@@ -19,7 +19,7 @@ def compile_hosted(compiling: Compiling, path: KeyPath, entry: McpTool) -> Hoste
         compiling.report(
             (*path, key),
             "Servers that are spoken to from here are not offered by this version.",
-            "Write `hosted:` with a `server_url:` that OpenAI reaches, or give the tool as `http:` or `python:`.",
+            "Write `hosted:` with a `server_url:` that OpenAI reaches, or give the tool as `http:`.",
         )
         return None
     at = (*path, "hosted")

@@ -8,7 +8,15 @@ from sipagent.config import load_configuration
 from sipagent.errors import ConfigurationError
 from sipagent.realtime import HostedMCPTool
 
-FILE = "version: 1\nagents:\n  a:\n    instructions: Hi.\n    tools:\n      - mcp: {%s}\nroutes: [{agent: a}]\n"
+FILE = """\
+version: 1
+agents:
+  a:
+    instructions: Hi.
+    tools:
+      - mcp: {%s}
+routes: [{agent: a}]
+"""
 
 
 def written(folder: Path, entry: str) -> Path:
