@@ -31,6 +31,7 @@ from sipagent.realtime.session_events import (
     RealtimeResponseEnded,
     RealtimeSessionEvent,
     RealtimeToolEnd,
+    RealtimeTranscriptDelta,
     RealtimeTranscriptionUsage,
 )
 
@@ -121,6 +122,9 @@ class Conversation:
                 async with asyncio.timeout_at(_moment(minder.deadline())) as timer:
                     async for event in self._session:
                         now = loop.time()
+                        if isinstance(event, RealtimeTranscriptDelta):
+                            self._heard_words(event, now)
+                            continue
                         if (ending := self._take(event, now)) is not None:
                             return ending
                         deadline = minder.deadline()
@@ -147,6 +151,12 @@ class Conversation:
     @property
     def _quiet(self) -> bool:
         return not (self._session.agent_is_speaking or self._session.response_active)
+
+    def _heard_words(self, event: RealtimeTranscriptDelta, now: float) -> None:
+        """What comes by the thousand, and brings nothing about but that the call lives."""
+        self._minder.observe(event, now, quiet=False)
+        self._context.tools.observe(event)
+        self._services.observe(self._context.call_id, event)
 
     def _take(self, event: RealtimeSessionEvent, now: float) -> Ending | None:
         self._measures.observe(event, now)

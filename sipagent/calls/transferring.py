@@ -83,8 +83,10 @@ class _Attempt:
     """The address that is tried now."""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     """Set unless a REFER is on its way."""
-    accepted_at: float | None = None
-    """When a REFER was last accepted (``loop.time()``)."""
+    accepted: bool = False
+    """A REFER was accepted."""
+    unanswered: bool = False
+    """The answer to a REFER never came: it may have been carried out."""
 
 
 class LineControls:
@@ -109,7 +111,7 @@ class LineControls:
         self._calendars: Mapping[str, OpeningHours] = {}
         self._attempt: _Attempt | None = None
         self._given_up_at: float | None = None
-        """When a transfer was given up whose REFER had been accepted."""
+        """When a transfer was given up whose REFER had been accepted, or may have been."""
 
     def attach(
         self, session: RealtimeSession, context: CallContext, calendars: Mapping[str, OpeningHours]
@@ -195,7 +197,7 @@ class LineControls:
             if self._given_up_at is not None and now < self._given_up_at + LATE_S:
                 detail = (
                     f"The call left us {now - self._given_up_at:.0f} s after a transfer was given up that "
-                    "had been accepted: the caller hung up, or was taken over late."
+                    "the carrier may have taken: the caller hung up, or was taken over late."
                 )
                 return EndReason.CALLER_HUNG_UP, detail
             return EndReason.CALLER_HUNG_UP, ""
@@ -204,7 +206,11 @@ class LineControls:
                 await attempt.answered.wait()
         except TimeoutError:
             logger.info("The call ended before the answer to its REFER came")
-        if attempt.accepted_at is None:
+        if not attempt.accepted and attempt.unanswered:
+            self._noted(attempt, TransferOutcome.UNAVAILABLE)
+            detail = "A REFER was never answered: the caller hung up, or was transferred all the same."
+            return EndReason.CALLER_HUNG_UP, detail
+        if not attempt.accepted:
             self._noted(attempt, TransferOutcome.CALLER_GONE)
             detail = "The caller hung up before the carrier was asked to transfer the call."
             return EndReason.TRANSFER_ABANDONED, detail
@@ -247,10 +253,11 @@ class LineControls:
             return TransferOutcome.CALLER_GONE
         except CallControlError as error:
             logger.warning("The transfer to %s was refused: %s", target.name, error)
+            attempt.unanswered = attempt.unanswered or error.status is None
             refused = isinstance(error, CallControlRefusedError)
             return TransferOutcome.REFUSED if refused else TransferOutcome.UNAVAILABLE
         else:
-            attempt.accepted_at = asyncio.get_running_loop().time()
+            attempt.accepted = True
         finally:
             attempt.answered.set()
         # The only proof of a transfer is that the call leaves us, which ends the session and this task
@@ -262,7 +269,7 @@ class LineControls:
 
     def _give_up(self, attempt: _Attempt, outcome: TransferOutcome) -> None:
         self._attempt = None
-        if attempt.accepted_at is not None:
+        if attempt.accepted or attempt.unanswered:
             self._given_up_at = asyncio.get_running_loop().time()
         self._noted(attempt, outcome)
         if self._journal.state is CallState.TRANSFERRING:
