@@ -14,10 +14,10 @@ import pytest
 from aiohttp import web
 
 import sipagent.calls.generation
-from sipagent.calls import CallsClient, CallServices, EndReason, FaultOwner, FrontDoor, prepare_all
+from sipagent.calls import CallsClient, EndReason, FaultOwner, FrontDoor, prepare_all
 from sipagent.calls.briefing import Briefed, Briefing
 from sipagent.calls.incoming import IncomingCall
-from sipagent.calls.lookup import LONGEST_TIMEOUT_S, Lookup, open_lookup_session
+from sipagent.calls.lookup import LONGEST_TIMEOUT_S, Lookup
 from sipagent.calls.preparation import TemplateInstructions
 from sipagent.calls.template import Template
 from sipagent.identifiers import CallId
@@ -162,11 +162,10 @@ async def test_lookups_share_connections_and_a_bound_below_that_of_the_answer(
 ) -> None:
     Noted.asked.clear()
     known(monkeypatch, Noted())
-    async with open_lookup_session() as http:
-        monkeypatch.setattr(sipagent.app, "CallServices", partial(CallServices, http=http))
-        await one_call(door_with(instructions="Be kind."))
+    await one_call(door_with(instructions="Be kind."))
     ((left_s, used),) = Noted.asked
-    assert used is http
+    assert isinstance(used, aiohttp.ClientSession), "the service's own, for all of its calls"
+    assert used.closed, "and closed with it"
     assert left_s <= LONGEST_TIMEOUT_S < QUICK.answer_timeout_s
 
 
