@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from sipagent.cli.output import console, print_json
@@ -86,9 +85,8 @@ def _print(written: list[Path], kept: list[Path], folder: Path, out: Console) ->
         out.print(Text.assemble(("Kept  ", "dim"), str(path), (", which was there already", "dim")))
     out.print()
     out.print("Next:")
-    steps = Table.grid(padding=(0, 2))
     if folder != Path():
-        steps.add_row(f"  cd {folder}", "")
+        out.print(f"  cd {folder}")
+    width = max(len(command) for command, _ in _NEXT)
     for command, why in _NEXT:
-        steps.add_row(f"  {command}", Text(why, style="dim"))
-    out.print(steps)
+        out.print(Text.assemble(f"  {command:<{width}}  ", (why, "dim")))

@@ -33,8 +33,8 @@ def print_hanging(out: Console, mark: str, text: str, *, mark_style: str = "", s
     width = max(out.width - len(mark), 20)
     lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
     for number, line in enumerate(lines):
-        before = Text(mark, style=mark_style) if number == 0 else Text(" " * len(mark))
-        out.print(before.append(line, style=style or "default"))
+        before = (mark, mark_style) if number == 0 else " " * len(mark)
+        out.print(Text.assemble(before, (line, style)))
 
 
 def print_json(value: Any) -> None:
