@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
+from sipagent.calls.acts import EndCall, Note, SayGoodbye, SayWords, TellAgent
 from sipagent.calls.announcing import TransferPromises
 from sipagent.calls.answering import Answered
 from sipagent.calls.asking import ask, ask_for_words, tell_agent
@@ -16,7 +17,7 @@ from sipagent.calls.endings import Ending, EndReason
 from sipagent.calls.greeting import GreetingKeeper
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.measuring import CallMeasures
-from sipagent.calls.minder import CallMinder, EndCall, Note, SayGoodbye, SayWords, TellAgent
+from sipagent.calls.minder import CallMinder
 from sipagent.calls.preparation import PreparedProfile, spoken
 from sipagent.calls.profile import CallTool
 from sipagent.calls.second_try import SecondTry

@@ -16,27 +16,25 @@ each act is to be carried out, and how things stand then is reported by `CallMin
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
+from sipagent.calls.acts import Act, EndCall, Note, SayGoodbye, SayWords, TellAgent
 from sipagent.calls.endings import EndReason
+from sipagent.calls.floor import Floor
 from sipagent.calls.idle import IdleLadder
 from sipagent.calls.loops import LoopWatch
 from sipagent.calls.manners import IdleStep, Manners
-from sipagent.calls.profile import CallTool
 from sipagent.calls.template import Template
 from sipagent.calls.watch import CallLimits, CallWatch
 from sipagent.calls.wrapping_up import TimeLeft
 from sipagent.realtime.session_events import (
     RealtimeCallerSpeechStarted,
-    RealtimeCallerSpeechStopped,
     RealtimeDtmfReceived,
     RealtimeResponseEnded,
     RealtimeSessionEvent,
-    RealtimeToolEnd,
-    RealtimeToolStart,
     RealtimeTranscriptDelta,
 )
 
@@ -59,55 +57,6 @@ _DETAILS: dict[EndReason, str] = {
     EndReason.CALLER_SILENT: "Nobody spoke for the longest time we allow.",
     EndReason.CALLER_UNRESPONSIVE: "The caller did not answer when the agent asked whether they were there.",
 }
-
-# What is to be done ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """What the call's record is told."""
-
-    kind: str
-    data: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SayWords:
-    """Have the agent say exactly ``words``."""
-
-    words: str
-    note: Note
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TellAgent:
-    """Tell the agent ``text``, and have it speak."""
-
-    text: str
-    note: Note
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SayGoodbye:
-    """Have the agent say goodbye: ``words``, or words of its own when None."""
-
-    words: str | None
-    interruptible: bool
-    note: Note | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndCall:
-    """End the call."""
-
-    reason: EndReason
-    detail: str
-
-
-Act = SayWords | TellAgent | SayGoodbye | EndCall
-
-
-# The decisions --------------------------------------------------------------------------------------
 
 
 class _Phase(StrEnum):
@@ -159,7 +108,7 @@ class CallMinder:
         self._watch = CallWatch(_for_silence(limits, manners.idle), now)
         self._idle = IdleLadder(manners.idle)
         self._loops = None if manners.loops is None else LoopWatch(manners.loops, ours=self._own_words())
-        self._floor = _Floor()
+        self._floor = Floor()
         self._phase = _Phase.TALKING
         self._closing: _Closing | None = None
         self._phase_ends_at = math.inf
@@ -347,47 +296,6 @@ class CallMinder:
         given = [step.say or step.hang_up for step in self._manners.idle]
         given += [None if wrap_up is None else wrap_up.say, self._manners.goodbye]
         return [self._write(words) for words in given if words is not None]
-
-
-class _Floor:
-    """Who speaks, or is about to."""
-
-    def __init__(self) -> None:
-        self.quiet = False
-        self._caller_speaks = False
-        self._tools = 0
-        self._transfers = 0
-
-    @property
-    def quiet_line(self) -> bool:
-        """Nobody is heard."""
-        return self.quiet and not self._caller_speaks
-
-    @property
-    def silent(self) -> bool:
-        """Nobody is heard, and nothing is being done of which somebody will be told."""
-        return self.quiet_line and self._tools == 0
-
-    @property
-    def transferring(self) -> bool:
-        """The caller may be on the way to somebody else."""
-        return self._transfers > 0
-
-    def observe(self, event: RealtimeSessionEvent) -> None:
-        """Take in one event of the session."""
-        match event:
-            case RealtimeCallerSpeechStarted():
-                self._caller_speaks = True
-            case RealtimeCallerSpeechStopped():
-                self._caller_speaks = False
-            case RealtimeToolStart(tool=tool):
-                self._tools += 1
-                self._transfers += tool.name == CallTool.TRANSFER.value
-            case RealtimeToolEnd(tool=tool):
-                self._tools -= 1
-                self._transfers -= tool.name == CallTool.TRANSFER.value
-            case _:
-                pass
 
 
 def _for_silence(limits: CallLimits, steps: tuple[IdleStep, ...]) -> CallLimits:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sipagent.calls.acts import Act, EndCall, Note, SayGoodbye, SayWords, TellAgent
 from sipagent.calls.endings import EndReason
 from sipagent.calls.manners import IdleStep, LoopLimits, Manners, WrapUp
-from sipagent.calls.minder import Act, CallMinder, EndCall, Note, SayGoodbye, SayWords, TellAgent
+from sipagent.calls.minder import CallMinder
 from sipagent.calls.template import Template
 from sipagent.calls.watch import CallLimits
 from sipagent.realtime.session_events import (
