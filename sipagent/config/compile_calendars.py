@@ -93,6 +93,7 @@ def _holidays(compiling: Compiling, path: KeyPath, entry: Holidays) -> HolidayRu
         country=entry.country,
         region=entry.region,
         half_days={parse_day_of_year(day): spans for day, spans in entry.half_days.items()},
+        language=compiling.configuration.business.language or "en",
     )
 
 

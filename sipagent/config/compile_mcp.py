@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
+from sipagent.calls.tools.mcp_servers import make_hosted_tool
 from sipagent.config.compiling import Compiling
 from sipagent.config.schema import McpTool
 from sipagent.config.source import KeyPath
 from sipagent.errors import UserError
 from sipagent.realtime import HostedMCPTool
+
+PLACE: Final = "https://mcp.invalid/"
+"""Where a server is until its own place is put in, which need not be a URL."""
 
 
 def compile_hosted(compiling: Compiling, path: KeyPath, entry: McpTool) -> HostedMCPTool | None:
@@ -20,6 +25,7 @@ def compile_hosted(compiling: Compiling, path: KeyPath, entry: McpTool) -> Hoste
             (*path, key),
             "Servers that are spoken to from here are not offered by this version.",
             "Write `hosted:` with a `server_url:` that OpenAI reaches, or give the tool as `http:`.",
+            at_key=True,
         )
         return None
     at = (*path, "hosted")
@@ -45,7 +51,8 @@ def compile_hosted(compiling: Compiling, path: KeyPath, entry: McpTool) -> Hoste
     if len(compiling.problems) > before:
         return None
     try:
-        return HostedMCPTool(tool_config=config, name=entry.name or hosted.server_label)
+        tool = make_hosted_tool(hosted.server_label, PLACE, require_approval=hosted.require_approval)
+        return replace(tool, tool_config=config, name=entry.name or hosted.server_label)
     except UserError as error:
         compiling.report(
             at, f"{str(error)[:1].upper()}{str(error)[1:]}.", "Compare it with the API's own documentation."

@@ -13,6 +13,7 @@ from sipagent.config.compile import compile_configuration
 from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, read_document
+from sipagent.config.moderation import ApiModeration
 from sipagent.config.modules import import_anew
 from sipagent.config.secrets import Secrets
 from sipagent.errors import UserError
@@ -60,7 +61,7 @@ def load_configuration(
     moderate: Moderate | None = None,
 ) -> Loaded:
     """Read, check and compile the configuration at ``path``; ``variables`` are by default those of the
-    process, and ``moderate`` is what guardrails ask that want OpenAI's moderation.
+    process. Guardrails that want moderation ask ``moderate``, by default the API with ``OPENAI_API_KEY``.
 
     Python modules in its folder are imported anew; see `modules` for what that means. When this raises, they
     are what they were before, and what was read is noted in ``read`` all the same.
@@ -73,14 +74,17 @@ def load_configuration(
     try:
         document = read_document(path, read)
         import_anew(path.parent, read)
-        secrets = Secrets(os.environ if variables is None else variables, path.parent, read)
+        environment = os.environ if variables is None else variables
+        secrets = Secrets(environment, path.parent, read)
+        base_url = read_base_url(variables) or document.configuration.openai.address
+        if moderate is None and (api_key := environment.get("OPENAI_API_KEY", "").strip()):
+            moderate = ApiModeration(api_key=api_key, base_url=base_url)
         door = compile_configuration(document, path.parent, read, secrets=secrets, moderate=moderate)
-        written = document.configuration.openai.address
         return Loaded(
             door=door,
             document=document,
             read=read,
-            base_url=read_base_url(variables) or written,
+            base_url=base_url,
             secrets=secrets.values,
         )
     except SystemExit as error:

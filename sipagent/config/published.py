@@ -7,6 +7,7 @@ by `sipagent check` alone.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sipagent.config.schema import Configuration
@@ -17,7 +18,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def published_schema() -> dict[str, Any]:
     """The schema (JSON Schema, draft 2020-12), fit for ``json.dumps``."""
-    schema: dict[str, Any] = Configuration.model_json_schema(mode="validation")
+    # Through JSON and back: the parts of what pydantic gives belong to the types, and may be shared.
+    schema: dict[str, Any] = json.loads(json.dumps(Configuration.model_json_schema(mode="validation")))
     _tidy(schema)
     return {
         "$schema": DIALECT,

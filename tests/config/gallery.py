@@ -35,6 +35,7 @@ RIGHT_IN_FORM = frozenset(
         "literal_secret",
         "lookup_meaning",
         "lookup_timeout",
+        "mcp_local",
         "merge_key",
         "missing_secret",
         "no_calendars",
