@@ -1,0 +1,37 @@
+"""What the guide shows can be written."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from sipagent.config import parse_document
+from sipagent.guide import read_page
+
+TOP = frozenset({"calendars", "lookup", "business", "limits", "callers"})
+
+
+def snippets() -> list[dict[str, Any]]:
+    page = read_page("configuration")
+    assert page is not None
+    return [
+        yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: ",".join(snippet)[:40])
+def test_a_snippet_fits_the_schema(snippet: dict[str, Any]) -> None:
+    whole: dict[str, Any] = {
+        "version": 1,
+        "agents": {"a": {"instructions": "Hi."}},
+        "routes": [{"agent": "a"}],
+    }
+    for key, value in snippet.items():
+        if "version" in snippet or key in TOP:
+            whole[key] = value
+        else:
+            whole["agents"]["a"][key] = value
+    parse_document(yaml.safe_dump(whole), file="guide.yaml")
