@@ -101,6 +101,19 @@ def test_an_item_finds_its_place_behind_one_that_never_comes() -> None:
     assert order.ids == [TWO, THREE]
 
 
+def test_an_item_behind_a_first_one_that_is_gone_stands_first() -> None:
+    order = ItemOrder()
+    order.add(ONE, None, placed=True)
+    order.add(FOUR, None, placed=False)
+    order.remove(ONE)
+    order.add(THREE, None, placed=False)
+    assert order.place(THREE, ONE)
+    assert order.ids == [THREE, FOUR]
+    order.add(TWO, ONE, placed=True)
+    assert order.ids == [TWO, THREE, FOUR]
+    check(order)
+
+
 def test_items_that_are_expected_behind_each_other_wait_for_nobody() -> None:
     order = ItemOrder()
     order.expect(ONE, TWO)

@@ -548,3 +548,26 @@ def test_a_session_keeps_its_word_whatever_goes_wrong(steps: list[Step]) -> None
 @given(steps=steps(*ANY_TIME, *FAULTS, *DISORDER))
 def test_a_session_keeps_its_word_whatever_comes_twice_or_late(steps: list[Step]) -> None:
     asyncio.run(play(steps, names_requests=True, check=check_everything))
+
+
+# What chance seldom finds ---------------------------------------------------------------------------
+
+
+async def test_what_is_sent_into_a_socket_that_has_just_broken_goes_over_the_next() -> None:
+    async def check(table: Play) -> None:
+        users = [each for each in sent(table.server) if each.get("item", {}).get("role") == "user"]
+        assert len(users) == 1
+        await check_everything(table)
+
+    # What writes runs before the reader, which would tell it that the socket is broken.
+    await play([(Play.writes, 0), (Play.breaks_off, 0)], names_requests=True, check=check)
+
+
+async def test_a_call_that_was_answered_before_a_break_is_spoken_about_after_it() -> None:
+    def breaks_off(table: Play, number: int) -> None:
+        assert table.server.wire is not None
+        table.server.wire.end()
+
+    # That the response has ended is told to nobody.
+    steps: list[Step] = [(Play.calls_and_is_heard, 0), (Play.reads, 11), (Play.ends, 0), (breaks_off, 11)]
+    await play(steps, names_requests=True, check=check_everything)

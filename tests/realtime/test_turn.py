@@ -696,6 +696,28 @@ def test_what_may_have_been_heard_gives_way_only_to_what_is_still_wanted(holds: 
     assert gate.take() is None
 
 
+def test_an_automatic_request_is_not_merged_past_one_that_may_be_back() -> None:
+    gate = ResponseGate()
+    gate.request()
+    first = taken(gate)
+    gate.created(R1)
+    gate.done(R1)
+    gate.request({"instructions": "between"})
+    between = taken(gate)
+    gate.created(R2)
+    assert gate.refused(event_id=first.event_id, code=ALREADY_ACTIVE)
+    gate.request()  # behind what is on its way, and so not answered by the first
+    assert gate.refused(event_id=between.event_id, code=ALREADY_ACTIVE)
+    running = R2
+    asked = []
+    for number in range(3):
+        gate.done(running)
+        asked.append(taken(gate).response)
+        running = ResponseId(f"resp_next_{number}")
+        gate.created(running)
+    assert asked == [None, {"instructions": "between"}, None]
+
+
 def test_a_second_loss_names_the_request_as_the_first_did() -> None:
     gate = ResponseGate()
     gate.request({}, event_id="mine")
