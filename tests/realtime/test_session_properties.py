@@ -560,7 +560,8 @@ async def test_what_is_sent_into_a_socket_that_has_just_broken_goes_over_the_nex
         await check_everything(table)
 
     # What writes runs before the reader, which would tell it that the socket is broken.
-    await play([(Play.writes, 0), (Play.breaks_off, 0)], names_requests=True, check=check)
+    steps: list[Step] = [(Play.passes, 3), (Play.writes, 0), (Play.breaks_off, 0)]
+    await play(steps, names_requests=True, check=check)
 
 
 async def test_a_call_that_was_answered_before_a_break_is_spoken_about_after_it() -> None:
