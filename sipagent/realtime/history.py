@@ -16,20 +16,17 @@ from sipagent.realtime.items import (
     AssistantAudio,
     AssistantMessageItem,
     InputAudio,
-    InputImage,
     RealtimeItem,
     RealtimeToolCallItem,
-    UserContent,
     UserMessageItem,
     text_of,
 )
-from sipagent.realtime.mcp_items import RealtimeMcpItem, merged_mcp
+from sipagent.realtime.merging import ENDED, merged_item, with_heard
 from sipagent.realtime.order import ItemOrder
 from sipagent.realtime.value import Value
 
 TranscriptRole = Literal["caller", "agent"]
 Change = Literal["added", "changed", "same"]
-_ENDED = ("completed", "incomplete")
 
 
 class Line(Value, frozen=True, kw_only=True):
@@ -114,12 +111,12 @@ class History:
         if isinstance(item, AssistantMessageItem):
             if response_id is not None:
                 self._belongs(item_id, response_id)
-            if item.status in _ENDED and text_of(item):
+            if item.status in ENDED and text_of(item):
                 self._fill(item)
         old = self._items.get(item_id)
         if old is not None:
             stands = self._put(item_id, item.previous_item_id) if placed else old
-            merged = replace(_merged(stands, item), position=stands.position)
+            merged = replace(merged_item(stands, item), position=stands.position)
             self._items[item_id] = merged
             return "same" if merged == stands and stands.position == old.position else "changed"
         if item_id in self._deleted:
@@ -131,7 +128,7 @@ class History:
             placed, previous = True, self._order.expected[item_id]
         self._number(self._order.add(item_id, previous, placed=placed))
         if isinstance(item, UserMessageItem) and item_id in self._early_transcripts:
-            item = _with_heard(item, self._early_transcripts.pop(item_id))
+            item = with_heard(item, self._early_transcripts.pop(item_id))
         if isinstance(item, AssistantMessageItem) and item_id in self._cut_early:
             item = replace(item, interrupted=True)
         position = self._order.positions[item_id]
@@ -169,7 +166,7 @@ class History:
                 self.update(item, placed=False)
                 item = self._items[item_id]
             if isinstance(item, UserMessageItem) and not text_of(item):
-                self._items[item_id] = _with_heard(item, words)
+                self._items[item_id] = with_heard(item, words)
         for item_id, item in self._items.items():
             if (
                 item_id in self._spoken
@@ -203,7 +200,7 @@ class History:
             self.update(item, placed=False)
             item = self._items[item_id]
         if isinstance(item, UserMessageItem):
-            self._items[item_id] = _with_heard(item, transcript)
+            self._items[item_id] = with_heard(item, transcript)
         self._final.add(item_id)
         return self._line(item_id)
 
@@ -335,54 +332,3 @@ class History:
             parts = self._spoken[item_id]
             content = tuple(AssistantAudio(transcript=parts[index]) for index in sorted(parts))
             self._items[item_id] = replace(item, content=content)
-
-
-def _with_heard(item: UserMessageItem, transcript: str) -> UserMessageItem:
-    content = tuple(
-        replace(part, transcript=transcript) if isinstance(part, InputAudio) else part
-        for part in item.content
-    )
-    if not any(isinstance(part, InputAudio) for part in content):
-        content = (*content, InputAudio(transcript=transcript))
-    return replace(item, content=content, status="completed")
-
-
-def _merged(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
-    """``new``, with what only ``old`` knows: words, pictures, outputs, that it was cut off, that it ended."""
-    previous = old.previous_item_id
-    overtaken = old.status in _ENDED and new.status not in _ENDED
-    status = old.status if overtaken else new.status
-    if isinstance(old, RealtimeMcpItem) and isinstance(new, RealtimeMcpItem):
-        new = merged_mcp(old, new)
-    match old, new:
-        case UserMessageItem(), UserMessageItem():
-            content = _merged_user(old, new)
-            return replace(new, content=content, status=status, previous_item_id=previous)
-        case AssistantMessageItem(), AssistantMessageItem():
-            keep = old.content and (overtaken or not text_of(new))
-            return replace(
-                new,
-                content=old.content if keep else new.content,
-                status=status,
-                interrupted=old.interrupted,
-                previous_item_id=previous,
-            )
-        case RealtimeToolCallItem(), RealtimeToolCallItem():
-            output = new.output if new.output is not None else old.output
-            arguments = old.arguments if overtaken else new.arguments
-            return replace(new, output=output, arguments=arguments, status=status, previous_item_id=previous)
-        case _:
-            return replace(new, status=status, previous_item_id=previous)
-
-
-def _merged_user(old: UserMessageItem, new: UserMessageItem) -> tuple[UserContent, ...]:
-    words = next((part.transcript for part in old.content if isinstance(part, InputAudio)), None)
-    pictures = tuple(part for part in old.content if isinstance(part, InputImage))
-    if not new.content:
-        return old.content
-    content = tuple(
-        replace(part, transcript=words) if isinstance(part, InputAudio) and part.transcript is None else part
-        for part in new.content
-    )
-    has_picture = any(isinstance(part, InputImage) for part in content)
-    return content if has_picture else (*pictures, *content)
