@@ -162,6 +162,8 @@ PURE = (
     "realtime/hosted_calls.py",
     "realtime/interrupting.py",
     "realtime/leading.py",
+    "realtime/merging.py",
+    "realtime/order.py",
     "realtime/payload.py",
     "realtime/playback.py",
     "realtime/provider.py",

@@ -86,17 +86,15 @@ def truncate(heard: Heard) -> Command:
 
 
 def tool_output(call_id: str, output: str) -> Command:
-    """Answer a tool call."""
-    return _item_create({"type": "function_call_output", "call_id": call_id, "output": output})
+    """Answer a tool call. Its id is always the same, so that the server takes only one answer."""
+    item_id = f"fco_{_digest(call_id)}"
+    item = {"type": "function_call_output", "id": item_id, "call_id": call_id, "output": output}
+    return {**_item_create(item), "event_id": f"sipagent_{item_id}"}
 
 
 def approval_id(approval_request_id: str) -> ItemId:
-    """The id of the answer to an approval request: always the same, so that the server takes only one.
-
-    Derived rather than appended to: the API takes ids of at most 32 characters.
-    """
-    digest = hashlib.blake2s(approval_request_id.encode(errors="surrogatepass"), digest_size=12).hexdigest()
-    return ItemId(f"mcpa_{digest}")
+    """The id of the answer to an approval request: always the same, so that the server takes only one."""
+    return ItemId(f"mcpa_{_digest(approval_request_id)}")
 
 
 def approval_response(approval_request_id: str, *, approve: bool, reason: str | None) -> Command:
@@ -128,6 +126,11 @@ def system_message(text: str) -> Command:
 def user_message(given: RealtimeModelUserInput) -> Command:
     """Put in a message of the user; raises `UserError` for one that the API would not take."""
     return _item_create({"type": "message", "role": "user", "content": user_content(given)})
+
+
+def _digest(name: str) -> str:
+    # Derived rather than appended to: the API takes ids of at most 32 characters.
+    return hashlib.blake2s(name.encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 
 def _item_create(item: Mapping[str, Any]) -> Command:

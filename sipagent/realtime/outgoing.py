@@ -124,9 +124,9 @@ class Outgoing:
         self._unconfirmed.append(update)
         await self._send_text(update)
 
-    async def send_once(self, command: Command) -> bool:
+    async def send_once(self, command: Command, only_if: Callable[[], bool] | None = None) -> bool:
         """Send a ``conversation.item.create`` that has an id and an event id; False when its item was sent
-        before.
+        before, or ``only_if`` did not hold.
 
         It is remembered until the server has shown the item or refused it: what may have broken with the
         connection is said once more over the next. Cancel-safe, and raises, as `send`.
@@ -136,11 +136,14 @@ class Outgoing:
             return False
         self._said.add(item_id)
         text = self._writer.write(command)
+        sent = False
         try:
-            await self._send_text(text)
-        except BaseException:
-            self._said.discard(item_id)
-            raise
+            sent = await self._send_text(text, only_if)
+        finally:
+            if not sent:
+                self._said.discard(item_id)
+        if not sent:
+            return False
         # Only now: what was not sent at all is sent by whoever waits above, not by `restored`.
         self._answers[item_id] = text
         return True

@@ -23,6 +23,7 @@ from sipagent.realtime.events import (
     RealtimeModelEndOfStreamEvent,
     RealtimeModelErrorEvent,
     RealtimeModelEvent,
+    RealtimeModelItemPlacedEvent,
     RealtimeModelItemUpdatedEvent,
     RealtimeModelRawServerEvent,
     RealtimeModelResponseRequestedEvent,
@@ -102,6 +103,7 @@ class RealtimeSocketModel(RealtimeModel):
             RealtimeModelMcpCallEvent: self._note_hosted,
             RealtimeModelMcpApprovalRequestedEvent: self._note_hosted,
             RealtimeModelItemUpdatedEvent: self._note_hosted,
+            RealtimeModelItemPlacedEvent: self._note_placed,
             RealtimeModelErrorEvent: self._note_error,
             RealtimeModelSessionEvent: self._note_session,
         }
@@ -202,7 +204,7 @@ class RealtimeSocketModel(RealtimeModel):
             case RealtimeModelSendSystemMessage(text=text):
                 return await outgoing.send(commands.system_message(text), only_if)
             case RealtimeModelSendToolOutput(tool_call=call, output=output):
-                if not await outgoing.send(commands.tool_output(call.call_id, output), only_if):
+                if not await outgoing.send_once(commands.tool_output(call.call_id, output), only_if):
                     return False
                 request_wanted(
                     self._gate, self._tools.answered(call.call_id, wants_response=event.start_response)
@@ -399,6 +401,10 @@ class RealtimeSocketModel(RealtimeModel):
 
     def _note_hosted(self, event: RealtimeModelEvent) -> bool:
         return self._hosted.take(event)
+
+    def _note_placed(self, event: RealtimeModelItemPlacedEvent) -> bool:
+        self._outgoing.came(event.item_id)
+        return True
 
     def _note_error(self, event: RealtimeModelErrorEvent) -> bool:
         error = event.error

@@ -47,6 +47,8 @@ class Speaking:
 
     def begin(self, response_id: ResponseId, agent: RealtimeAgent[Any], *, aside: bool) -> None:
         """A response of ``agent`` began."""
+        if response_id in self._over:
+            return  # told late, or twice
         if aside:
             self._aside.add(response_id)
         else:

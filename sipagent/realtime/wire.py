@@ -156,9 +156,14 @@ def _item_added(message: Message) -> Events:
     if raw.get("type") in MCP_ITEMS:
         # They have no status of their own, and only one that was just added may be less than whole.
         default = "in_progress" if message["type"] == "conversation.item.added" else "completed"
-    item = parse_item(raw, message.get("previous_item_id"), default=default)
+    previous = message.get("previous_item_id")
+    item = parse_item(raw, previous, default=default)
     if item is None:
-        return ()
+        # Answers of tools are kept with their calls; what comes behind one names it as its predecessor.
+        if not isinstance(raw.get("id"), str) or "previous_item_id" not in message:
+            return ()
+        before = ItemId(previous) if isinstance(previous, str) else None
+        return (RealtimeModelItemPlacedEvent(item_id=ItemId(raw["id"]), previous_item_id=before),)
     updated = RealtimeModelItemUpdatedEvent(item=item, placed="previous_item_id" in message)
     return (updated, *approval_requested(item, None))
 

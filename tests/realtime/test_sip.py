@@ -39,7 +39,11 @@ from sipagent.realtime import (
     RealtimeSessionModelSettings,
     function_tool,
 )
-from sipagent.realtime.events import RealtimeModelSessionEvent
+from sipagent.realtime.events import (
+    RealtimeModelErrorEvent,
+    RealtimeModelItemPlacedEvent,
+    RealtimeModelSessionEvent,
+)
 from tests.realtime import messages
 from tests.realtime.peer import PATIENCE_S, Peer, RealtimeServer, Recorder, realtime_server
 
@@ -397,6 +401,40 @@ async def test_an_update_that_may_not_have_been_heard_is_said_once_more() -> Non
         await recorder.until(lambda: len(recorder.all(RealtimeModelSessionEvent)) == 3)
         second.drop()
         await fence(model, await server.peer())
+
+
+async def test_an_answer_of_a_tool_that_may_not_have_been_heard_is_said_once_more() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        call = messages.function_call("look_up", "call_1")
+        await peer.send(messages.output_item_done(call), messages.response_done(output=[call]))
+        event = await recorder.first(RealtimeModelToolCallEvent)
+        answer = RealtimeModelSendToolOutput(tool_call=event, output="found", start_response=False)
+        await model.send_event(answer)
+        first = await peer.receive("conversation.item.create")
+        peer.drop()
+        second = await server.peer()
+        again = await second.receive("conversation.item.create")
+        assert again == first, "of the same id, so that the server takes one of them only"
+        await second.send(messages.error("item_exists", event_id=again["event_id"]))
+        await model.send_event(answer)
+        await fence(model, second)
+        assert not recorder.all(RealtimeModelErrorEvent), "nobody need hear of that"
+
+
+async def test_an_answer_of_a_tool_that_the_server_has_shown_is_not_said_again() -> None:
+    async with realtime_server() as server, attached(server) as (model, peer, recorder):
+        call = messages.function_call("look_up", "call_1")
+        await peer.send(messages.output_item_done(call), messages.response_done(output=[call]))
+        event = await recorder.first(RealtimeModelToolCallEvent)
+        await model.send_event(
+            RealtimeModelSendToolOutput(tool_call=event, output="found", start_response=False)
+        )
+        item = (await peer.receive("conversation.item.create"))["item"]
+        await peer.send(messages.item_added(item, "item_call_1"))
+        await recorder.first(RealtimeModelItemPlacedEvent)
+        peer.drop()
+        second = await server.peer()
+        await fence(model, second)
 
 
 async def test_a_request_on_its_way_is_asked_again_but_not_against_a_response_that_runs() -> None:

@@ -172,6 +172,8 @@ async def test_several_tool_calls_are_all_answered_and_then_followed_by_one_resp
         await recorder.first(RealtimeModelTurnEndedEvent)
         await model.send_event(answer(1))
         item = (await peer.receive("conversation.item.create"))["item"]
+        item_id = item.pop("id")
+        assert len(item_id) <= 32, "the API takes no more"
         assert item == {"type": "function_call_output", "call_id": "call_1", "output": "output 1"}
         await peer.receive("response.create")
         await fence(model, peer)

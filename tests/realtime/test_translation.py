@@ -562,3 +562,10 @@ def test_whatever_order_the_server_speaks_in_the_history_stays_in_order(said: li
             places[event.item_id] = event.position
     stands: dict[str, float] = {item.item_id: item.position for item in told.translation.history.items}
     assert {each: stands.get(each, place) for each, place in places.items()} == places
+
+
+def test_a_beginning_that_comes_after_the_end_leaves_nothing_running() -> None:
+    told = Told()
+    began = parse_message(messages.response_created("ra"))
+    told.take(*began, *parse_message(messages.response_done("ra")), *began)
+    assert not told.translation.speaking.response_active

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.realtime import RealtimeServerEvent
 
+from sipagent.identifiers import ItemId
 from sipagent.realtime import (
     RateLimit,
     RealtimeModelErrorEvent,
@@ -249,8 +250,15 @@ def test_an_item_being_made_says_so() -> None:
     )
 
 
-def test_items_of_kinds_that_no_history_holds_say_nothing() -> None:
-    assert parse_message(messages.item_added({"type": "reasoning", "id": "item_1"}, None)) == ()
+def test_items_of_kinds_that_no_history_holds_say_only_where_they_stand() -> None:
+    answer = {"type": "function_call_output", "id": "item_2"}
+    for previous in ("item_1", None):
+        (event,) = parse_message(messages.item_added(answer, previous))
+        assert event == RealtimeModelItemPlacedEvent(
+            item_id=ItemId("item_2"), previous_item_id=None if previous is None else ItemId(previous)
+        )
+    assert parse_message({"type": "conversation.item.added", "item": answer}) == ()
+    assert parse_message(messages.item_added({"type": "reasoning"}, None)) == ()
 
 
 SMALL: list[tuple[dict[str, Any], Any]] = [

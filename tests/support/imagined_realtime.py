@@ -320,6 +320,9 @@ class ImaginedRealtime:
         self.speaks.clear()
 
     def _take_item(self, item: Json, event_id: str | None) -> None:
+        if item.get("id") in self.order:
+            self.error("item_already_exists", event_id)
+            return
         if item["type"] == "function_call_output":
             call = self.calls.get(item["call_id"])
             if call is None:
