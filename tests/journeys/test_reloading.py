@@ -33,10 +33,10 @@ WARM_UP = 200
 CALLERS = 12
 """Calls at once."""
 SHORTEST_S, LONGEST_S = 0.05, 3.0
-MOST_MORE_MEMORY, MOST_MORE_OBJECTS = 1.10, 1.12
-"""From the warm-up to the end. Memory creeps while the allocator fills its gaps: over five times as many
-reloads it grows no further than this. Objects are counted while calls are up, of which each has some hundred,
-and one moment has a dozen calls and another none."""
+MOST_MORE_MEMORY, MOST_MORE_OBJECTS = 1.10, 1.08
+"""From the warm-up to the end, counted both times while no call is up. Memory creeps while the allocator
+fills its gaps. Objects grow by 400 to 440 over the 400 configurations loaded between: one stays for each, and what
+keeps it is not found yet. The bound holds that, and no more."""
 
 CONFIGURATION = """\
 version: 1
@@ -189,18 +189,28 @@ class Crowd:
         self._api = api
         self._port = port
         self._stop = asyncio.Event()
+        self._calling = asyncio.Event()
+        self._calling.set()
         self._count = 0
 
     async def one_caller(self, chance: random.Random) -> None:
         while not self._stop.is_set():
+            await self._calling.wait()
             self._count += 1
             told = await self._api.ring(f"rtc_{self._count}", self._port)
             await asyncio.sleep(chance.uniform(SHORTEST_S, LONGEST_S) * chance.random())
             if not told.refused:
                 await self._api.hang_up(told)
 
+    def pause(self) -> None:
+        self._calling.clear()
+
+    def go_on(self) -> None:
+        self._calling.set()
+
     def stop(self) -> None:
         self._stop.set()
+        self.go_on()
 
 
 def numbers_in(text: str) -> set[int]:
@@ -254,7 +264,10 @@ async def test_a_thousand_reloads_under_a_running_load_of_calls(tmp_path: Path) 
                     put(tmp_path, number)
                     await service.reloaded()
                 if number in (WARM_UP, RELOADS):
+                    crowd.pause()
+                    await service.idle()
                     sizes[number] = await service.size()
+                    crowd.go_on()
             crowd.stop()
         metrics = await service.idle()
         service.process.send_signal(signal.SIGTERM)
