@@ -35,8 +35,8 @@ CALLERS = 12
 SHORTEST_S, LONGEST_S = 0.05, 3.0
 MOST_MORE_MEMORY, MOST_MORE_OBJECTS = 1.10, 1.08
 """From the warm-up to the end, counted both times while no call is up. Memory creeps while the allocator
-fills its gaps. Objects grow by 400 to 440 over the 400 configurations loaded between: one stays for each, and what
-keeps it is not found yet. The bound holds that, and no more."""
+fills its gaps. Objects grow by 400 to 440 over the 400 configurations loaded between: one stays for each,
+and what keeps it is not found yet. The bound holds that, and no more."""
 
 CONFIGURATION = """\
 version: 1
