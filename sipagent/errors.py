@@ -18,6 +18,7 @@
     ├── ConnectionLostError            an open Realtime socket was lost and could not be had again
     │   └── NotOursError               the call belongs to another process by now
     ├── StoreError                     the database refused, or is not there
+    ├── SpillError                     what waits for the database could not be kept on disk
     └── SimulatorError                 the simulator was given something it cannot play
         ├── SipSyntaxError             bytes that are no SIP message
         ├── SdpError                   a session description that cannot be answered
@@ -143,6 +144,10 @@ class NotOursError(ConnectionLostError):
 
 class StoreError(SipAgentError):
     """The database refused or could not be reached."""
+
+
+class SpillError(SipAgentError):
+    """What waits for the database could not be kept on disk, or not be read from there."""
 
 
 class SimulatorError(SipAgentError):

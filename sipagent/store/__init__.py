@@ -5,6 +5,7 @@ from __future__ import annotations
 from sipagent.store.base import CallStore
 from sipagent.store.calls import SqlCallStore
 from sipagent.store.memory import MemoryCallStore
+from sipagent.store.places import spill_folder
 from sipagent.store.records import (
     CallEnded,
     CallFact,
@@ -43,4 +44,5 @@ __all__ = [
     "TranscriptLineSaid",
     "TranscriptRole",
     "open_store",
+    "spill_folder",
 ]
