@@ -181,6 +181,7 @@ PURE = (
     "realtime/wire_frequent.py",
     "realtime/wire_mcp.py",
     "realtime/wire_responses.py",
+    "realtime/wire_shapes.py",
     "realtime/wire_items.py",
     "simulator/dtmf.py",
     "simulator/phone/ears.py",
