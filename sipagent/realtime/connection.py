@@ -59,6 +59,8 @@ class TransportLimits:
 class Socket(abc.ABC):
     """An open WebSocket that carries text."""
 
+    __slots__ = ()
+
     @abc.abstractmethod
     async def send(self, text: str) -> None:
         """Send one message; raises `ConnectionLostError` when the socket is closed."""
