@@ -25,6 +25,7 @@ from sipagent.realtime.events import (
     RealtimeModelEvent,
     RealtimeModelItemPlacedEvent,
     RealtimeModelItemUpdatedEvent,
+    RealtimeModelRawServerEvent,
     RealtimeModelResponseRequestedEvent,
     RealtimeModelSessionEvent,
     RealtimeModelToolCallEvent,
@@ -57,10 +58,11 @@ from sipagent.realtime.settings import (
     RealtimeSessionModelSettings,
     session_payload,
 )
-from sipagent.realtime.taking import Note, Reaction, Taking
+from sipagent.realtime.taking import OFTEN, Note, Reaction, Taking
 from sipagent.realtime.tool_turns import ToolTurns, request_wanted
 from sipagent.realtime.turn import ResponseGate
-from sipagent.realtime.wire_frequent import parse_frequent
+from sipagent.realtime.wire import parse_text
+from sipagent.realtime.wire_frequent import read
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,8 @@ class RealtimeSocketModel(RealtimeModel):
 
     default_format: ClassVar[str]
     """The audio format where the settings name none."""
+    _told_first: ClassVar[frozenset[type[Any]]] = OFTEN
+    """Events that may be told before they are noted; nothing reacts to them."""
     _for_reader: ClassVar[frozenset[type[Any]]] = frozenset()
     """Events on which depends how long the reader waits: it alone may take them."""
 
@@ -116,6 +120,7 @@ class RealtimeSocketModel(RealtimeModel):
             self._audience,
             notes=self._notes,
             reactions=self._reactions,
+            told_first=self._told_first,
             for_reader=self._for_reader,
             asks=lambda: self._ask if self._gate.pending else None,
         )
@@ -324,28 +329,33 @@ class RealtimeSocketModel(RealtimeModel):
         The busiest loop of a call: what most messages need is done here, without another function.
         """
         outgoing, notes, reactions = self._outgoing, self._notes, self._reactions
-        audience, take = self._audience, self._taking.take
-        self._taking.start()
+        audience, taking = self._audience, self._taking
+        taking.start()
         if not raw:
-            socket.offer_to(self._taking.take_now)
+            socket.offer_to(taking.take_now)
         receive = self._receiver(socket)
         while outgoing.socket is socket:
             message = socket.receive_now() or await receive()
             if isinstance(message, Closed):
                 return message
-            frequent = None if raw else parse_frequent(message)
-            if frequent is None:
-                await take(message, raw=raw)
+            if taking.begun is not None:
+                await taking.finish(taking.begun)
                 continue
-            kind = type(frequent)
-            if kind in notes and not notes[kind](frequent):
+            if raw:
+                await self._tell(RealtimeModelRawServerEvent(data=parse_text(message)))
+            event = read(message)
+            if isinstance(event, tuple):
+                await taking.take(event)
                 continue
-            if kind in reactions and (reaction := reactions[kind](frequent)) is not None:
+            kind = type(event)
+            if kind in notes and not notes[kind](event):
+                continue
+            if kind in reactions and (reaction := reactions[kind](event)) is not None:
                 await reaction()
             for listener, take_now in audience.members:
                 try:
-                    if take_now is None or not take_now(frequent):
-                        await listener.on_event(frequent)
+                    if take_now is None or not take_now(event):
+                        await listener.on_event(event)
                 except Exception as error:  # noqa: BLE001 - code that users wrote
                     await audience.report(error)
         return None

@@ -24,7 +24,7 @@ from sipagent.realtime.playback import RealtimePlaybackState, ReceivedAudio
 from sipagent.realtime.settings import DEFAULT_REALTIME_MODEL, RealtimeSessionModelSettings
 from sipagent.realtime.socket_model import RealtimeSocketModel
 from sipagent.realtime.spoken import SpokenResponses
-from sipagent.realtime.taking import Reaction
+from sipagent.realtime.taking import OFTEN, Reaction
 
 
 class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
@@ -36,6 +36,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     """
 
     default_format = "pcm16"
+    _told_first = OFTEN - {RealtimeModelAudioEvent}
     _for_reader = frozenset({RealtimeModelAudioEvent, RealtimeModelTurnEndedEvent})
 
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:

@@ -18,7 +18,6 @@ from sipagent.realtime import (
     RealtimeModelExceptionEvent,
     RealtimeModelInputAudioTranscriptionDeltaEvent,
     RealtimeModelListener,
-    RealtimeModelRawServerEvent,
     RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
@@ -27,7 +26,8 @@ from sipagent.realtime import (
 )
 from sipagent.realtime.audience import Audience
 from sipagent.realtime.events import RealtimeModelCallerSpeechStartedEvent, RealtimeModelPlaybackEvent
-from sipagent.realtime.taking import Reaction, Taking
+from sipagent.realtime.taking import OFTEN, Reaction, Taking
+from sipagent.realtime.wire_frequent import read
 from tests.realtime import messages
 from tests.realtime.peer import PATIENCE_S, Peer, realtime_server
 
@@ -104,6 +104,7 @@ class Room:
                 RealtimeModelTranscriptDeltaEvent: self._note,
             },
             reactions={RealtimeModelUsageEvent: self._react},
+            told_first=OFTEN - {RealtimeModelAudioEvent},
             for_reader=frozenset({RealtimeModelAudioEvent, RealtimeModelCallerSpeechStartedEvent}),
             asks=lambda: self._ask if self.asks else None,
         )
@@ -124,8 +125,13 @@ class Room:
     def comes(self, message: dict[str, Any]) -> bool:
         return self.taking.take_now(json.dumps(message).encode())
 
-    async def take(self, message: dict[str, Any], *, raw: bool = False) -> None:
-        await self.taking.take(json.dumps(message).encode(), raw=raw)
+    async def take(self, message: dict[str, Any]) -> None:
+        """As the reader does."""
+        if self.taking.begun is not None:
+            await self.taking.finish(self.taking.begun)
+            return
+        events = read(json.dumps(message).encode())
+        await self.taking.take(events if isinstance(events, tuple) else (events,))
 
 
 async def test_all_of_a_message_is_taken_where_nothing_waits() -> None:
@@ -239,12 +245,6 @@ async def test_another_socket_begins_anew() -> None:
     room.taking.start()
     await room.take(messages.response_created())
     assert listener.kinds == [RealtimeModelTurnStartedEvent]
-
-
-async def test_raw_messages_come_first() -> None:
-    listener = Prompt()
-    await Room(listener).take(messages.response_created(), raw=True)
-    assert listener.kinds == [RealtimeModelRawServerEvent, RealtimeModelTurnStartedEvent]
 
 
 # By a real socket -----------------------------------------------------------------------------------
