@@ -141,6 +141,7 @@ PURE = (
     "calls/policy.py",
     "calls/profile.py",
     "calls/routing.py",
+    "calls/sources.py",
     "calls/spend.py",
     "calls/template.py",
     "calls/tools/answers.py",

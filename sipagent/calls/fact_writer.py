@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sipagent.errors import StoreError
+from sipagent.errors import StoreAwayError, StoreError
 from sipagent.store import (
     CallEnded,
     CallNoted,
@@ -131,6 +131,9 @@ class FactWriter:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._store.apply(facts)
+        except StoreAwayError as error:
+            self._error = str(error)
+            raise _AwayError from error
         except StoreError as error:
             self._error = str(error)
             return False
