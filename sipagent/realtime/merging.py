@@ -16,6 +16,7 @@ from sipagent.realtime.items import (
     InputImage,
     RealtimeItem,
     RealtimeToolCallItem,
+    SystemMessageItem,
     UserContent,
     UserMessageItem,
     text_of,
@@ -24,6 +25,14 @@ from sipagent.realtime.mcp_items import RealtimeMcpItem, merged_mcp
 
 ENDED: Final = ("completed", "incomplete")
 """The statuses of items to which nothing more is added."""
+_MESSAGES: Final = (AssistantMessageItem, UserMessageItem, SystemMessageItem)
+
+
+def says_the_same(old: RealtimeItem, new: RealtimeItem) -> bool:
+    """Whether ``new`` certainly adds nothing, so that `merged_item` need not be asked. Messages only."""
+    if type(old) is not type(new) or old.status != new.status:
+        return False
+    return isinstance(old, _MESSAGES) and isinstance(new, _MESSAGES) and old.content == new.content
 
 
 def merged_item(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
