@@ -59,6 +59,7 @@ from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSe
 from sipagent.realtime.speaking import Speaking
 from sipagent.realtime.stream import EventStream
 from sipagent.realtime.takeover import RealtimeTakeover, TakeoverOutcome
+from sipagent.realtime.taking_over import TakingOver
 from sipagent.realtime.tool_calls import ToolCalls
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
@@ -104,7 +105,6 @@ class RealtimeSession(RealtimeModelListener):
         takeover: RealtimeTakeover | None = None,
     ) -> None:
         """``history`` and ``takeover``: see `RealtimeRunner.run`."""
-        self._takeover = takeover
         self._takeover_outcome: TakeoverOutcome | None = None
         self._model = model
         self._seeds = seeds_of(history)
@@ -169,6 +169,10 @@ class RealtimeSession(RealtimeModelListener):
         self._guarding = Guarding(
             model, self._info, self._run_config, emit=self._events.put_at_once, start=self._work.start
         )
+        self._taking_over: TakingOver | None = None
+        if takeover is not None:
+            self._translation.known(takeover.history)
+            self._taking_over = TakingOver(takeover, model=model, history=self._translation.history)
         self._quiet = Latch()
         """Set when something happened that may mean silence."""
         self._entered = False
@@ -245,10 +249,22 @@ class RealtimeSession(RealtimeModelListener):
             raise
         try:
             await self._tell_history()
+            if self._taking_over is not None:
+                await self._take_over(self._taking_over)
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def _take_over(self, taking_over: TakingOver) -> None:
+        outcome, again = await taking_over.find_out()
+        self._takeover_outcome = outcome
+        for call in again:
+            self._tool_calls.begin(
+                RealtimeModelToolCallEvent(
+                    name=call.name, call_id=call.tool_call_id, arguments=call.arguments
+                )
+            )
 
     async def _tell_history(self) -> None:
         for seed in self._seeds:
@@ -411,6 +427,8 @@ class RealtimeSession(RealtimeModelListener):
         return True
 
     def _take(self, event: RealtimeModelEvent) -> None:
+        if self._taking_over is not None and self._taking_over.take(event):
+            return
         handover, kind = self._handover, type(event)
         if noteworthy := kind in NOTEWORTHY:
             handover.notice(event)
