@@ -16,6 +16,7 @@
     ├── AttachError                    the Realtime socket of a call could not be opened
     │   └── AttachNotFoundError        the handshake kept answering 404
     ├── ConnectionLostError            an open Realtime socket was lost and could not be had again
+    │   └── NotOursError               the call belongs to another process by now
     ├── StoreError                     the database refused, or is not there
     └── SimulatorError                 the simulator was given something it cannot play
         ├── SipSyntaxError             bytes that are no SIP message
@@ -134,6 +135,10 @@ class AttachNotFoundError(AttachError):
 
 class ConnectionLostError(SipAgentError):
     """An open Realtime socket was lost, and re-attaching failed otherwise than by 404."""
+
+
+class NotOursError(ConnectionLostError):
+    """The call belongs to another process by now, and nothing may be done to it from here any more."""
 
 
 class StoreError(SipAgentError):
