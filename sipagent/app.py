@@ -30,6 +30,7 @@ from sipagent.calls import (
     prepare_generation,
 )
 from sipagent.calls.connections import serve_http
+from sipagent.calls.day_spend import DaySpendReader
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
@@ -248,6 +249,15 @@ class Service:
                 generation=generation, services=services, record=recorder.record, utc_now=self._utc_now
             )
         )
+        spending = DaySpendReader(
+            self._store,
+            self._supervisor.day,
+            door=lambda: self._running.current.door,
+            utc_now=self._utc_now,
+        )
+        await spending.refresh(within_s=self._settings.store_timeout_s)
+        reading = group.create_task(spending.run(), name="day's spend")
+        stack.callback(reading.cancel)
         self._serves(generation, self._loaded, recorder.record)
         self.metrics.watch_generations_in_use(lambda: self._running.generations_in_use)
         if self._loaded is not None:

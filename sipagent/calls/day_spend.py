@@ -1,7 +1,8 @@
-"""Keeps the sum of the day right: what the store remembers of it, from before the start and from other workers.
+"""Keeps the sum of the day right, with what was spent before the start and by other workers.
 
-The brake on a day's costs is the company's, not a process's. Each process counts its own calls as they go, and
-asks the store now and then what all have cost together. While the database is away, its own count goes on.
+The brake on a day's costs is the company's, not a process's. Each process counts its own calls as they go,
+and asks the store now and then what all have cost together. While the database is away, its own count goes
+on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, datetime, time, tzinfo
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.spend import DaySpend, cost_of_totals
 from sipagent.errors import StoreError
-from sipagent.store import Store
+from sipagent.store import CallStore
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class DaySpendReader:
 
     def __init__(
         self,
-        store: Store,
+        store: CallStore,
         day: DaySpend,
         *,
         door: Callable[[], FrontDoor],
@@ -61,15 +62,20 @@ class DaySpendReader:
         try:
             async with asyncio.timeout(self._timeout_s if within_s is None else within_s):
                 totals = await self._store.usage_since(midnight_before(now, limits.zone))
-        except (StoreError, TimeoutError) as error:
-            if not self._failed:
-                logger.warning("What the day has cost so far cannot be read now: %s", error or "no answer")
-            self._failed = True
-            return False
+        except StoreError as error:
+            return self._unread(str(error))
+        except TimeoutError:
+            return self._unread("the database does not answer")
         self._failed = False
         cost = cost_of_totals(totals, limits.prices, _transcription_models(door))
         self._day.learn(cost, now, limits.zone)
         return True
+
+    def _unread(self, why: str) -> bool:
+        if not self._failed:
+            logger.warning("What the day has cost so far cannot be read now: %s", why)
+        self._failed = True
+        return False
 
 
 def midnight_before(now: datetime, zone: tzinfo) -> datetime:

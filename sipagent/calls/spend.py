@@ -146,7 +146,7 @@ def cost_of_totals(
 
 
 class DaySpend:
-    """What all calls of a day have cost so far: those of this process, and what `learn` says of the others."""
+    """What all calls of a day have cost so far: those of this process, and others as far as `learn` says."""
 
     def __init__(self) -> None:
         self._day: date | None = None
