@@ -28,8 +28,7 @@ from tests.support.ports import free_port
 START_TIMEOUT_S = 60.0
 PASSWORD = "hush: a/b@c"  # what people choose as passwords, URLs do not like
 SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
+    "fsync": "off",  # the machine lives on when the server is killed, and what was committed must, too
     "full_page_writes": "off",
     "max_connections": "200",
     "shared_buffers": "64MB",
