@@ -28,6 +28,8 @@ class EventStream(Generic[T]):
         self._reader: asyncio.Future[None] | None = None
         """Present while somebody waits for an event."""
         self._writable = Latch(is_set=True)
+        self._full = False
+        """Whether somebody may wait for room."""
 
     @property
     def has_room(self) -> bool:
@@ -37,6 +39,7 @@ class EventStream(Generic[T]):
     async def room(self) -> None:
         """Return once there is room, or nothing is written any more. Cancel-safe."""
         while len(self._waiting) >= self._capacity and not self._ended:
+            self._full = True
             self._writable.clear()
             await self._writable.wait()
 
@@ -71,16 +74,19 @@ class EventStream(Generic[T]):
         while not self._waiting:
             if self._ended:
                 raise StopAsyncIteration
-            self._reader = asyncio.get_running_loop().create_future()
+            reader = self._reader = asyncio.get_running_loop().create_future()
             try:
-                await self._reader
+                await reader
             finally:
-                self._reader = None
+                if self._reader is reader:
+                    self._reader = None
         event = self._waiting.popleft()
-        if not self._writable.is_set() and len(self._waiting) < self._capacity:
+        if self._full and len(self._waiting) < self._capacity:
+            self._full = False
             self._writable.set()
         return event
 
     def _wake(self, reader: asyncio.Future[None]) -> None:
+        self._reader = None  # once is enough
         if not reader.done():
             reader.set_result(None)
