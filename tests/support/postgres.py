@@ -135,6 +135,13 @@ class PostgresServer:
         )  # fmt: skip
         return [line.split("\t") for line in found.splitlines()]
 
+    def run_script(self, database: str, script: Path) -> None:
+        """Run the statements of a file, all or none."""
+        self._run(
+            "psql", "-h", str(self.folder), "-p", str(self.port), "-U", "postgres", "-d", database,
+            "-v", "ON_ERROR_STOP=1", "-X", "-q", "-1", "-f", "-", stdin=script.read_text(encoding="utf-8"),
+        )  # fmt: skip
+
     def url(self, database: str, *, over: Literal["tcp", "socket"] = "tcp") -> str:
         """A URL as people write it in a configuration."""
         if over == "socket":
@@ -146,10 +153,10 @@ class PostgresServer:
         self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str) -> str:
+    def _run(self, program: str, *arguments: str, stdin: str = "") -> str:
         done = subprocess.run(
             [self._programs / program, *arguments],
-            capture_output=True, text=True, check=False, user=self._account, cwd=self.folder,
+            input=stdin, capture_output=True, text=True, check=False, user=self._account, cwd=self.folder,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stdout}{done.stderr}")
