@@ -56,6 +56,23 @@ class Growing:
 class History:
     """The items of one session. Methods return whether, or as which line, the history changed."""
 
+    __slots__ = (
+        "_cut_early",
+        "_deleted",
+        "_early_transcripts",
+        "_final",
+        "_full",
+        "_hearing",
+        "_items",
+        "_items_of",
+        "_order",
+        "_sorted",
+        "_spoken",
+        "_told",
+        "_unshown",
+        "growing",
+    )
+
     def __init__(self) -> None:
         self._items: dict[ItemId, RealtimeItem] = {}
         self._sorted = True

@@ -34,6 +34,7 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.guarding import Guarding
 from sipagent.realtime.handover import NOTEWORTHY, Handover
+from sipagent.realtime.history import Growing
 from sipagent.realtime.hosted_tools import HOSTED, HostedTools
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
@@ -54,11 +55,13 @@ from sipagent.realtime.seeding import RealtimeEarlierItem, seeds_of
 from sipagent.realtime.session_events import (
     RealtimeEventInfo,
     RealtimeSessionEvent,
+    RealtimeTranscriptDelta,
 )
 from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSettings, agent_settings
 from sipagent.realtime.speaking import Speaking
 from sipagent.realtime.stream import EventStream
 from sipagent.realtime.takeover import RealtimeTakeover, TakeoverOutcome
+from sipagent.realtime.taking_over import TakingOver
 from sipagent.realtime.tool_calls import ToolCalls
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
@@ -104,7 +107,6 @@ class RealtimeSession(RealtimeModelListener):
         takeover: RealtimeTakeover | None = None,
     ) -> None:
         """``history`` and ``takeover``: see `RealtimeRunner.run`."""
-        self._takeover = takeover
         self._takeover_outcome: TakeoverOutcome | None = None
         self._model = model
         self._seeds = seeds_of(history)
@@ -169,8 +171,15 @@ class RealtimeSession(RealtimeModelListener):
         self._guarding = Guarding(
             model, self._info, self._run_config, emit=self._events.put_at_once, start=self._work.start
         )
+        self._taking_over: TakingOver | None = None
+        if takeover is not None:
+            self._translation.known(takeover.history)
+            self._taking_over = TakingOver(takeover, model=model, history=self._translation.history)
         self._quiet = Latch()
         """Set when something happened that may mean silence."""
+        self._growing: Growing | None = None
+        """What the agent says now, while words of it come and nothing else: most words then concern nobody
+        but the history and whoever iterates."""
         self._entered = False
         self._closed = False
 
@@ -245,10 +254,22 @@ class RealtimeSession(RealtimeModelListener):
             raise
         try:
             await self._tell_history()
+            if self._taking_over is not None:
+                await self._take_over(self._taking_over)
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def _take_over(self, taking_over: TakingOver) -> None:
+        outcome, again = await taking_over.find_out()
+        self._takeover_outcome = outcome
+        for call in again:
+            self._tool_calls.begin(
+                RealtimeModelToolCallEvent(
+                    name=call.name, call_id=call.tool_call_id, arguments=call.arguments
+                )
+            )
 
     async def _tell_history(self) -> None:
         for seed in self._seeds:
@@ -307,6 +328,7 @@ class RealtimeSession(RealtimeModelListener):
         if interruptible:
             await self.request_response(instructions)
         else:
+            self._growing = None
             await self._handover.speech.say(instructions)
 
     async def request_response(self, instructions: str | None = None) -> None:
@@ -391,15 +413,32 @@ class RealtimeSession(RealtimeModelListener):
 
     def take_now(self, event: RealtimeModelEvent) -> bool:
         """See `RealtimeModelListener.take_now`."""
-        if not self._events.has_room:
+        growing, events = self._growing, self._events
+        if (
+            growing is not None
+            and type(event) is RealtimeModelTranscriptDeltaEvent
+            and event.item_id == growing.item_id
+            and event.content_index == growing.content_index
+            and (newest := growing.newest) is not None
+        ):
+            more = RealtimeTranscriptDelta(
+                role="agent", item_id=growing.item_id, delta=event.delta, info=self._info
+            )
+            if events.offer(more):
+                newest.append(event.delta)
+                return True
+            return False
+        if not events.has_room:
             return False
         happened: RealtimeSessionEvent | None = None
+        self._growing = None
         if self._quick and not self._handover.speech.active:
             # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
             # else that `_take` looks for, silence least of all.
             if isinstance(event, RealtimeModelTranscriptDeltaEvent):
                 if event.response_id == self._guarding.unguarded:
                     happened = self._translation.take_words(event, self._handover.lead.speaker)
+                    self._growing = self._translation.history.growing
             elif isinstance(event, RealtimeModelAudioEvent):
                 happened = self._translation.take_audio(event)
             elif isinstance(event, RealtimeModelInputAudioTranscriptionDeltaEvent):
@@ -407,10 +446,13 @@ class RealtimeSession(RealtimeModelListener):
         if happened is None:
             self._take(event)
         else:
-            self._events.put_at_once(happened)
+            events.put_at_once(happened)
         return True
 
     def _take(self, event: RealtimeModelEvent) -> None:
+        self._growing = None
+        if self._taking_over is not None and self._taking_over.take(event):
+            return
         handover, kind = self._handover, type(event)
         if noteworthy := kind in NOTEWORTHY:
             handover.notice(event)
