@@ -346,6 +346,7 @@ def test_whoever_knows_the_part_that_grows_may_add_to_it_until_somebody_looks() 
     growing = history.growing
     assert growing is not None
     assert (growing.item_id, growing.content_index, growing.newest) == (ONE, 0, [])
+    assert growing.newest is not None
     growing.newest.append(" day")
     history.spoke(ONE, ".", RESPONSE)
     assert history.said(RESPONSE) == "Good day."
