@@ -142,7 +142,7 @@ class History:
         if self._unshown or self.growing is not None:
             self._show()
         item_id = item.item_id
-        if isinstance(item, AssistantMessageItem):
+        if type(item) is AssistantMessageItem:
             if response_id is not None:
                 self._belongs(item_id, response_id)
             if item.status in ENDED:
@@ -165,9 +165,9 @@ class History:
             placed, previous = True, self._order.expected[item_id]
         self._number(self._order.add(item_id, previous, placed=placed))
         self._sorted = self._sorted and self._order.ids[-1] == item_id
-        if isinstance(item, UserMessageItem) and item_id in self._early_transcripts:
+        if item_id in self._early_transcripts and type(item) is UserMessageItem:
             item = with_heard(item, self._early_transcripts.pop(item_id))
-        if isinstance(item, AssistantMessageItem) and item_id in self._cut_early:
+        if item_id in self._cut_early and type(item) is AssistantMessageItem:
             item = replace(item, interrupted=True)
         position = self._order.positions[item_id]
         self._items[item_id] = replace(item, position=position, previous_item_id=previous)
@@ -237,7 +237,7 @@ class History:
             item = UserMessageItem(item_id=item_id, content=(InputAudio(),), status="completed")
             self.update(item, placed=False)
             item = self._items[item_id]
-        if isinstance(item, UserMessageItem):
+        if type(item) is UserMessageItem:
             self._items[item_id] = with_heard(item, transcript)
         self._final.add(item_id)
         return self._line(item_id)
@@ -296,10 +296,10 @@ class History:
         """The line of a message whose text came with it, if it says something new."""
         self._show()
         item = self._items.get(item_id)
-        if isinstance(item, UserMessageItem) and text_of(item):
+        if type(item) is UserMessageItem and text_of(item):
             self._final.add(item_id)
             return self._line(item_id)
-        if isinstance(item, AssistantMessageItem) and item.status in ("completed", "incomplete"):
+        if type(item) is AssistantMessageItem and item.status in ENDED:
             if item.status == "completed" and text_of(item):
                 self._final.add(item_id)
             return self._line(item_id)
@@ -310,15 +310,20 @@ class History:
     def _line(self, item_id: ItemId) -> Line | None:
         """The line of an item, if it says something else than when it was last asked for."""
         item = self._items.get(item_id)
-        if not isinstance(item, UserMessageItem | AssistantMessageItem):
+        role: TranscriptRole
+        if type(item) is AssistantMessageItem:
+            role, interrupted = "agent", item.interrupted
+        elif type(item) is UserMessageItem:
+            role, interrupted = "caller", False
+        else:
             return None
         text = text_of(item).strip()
         line = Line(
-            role="caller" if isinstance(item, UserMessageItem) else "agent",
+            role=role,
             item_id=item_id,
             position=item.position,
             text=text,
-            interrupted=isinstance(item, AssistantMessageItem) and item.interrupted,
+            interrupted=interrupted,
             final=item_id in self._final,
         )
         if not text or self._told.get(item_id) == line:
@@ -334,7 +339,7 @@ class History:
     def _fill(self, item: AssistantMessageItem) -> None:
         """All that the agent says in an item is known now."""
         for index, part in enumerate(item.content):
-            if isinstance(part, AssistantAudio) and part.transcript:
+            if type(part) is AssistantAudio and part.transcript:
                 self._spoken.setdefault(item.item_id, {})[index] = part.transcript
                 self._full.setdefault(item.item_id, set()).add(index)
 
@@ -370,7 +375,7 @@ class History:
             item = AssistantMessageItem(item_id=item_id, status="in_progress")
             self.update(item, placed=False)
             item = self._items[item_id]
-        if isinstance(item, AssistantMessageItem):
+        if type(item) is AssistantMessageItem:
             parts = self._spoken[item_id]
             content = tuple(AssistantAudio(transcript=parts[index]) for index in sorted(parts))
             self._items[item_id] = replace(item, content=content)

@@ -132,6 +132,12 @@ def text_of(item: RealtimeMessageItem) -> str:
 
 
 def _words(part: UserContent | AssistantContent) -> str:
-    if isinstance(part, (AssistantAudio, InputAudio)):
-        return part.transcript or ""
-    return "" if isinstance(part, InputImage) else part.text
+    if type(part) is AssistantAudio:
+        return part.transcript or ""  # as mostly
+    match part:
+        case InputAudio() | AssistantAudio():
+            return part.transcript or ""
+        case InputText() | AssistantText():
+            return part.text
+        case InputImage():
+            return ""

@@ -16,7 +16,6 @@ from sipagent.realtime.items import (
     InputImage,
     RealtimeItem,
     RealtimeToolCallItem,
-    SystemMessageItem,
     UserContent,
     UserMessageItem,
     text_of,
@@ -25,14 +24,15 @@ from sipagent.realtime.mcp_items import RealtimeMcpItem, merged_mcp
 
 ENDED: Final = ("completed", "incomplete")
 """The statuses of items to which nothing more is added."""
-_MESSAGES: Final = (AssistantMessageItem, UserMessageItem, SystemMessageItem)
 
 
 def says_the_same(old: RealtimeItem, new: RealtimeItem) -> bool:
     """Whether ``new`` certainly adds nothing, so that `merged_item` need not be asked. Messages only."""
-    if type(old) is not type(new) or old.status != new.status:
+    if old.status != new.status:
         return False
-    return isinstance(old, _MESSAGES) and isinstance(new, _MESSAGES) and old.content == new.content
+    if type(old) is AssistantMessageItem and type(new) is AssistantMessageItem:
+        return old.content == new.content
+    return type(old) is UserMessageItem and type(new) is UserMessageItem and old.content == new.content
 
 
 def merged_item(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
@@ -40,21 +40,21 @@ def merged_item(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
     previous = old.previous_item_id
     overtaken = old.status in ENDED and new.status not in ENDED
     status = old.status if overtaken else new.status
+    if type(old) is AssistantMessageItem and type(new) is AssistantMessageItem:
+        keep = old.content and (overtaken or not text_of(new))
+        return replace(
+            new,
+            content=old.content if keep else new.content,
+            status=status,
+            interrupted=old.interrupted,
+            previous_item_id=previous,
+        )
     if isinstance(old, RealtimeMcpItem) and isinstance(new, RealtimeMcpItem):
         new = merged_mcp(old, new)
     match old, new:
         case UserMessageItem(), UserMessageItem():
             content = _merged_user(old, new)
             return replace(new, content=content, status=status, previous_item_id=previous)
-        case AssistantMessageItem(), AssistantMessageItem():
-            keep = old.content and (overtaken or not text_of(new))
-            return replace(
-                new,
-                content=old.content if keep else new.content,
-                status=status,
-                interrupted=old.interrupted,
-                previous_item_id=previous,
-            )
         case RealtimeToolCallItem(), RealtimeToolCallItem():
             output = new.output if new.output is not None else old.output
             arguments = old.arguments if overtaken else new.arguments

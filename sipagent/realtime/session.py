@@ -435,13 +435,13 @@ class RealtimeSession(RealtimeModelListener):
         if self._quick and not self._handover.speech.active:
             # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
             # else that `_take` looks for, silence least of all.
-            if isinstance(event, RealtimeModelTranscriptDeltaEvent):
+            if type(event) is RealtimeModelTranscriptDeltaEvent:
                 if event.response_id == self._guarding.unguarded:
                     happened = self._translation.take_words(event, self._handover.lead.speaker)
                     self._growing = self._translation.history.growing
-            elif isinstance(event, RealtimeModelAudioEvent):
+            elif type(event) is RealtimeModelAudioEvent:
                 happened = self._translation.take_audio(event)
-            elif isinstance(event, RealtimeModelInputAudioTranscriptionDeltaEvent):
+            elif type(event) is RealtimeModelInputAudioTranscriptionDeltaEvent:
                 happened = self._translation.take_caller_words(event)
         if happened is None:
             self._take(event)
@@ -481,7 +481,7 @@ class RealtimeSession(RealtimeModelListener):
             self._hosted.ask(event)
 
     def _tell_hooks(self, event: RealtimeModelEvent, meaning: list[RealtimeSessionEvent]) -> None:
-        if isinstance(event, RealtimeModelTurnStartedEvent | RealtimeModelTurnEndedEvent):
+        if type(event) is RealtimeModelTurnStartedEvent or type(event) is RealtimeModelTurnEndedEvent:
             said = partial(self._translation.history.said, event.response_id)
             self._handover.hooks.turn_changed(meaning, said)
 
