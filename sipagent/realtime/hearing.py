@@ -26,12 +26,13 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.guarding import GUARDED, Guarding
 from sipagent.realtime.handover import NOTEWORTHY, Handover
+from sipagent.realtime.history import Growing
 from sipagent.realtime.hosted_tools import HOSTED, HostedTools
 from sipagent.realtime.latch import Latch
 from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
 from sipagent.realtime.measuring import MEASURED, TurnMeter
 from sipagent.realtime.model import RealtimeModelListener
-from sipagent.realtime.session_events import RealtimeSessionEvent
+from sipagent.realtime.session_events import RealtimeEventInfo, RealtimeSessionEvent, RealtimeTranscriptDelta
 from sipagent.realtime.stream import EventStream
 from sipagent.realtime.taking_over import TakingOver
 from sipagent.realtime.tool_calls import ToolCalls
@@ -89,6 +90,10 @@ class Hearing(RealtimeModelListener):
     """Set when something happened that may mean silence."""
     _quick: bool
     """Words and sound are told, and nothing beside them."""
+    _growing: Growing | None
+    """What the agent says now, while words of it come and nothing else: most words then concern nobody but
+    the history and whoever iterates."""
+    _info: RealtimeEventInfo
     _closed: bool
 
     async def on_event(self, event: RealtimeModelEvent) -> None:
@@ -100,15 +105,32 @@ class Hearing(RealtimeModelListener):
 
     def take_now(self, event: RealtimeModelEvent) -> bool:
         """See `RealtimeModelListener.take_now`."""
-        if not self._events.has_room:
+        growing, events = self._growing, self._events
+        if (
+            growing is not None
+            and type(event) is RealtimeModelTranscriptDeltaEvent
+            and event.item_id == growing.item_id
+            and event.content_index == growing.content_index
+            and (newest := growing.newest) is not None
+        ):
+            more = RealtimeTranscriptDelta(
+                role="agent", item_id=growing.item_id, delta=event.delta, info=self._info
+            )
+            if events.offer(more):
+                newest.append(event.delta)
+                return True
+            return False
+        if not events.has_room:
             return False
         happened: RealtimeSessionEvent | None = None
+        self._growing = None
         if self._quick and not self._handover.speech.active:
             # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
             # else that `_take` looks for, silence least of all.
             if type(event) is RealtimeModelTranscriptDeltaEvent:
                 if event.response_id == self._guarding.unguarded:
                     happened = self._translation.take_words(event, self._handover.lead.speaker)
+                    self._growing = self._translation.history.growing
             elif type(event) is RealtimeModelAudioEvent:
                 happened = self._translation.take_audio(event)
             elif type(event) is RealtimeModelInputAudioTranscriptionDeltaEvent:
@@ -116,10 +138,11 @@ class Hearing(RealtimeModelListener):
         if happened is None:
             self._take(event)
         else:
-            self._events.put_at_once(happened)
+            events.put_at_once(happened)
         return True
 
     def _take(self, event: RealtimeModelEvent) -> None:
+        self._growing = None
         if self._taking_over is not None and self._taking_over.take(event):
             return
         handover, translation = self._handover, self._translation

@@ -159,6 +159,7 @@ class RealtimeSession(Hearing):
             self._translation.known(takeover.history)
             self._taking_over = TakingOver(takeover, model=model, history=self._translation.history)
         self._quiet = Latch()
+        self._growing = None
         self._entered = False
         self._closed = False
 
@@ -307,6 +308,7 @@ class RealtimeSession(Hearing):
         if interruptible:
             await self.request_response(instructions)
         else:
+            self._growing = None
             await self._handover.speech.say(instructions)
 
     async def request_response(self, instructions: str | None = None) -> None:
