@@ -23,11 +23,13 @@ from sipagent.calls import (
     FrontDoor,
     Generation,
     Recorder,
+    Spill,
     Supervisor,
     WebhookEndpoint,
     WebhookVerifier,
     prepare_generation,
 )
+from sipagent.calls.connections import serve_http
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
@@ -58,6 +60,9 @@ class ServiceSettings:
     """How long live calls may go on after SIGTERM."""
     store_timeout_s: float = 2.0
     """How long `/readyz` waits for the database."""
+    spill: Path | None = None
+    """Folder for what the database does not take at once (`sipagent.store.spill_folder`); without one it
+    waits in memory, and is lost with the process."""
     calls: CallSettings = field(default_factory=CallSettings)
     watch_configuration: bool = True
     """Whether the configuration is read again when its files change, or only when somebody asks for it."""
@@ -222,7 +227,9 @@ class Service:
         stack.push_async_callback(self._store.aclose)
         await self._store.open()
         client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
-        recorder = Recorder(self._store, self.metrics)
+        folder = self._settings.spill
+        spill = None if folder is None else Spill(folder, began_at=self._utc_now())
+        recorder = Recorder(self._store, self.metrics, spill=spill)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(recorder.run(), name="recorder")
         stack.push_async_callback(recorder.aclose)
@@ -298,12 +305,7 @@ class Service:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        runner = web.AppRunner(app, access_log=None)
-        stack.push_async_callback(runner.cleanup)
-        await runner.setup()
-        site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1024)
-        await site.start()
-        self._port = runner.addresses[0][1]
+        self._port = await serve_http(app, self._settings.host, self._settings.port, stack)
         logger.info("Listening for webhooks at %s", self.webhook_url)
 
     async def _drain(self, hurry: asyncio.Event) -> None:

@@ -58,6 +58,8 @@ from sipagent.realtime.session_events import (
 from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSettings, agent_settings
 from sipagent.realtime.speaking import Speaking
 from sipagent.realtime.stream import EventStream
+from sipagent.realtime.takeover import RealtimeTakeover, TakeoverOutcome
+from sipagent.realtime.taking_over import TakingOver
 from sipagent.realtime.tool_calls import ToolCalls
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
@@ -105,8 +107,10 @@ class RealtimeSession(RealtimeModelListener):
         model_config: RealtimeModelConfig | None = None,
         run_config: RealtimeRunConfig | None = None,
         history: Iterable[RealtimeEarlierItem] = (),
+        takeover: RealtimeTakeover | None = None,
     ) -> None:
-        """``history``: see `RealtimeRunner.run`."""
+        """``history`` and ``takeover``: see `RealtimeRunner.run`."""
+        self._takeover_outcome: TakeoverOutcome | None = None
         self._model = model
         self._seeds = seeds_of(history)
         self._model_config: RealtimeModelConfig = model_config or {}
@@ -170,6 +174,10 @@ class RealtimeSession(RealtimeModelListener):
         self._guarding = Guarding(
             model, self._info, self._run_config, emit=self._events.put_at_once, start=self._work.start
         )
+        self._taking_over: TakingOver | None = None
+        if takeover is not None:
+            self._translation.known(takeover.history)
+            self._taking_over = TakingOver(takeover, model=model, history=self._translation.history)
         self._quiet = Latch()
         """Set when something happened that may mean silence."""
         self._entered = False
@@ -201,6 +209,11 @@ class RealtimeSession(RealtimeModelListener):
     def call_id(self) -> str | None:
         """The telephone call, if this is one."""
         return self._model_config.get("call_id")
+
+    @property
+    def takeover_outcome(self) -> TakeoverOutcome | None:
+        """What was found when the session was taken over; None before that, and where it was not."""
+        return self._takeover_outcome
 
     @property
     def agent_is_speaking(self) -> bool:
@@ -241,10 +254,22 @@ class RealtimeSession(RealtimeModelListener):
             raise
         try:
             await self._tell_history()
+            if self._taking_over is not None:
+                await self._take_over(self._taking_over)
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def _take_over(self, taking_over: TakingOver) -> None:
+        outcome, again = await taking_over.find_out()
+        self._takeover_outcome = outcome
+        for call in again:
+            self._tool_calls.begin(
+                RealtimeModelToolCallEvent(
+                    name=call.name, call_id=call.tool_call_id, arguments=call.arguments
+                )
+            )
 
     async def _tell_history(self) -> None:
         for seed in self._seeds:
@@ -409,6 +434,8 @@ class RealtimeSession(RealtimeModelListener):
             if happened is not None:
                 self._events.put_at_once(happened)
                 return
+        if self._taking_over is not None and self._taking_over.take(event):
+            return
         if noteworthy := type(event) in NOTEWORTHY:
             handover.notice(event)
         self._guarding.take(event, handover.lead.speaker)
