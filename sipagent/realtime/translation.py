@@ -478,6 +478,8 @@ UNTOLD: Final = frozenset({RealtimeModelSessionEvent, RealtimeModelRawServerEven
 
 
 def _is_spoken(item: RealtimeItem) -> bool:
-    return isinstance(item, AssistantMessageItem) and any(
-        isinstance(part, AssistantAudio) for part in item.content
-    )
+    if type(item) is AssistantMessageItem:
+        for part in item.content:
+            if type(part) is AssistantAudio:
+                return True
+    return False
