@@ -21,12 +21,13 @@ from sipagent.calls import (
     CallServices,
     CallSettings,
     FrontDoor,
+    Furnishing,
     Generation,
+    McpServers,
     Recorder,
     Supervisor,
     WebhookEndpoint,
     WebhookVerifier,
-    prepare_generation,
 )
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
@@ -110,6 +111,8 @@ class Service:
         self.metrics = Metrics()
         self._observers: list[CallObserver] = []
         self._stack = AsyncExitStack()
+        self._servers = McpServers()
+        self._furnishing = Furnishing(self._servers)
         self._stop = asyncio.Event()
         self._secrets = (api_key, *webhook_secrets)
         self._supervisor: Supervisor | None = None
@@ -218,7 +221,9 @@ class Service:
         return self._supervisor
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        generation = await prepare_generation(self._front_door, number=1, loaded_at=self._utc_now())
+        # The servers are left last but for the store: the tools of calls that are ended may still use them.
+        await stack.enter_async_context(self._servers)
+        generation = await self._furnishing.make(self._front_door, number=1, loaded_at=self._utc_now())
         stack.push_async_callback(self._store.aclose)
         await self._store.open()
         client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
@@ -238,10 +243,17 @@ class Service:
         )
         self._supervisor = await stack.enter_async_context(
             Supervisor(
-                generation=generation, services=services, record=recorder.record, utc_now=self._utc_now
+                generation=generation,
+                services=services,
+                record=recorder.record,
+                utc_now=self._utc_now,
+                call_over=lambda: self._furnishing.let_go(self._running),
             )
         )
+        furnishing = group.create_task(self._furnishing.follow(self._running), name="MCP tools")
+        stack.callback(furnishing.cancel)
         self._serves(generation, self._loaded, recorder.record)
+        self.metrics.watch_mcp_servers(self._mcp_servers)
         self.metrics.watch_generations_in_use(lambda: self._running.generations_in_use)
         if self._loaded is not None:
             self._watcher = self._watch(self._loaded, recorder.record)
@@ -255,8 +267,11 @@ class Service:
     def _watch(self, loaded: Loaded, record: Callable[[Fact], None]) -> ConfigurationWatcher:
         async def serve(newer: Loaded) -> None:
             number = self._running.current.number + 1
-            generation = await prepare_generation(newer.door, number=number, loaded_at=self._utc_now())
-            self._running.swap(generation)
+            try:
+                generation = await self._furnishing.make(newer.door, number=number, loaded_at=self._utc_now())
+                self._running.swap(generation)
+            finally:
+                self._furnishing.let_go(self._running)
             self._serves(generation, newer, record)
             if newer.base_url != self._base_url:
                 logger.warning("The API's address has changed in the file; it counts after a restart")
@@ -342,6 +357,8 @@ class Service:
             "problems": problems,
             "live_calls": self.live_calls,
             "configuration": self._configuration(),
+            # Why one is down is for the log: anybody may ask here who reaches the port of webhooks.
+            "mcp_servers": {name: "up" if up else "down" for name, up in self._mcp_servers().items()},
         }
         return web.json_response(body, status=503 if problems else 200)
 
@@ -357,6 +374,11 @@ class Service:
             "last_reload": None if last is None else last.result,
             "problems_at": places[:MOST_PLACES],
         }
+
+    def _mcp_servers(self) -> dict[str, bool]:
+        """By name, whether a server of the generation that serves is up."""
+        problems = self._furnishing.problems(self._running)
+        return {name: problem is None for name, problem in problems.items()}
 
     async def _metrics(self, request: web.Request) -> web.Response:
         body, content_type = self.metrics.render()

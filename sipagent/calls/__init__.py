@@ -5,6 +5,7 @@ from sipagent.calls.client import CallsClient, CallsClientSettings
 from sipagent.calls.context import CallContext, CallControls
 from sipagent.calls.endings import Ending, EndReason, FaultOwner, fault_owner
 from sipagent.calls.endpoint import WebhookEndpoint
+from sipagent.calls.furnishing import Furnishing
 from sipagent.calls.generation import Generation, prepare_generation
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
@@ -16,6 +17,7 @@ from sipagent.calls.recorder import Recorder
 from sipagent.calls.routing import FrontDoor, Route
 from sipagent.calls.services import CallObserver, CallServices, CallSettings
 from sipagent.calls.supervisor import Supervisor
+from sipagent.calls.tools.mcp_servers import McpServers
 from sipagent.calls.watch import CallLimits, CallWatch
 from sipagent.calls.webhook import OtherWebhook, SeenWebhooks, Webhook, WebhookVerifier, parse_webhook
 
@@ -39,12 +41,14 @@ __all__ = [
     "Ending",
     "FaultOwner",
     "FrontDoor",
+    "Furnishing",
     "Generation",
     "Greeting",
     "IdleStep",
     "IncomingCall",
     "LoopLimits",
     "Manners",
+    "McpServers",
     "OtherWebhook",
     "PhoneCall",
     "PreparedProfile",

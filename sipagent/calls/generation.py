@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from sipagent.calls.mcp_door import servers_of
 from sipagent.calls.preparation import PreparedProfile, prepare_all
 from sipagent.calls.routing import FrontDoor
+from sipagent.calls.tools.mcp_client import ListedTool
+from sipagent.calls.tools.mcp_spec import McpServerSpec
+
+Listings = tuple[tuple[ListedTool, ...] | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
@@ -24,11 +29,20 @@ class Generation:
     prepared: Mapping[str, PreparedProfile]
     """Every profile of ``door``."""
     loaded_at: datetime
+    plain: FrontDoor | None = None
+    """``door`` without the tools of MCP servers; None where there are none."""
+    listings: Listings = ()
+    """What its `servers` listed when it was made, one by one."""
 
     @property
     def fingerprint(self) -> str:
         """Names the configuration in records."""
         return self.door.fingerprint
+
+    @property
+    def servers(self) -> tuple[McpServerSpec, ...]:
+        """The MCP servers that its calls may need."""
+        return servers_of(self.door.profiles.values())
 
 
 async def prepare_generation(door: FrontDoor, *, number: int, loaded_at: datetime) -> Generation:

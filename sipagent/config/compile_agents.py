@@ -14,6 +14,7 @@ from sipagent.calls.template import Template
 from sipagent.calls.tools.language import LANGUAGES
 from sipagent.calls.variables import VariableSource
 from sipagent.config.compile_guardrails import GuardrailCompiler
+from sipagent.config.compile_mcp import may_have
 from sipagent.config.compile_session import session_settings
 from sipagent.config.compile_tools import AgentTools, ToolCompiler
 from sipagent.config.compiling import Compiling
@@ -74,6 +75,7 @@ class AgentCompiler:
             ),
             settings=settings,
             call_tools=tools.call_tools,
+            mcp_tools=tools.mcp_tools,
             **profile_parts,
         )
 
@@ -144,7 +146,7 @@ class AgentCompiler:
         choice = effective.keys("tool_choice").tool_choice
         if choice in _TOOL_CHOICES:
             settings["tool_choice"] = choice
-        elif choice in tools.names:
+        elif choice in tools.names or any(may_have(each, choice) for each in tools.mcp_tools):
             settings["tool_choice"] = {"type": "function", "name": choice}
         else:
             self._compiling.report(

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sipagent.calls.guardrails import Moderate
+from sipagent.calls.mcp_door import servers_of
 from sipagent.calls.routing import FrontDoor
+from sipagent.calls.tools.mcp_spec import McpServerSpec
 from sipagent.config.compile import compile_configuration
 from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
@@ -40,6 +42,11 @@ class Loaded:
     def fingerprint(self) -> str:
         """Names it in the records of the calls it served."""
         return self.door.fingerprint
+
+    @property
+    def mcp_servers(self) -> tuple[McpServerSpec, ...]:
+        """The MCP servers that have to run while it serves."""
+        return servers_of(self.door.profiles.values())
 
     @property
     def text(self) -> str:

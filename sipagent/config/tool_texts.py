@@ -35,9 +35,12 @@ class ToolTexts:
         return None if text is None else self.compiling.words(path, text, self._with_digits)
 
     def tool_text(
-        self, path: KeyPath, text: str | None, arguments: AbstractSet[str], *, spoken: bool = False
+        self, path: KeyPath, text: str | None, arguments: AbstractSet[str] | None, *, spoken: bool = False
     ) -> ToolText | None:
-        """The text at ``path``, or None after reporting what is wrong with it; secrets are put in."""
+        """The text at ``path``, or None after reporting what is wrong with it; secrets are put in.
+
+        Which ``arguments`` there are may not be known yet (None).
+        """
         if text is None:
             return None
         # A reference looks like an argument behind a dollar sign; blanks keep every offset where it is.
@@ -48,10 +51,12 @@ class ToolTexts:
         except TemplateError as error:
             self._report(path, text, error.offset, error.message, error.remedy)
             return None
-        try:
-            parsed.check_arguments(frozenset(arguments))
-        except TemplateError as error:
-            self._report(path, text, error.offset, error.message, _argument_remedy(error, text, arguments))
+        if arguments is not None:
+            try:
+                parsed.check_arguments(frozenset(arguments))
+            except TemplateError as error:
+                remedy = _argument_remedy(error, text, arguments)
+                self._report(path, text, error.offset, error.message, remedy)
         for problem in check_template(parsed.variables, self._with_digits, spoken=spoken):
             name = next(each.name for each in parsed.variables.placeholders if each.offset == problem.offset)
             remedy = missing_remedy(name, self._with_digits) or problem.remedy
