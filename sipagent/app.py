@@ -155,6 +155,12 @@ class Service:
         """The configuration that serves the next call."""
         return self._running.current
 
+    @property
+    def mcp_servers(self) -> dict[str, bool]:
+        """By name, whether each server of the generation that serves is up."""
+        problems = self._furnishing.problems(self._running)
+        return {name: problem is None for name, problem in problems.items()}
+
     async def reload(self) -> Reload:
         """Read the configuration again, now, and let it serve the next call if it can; calls in progress keep
         theirs. For a service whose configuration came from a file. Raises nothing, and cancelling is safe."""
@@ -253,7 +259,7 @@ class Service:
         furnishing = group.create_task(self._furnishing.follow(self._running), name="MCP tools")
         stack.callback(furnishing.cancel)
         self._serves(generation, self._loaded, recorder.record)
-        self.metrics.watch_mcp_servers(self._mcp_servers)
+        self.metrics.watch_mcp_servers(lambda: self.mcp_servers)
         self.metrics.watch_generations_in_use(lambda: self._running.generations_in_use)
         if self._loaded is not None:
             self._watcher = self._watch(self._loaded, recorder.record)
@@ -358,7 +364,7 @@ class Service:
             "live_calls": self.live_calls,
             "configuration": self._configuration(),
             # Why one is down is for the log: anybody may ask here who reaches the port of webhooks.
-            "mcp_servers": {name: "up" if up else "down" for name, up in self._mcp_servers().items()},
+            "mcp_servers": {name: "up" if up else "down" for name, up in self.mcp_servers.items()},
         }
         return web.json_response(body, status=503 if problems else 200)
 
@@ -374,11 +380,6 @@ class Service:
             "last_reload": None if last is None else last.result,
             "problems_at": places[:MOST_PLACES],
         }
-
-    def _mcp_servers(self) -> dict[str, bool]:
-        """By name, whether a server of the generation that serves is up."""
-        problems = self._furnishing.problems(self._running)
-        return {name: problem is None for name, problem in problems.items()}
 
     async def _metrics(self, request: web.Request) -> web.Response:
         body, content_type = self.metrics.render()

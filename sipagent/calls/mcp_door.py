@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from sipagent.calls.profile import AgentProfile
@@ -56,3 +57,13 @@ def furnish_profile(profile: AgentProfile, servers: McpServers) -> tuple[AgentPr
         taken.update(tool.name for tool in offered.tools)
         unoffered += offered.unoffered
     return replace(profile, agent=replace(profile.agent, tools=tools)), unoffered
+
+
+@asynccontextmanager
+async def furnished(profile: AgentProfile) -> AsyncIterator[tuple[AgentProfile, tuple[str, ...]]]:
+    """``profile`` with the tools of its servers, which run until this is left; and what is missing, in
+    sentences. Waits until each server is up or has failed to be, once. Raises nothing; cancel-safe."""
+    async with McpServers(servers_of([profile])) as servers:
+        made, unoffered = furnish_profile(profile, servers)
+        down = [f"The MCP server {name} is down: {why}." for name, why in servers.problems.items()]
+        yield made, (*down, *(f"{each.message} {each.remedy}" for each in unoffered))

@@ -11,6 +11,7 @@ from sipagent.config.published import published_schema
 from sipagent.config.question import CalendarThen, Question, RouteVerdict, ask, describe_route, zone_of
 from sipagent.config.reload import ConfigurationWatcher, Reload
 from sipagent.config.starter import starter_text
+from sipagent.config.trying import Tried, try_servers
 
 __all__ = [
     "AccountSeen",
@@ -24,6 +25,7 @@ __all__ = [
     "Reload",
     "RouteVerdict",
     "Setting",
+    "Tried",
     "ask",
     "compile_configuration",
     "describe_route",
@@ -38,6 +40,7 @@ __all__ = [
     "read_document",
     "see_account",
     "starter_text",
+    "try_servers",
     "webhook_secret_mistake",
     "zone_of",
 ]

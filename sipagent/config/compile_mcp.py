@@ -118,8 +118,8 @@ def _own_name(entry: McpTool) -> str:
     if entry.command is None:
         return urlsplit(entry.url or "").hostname or "server"
     program, *arguments = entry.command
-    words = [PurePath(program).stem]
-    if words[0] in _RUNNERS:
-        words += [PurePath(word).stem for word in arguments if not word.startswith("-")]
-    told = [word for word in words if word and word not in _RUNNERS_WORDS]
-    return told[1] if len(told) > 1 else told[0] if told else "server"
+    name = PurePath(program).stem
+    if name in _RUNNERS:
+        told = (PurePath(word).stem for word in arguments if not word.startswith("-"))
+        name = next((word for word in told if word and word not in _RUNNERS_WORDS), name)
+    return name

@@ -56,8 +56,13 @@ class McpServers:
         self.keep_only(())
         if ending:
             # Before the group is left, which would cancel them in the midst of it.
-            await asyncio.wait(ending)
-        await self._group.__aexit__(exception_type, exception, traceback)
+            try:
+                await asyncio.wait(ending)
+            except asyncio.CancelledError as error:
+                await self._group.__aexit__(type(error), error, error.__traceback__)
+                raise
+        # What went wrong around the servers is none of theirs, and not to be grouped with it.
+        await self._group.__aexit__(None, None, None)
 
     async def start(self, specs: Sequence[McpServerSpec]) -> None:
         """Start those that do not run, all at once, and return when each has listed its tools or failed to;

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from sipagent.config.schema.base import Duration, Entry, Name, Text, exactly_one_of, refuse
+from sipagent.config.schema.base import Duration, Entry, Name, Text, exactly_one_of, refuse, shown
 from sipagent.config.schema.tool_manners import ToolManners
 from sipagent.config.schema.web import Headers, Sendable, WebUrl
 
@@ -53,7 +53,17 @@ class McpTool(ToolManners):
     the same about a server of one name share it."""
     hosted: HostedMcp | None = None
     """The API calls the tools itself."""
-    command: Annotated[list[Text], Field(min_length=1)] | None = None
+    command: (
+        Annotated[
+            list[Text],
+            Field(min_length=1),
+            BeforeValidator(
+                lambda value: _no_line(value),
+                json_schema_input_type=Annotated[list[Text], Field(min_length=1)],
+            ),
+        ]
+        | None
+    ) = None
     """A program that is started here, in the file's folder, and spoken to over its standard input and output;
     ``python`` is the one that the service runs on."""
     env: dict[Text, Sendable] = Field(default_factory=dict)
@@ -93,3 +103,13 @@ class McpTool(ToolManners):
                 "Indent them below `hosted:`, or remove them.",
             )
         return self
+
+
+def _no_line(value: object) -> object:
+    """A command in one line is no command: nobody here splits it as a shell would."""
+    if isinstance(value, str):
+        words = ", ".join(value.split()) or "program"
+        raise refuse(
+            f"{shown(value)} is a line, and no list.", f"Write [{words}]: the program, and each argument."
+        )
+    return value

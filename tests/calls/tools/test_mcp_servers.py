@@ -68,7 +68,7 @@ async def test_the_tools_of_a_program_are_listed_and_called() -> None:
     async with McpServers([over_stdio(env={"SHOP_KEY": SECRET})]) as servers:
         assert servers.problems == {}
         tools = tools_of(servers)
-        assert {"price", "stock", "broken", "slow", "die", "secret"} == set(tools)
+        assert {"price", "stock", "broken", "slow", "die", "secret", "order", "process"} == set(tools)
         assert tools["price"].description == "What an article costs."
         assert tools["price"].params_json_schema["required"] == ["article"]
         context = call()
