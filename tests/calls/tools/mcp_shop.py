@@ -64,6 +64,18 @@ def process() -> str:
     return f"{os.getpid()} {os.environ.get('SHOP_FLOOR', 'none')}"
 
 
+def grown() -> str:
+    """Was not there before."""
+    return "new"
+
+
+@shop.tool()
+def grow() -> str:
+    """Adds a tool."""
+    shop.add_tool(grown)
+    return "grown"
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "stdio":
         shop.run("stdio")
