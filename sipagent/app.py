@@ -29,6 +29,7 @@ from sipagent.calls import (
     WebhookEndpoint,
     WebhookVerifier,
 )
+from sipagent.calls.connections import serve_http
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
@@ -319,12 +320,7 @@ class Service:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        runner = web.AppRunner(app, access_log=None)
-        stack.push_async_callback(runner.cleanup)
-        await runner.setup()
-        site = web.TCPSite(runner, self._settings.host, self._settings.port, backlog=1024)
-        await site.start()
-        self._port = runner.addresses[0][1]
+        self._port = await serve_http(app, self._settings.host, self._settings.port, stack)
         logger.info("Listening for webhooks at %s", self.webhook_url)
 
     async def _drain(self, hurry: asyncio.Event) -> None:

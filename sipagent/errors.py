@@ -16,7 +16,9 @@
     ├── AttachError                    the Realtime socket of a call could not be opened
     │   └── AttachNotFoundError        the handshake kept answering 404
     ├── ConnectionLostError            an open Realtime socket was lost and could not be had again
-    ├── StoreError                     the database refused, or is not there
+    │   └── NotOursError               the call belongs to another process by now
+    ├── StoreError                     the database refused
+    │   └── StoreAwayError             the database is not there, or does not answer in time
     └── SimulatorError                 the simulator was given something it cannot play
         ├── SipSyntaxError             bytes that are no SIP message
         ├── SdpError                   a session description that cannot be answered
@@ -136,8 +138,24 @@ class ConnectionLostError(SipAgentError):
     """An open Realtime socket was lost, and re-attaching failed otherwise than by 404."""
 
 
+class NotOursError(ConnectionLostError):
+    """The call belongs to another process by now, and nothing may be done to it from here any more."""
+
+
 class StoreError(SipAgentError):
     """The database refused or could not be reached."""
+
+
+class StoreAwayError(StoreError):
+    """The database could not be reached, or did not answer in time.
+
+    ``serves_nobody`` is True when it is certain that it answers no other process either: it refuses
+    connections, starts or shuts down. It is False when only we may be cut off from it.
+    """
+
+    def __init__(self, message: str, *, serves_nobody: bool) -> None:
+        super().__init__(message)
+        self.serves_nobody = serves_nobody
 
 
 class SimulatorError(SipAgentError):

@@ -2,7 +2,8 @@
 
 Every request is answered within milliseconds, before anything else is done with it: the API gives a webhook
 a few seconds, and the caller hears ringing meanwhile. 200 means "taken, or nothing to do"; 400 means "this
-is no authentic webhook", and nothing was started. Never 5xx: that would only be repeated.
+is no authentic webhook", and nothing was started; 429 means "too much of that came from you", or "too many at
+once", before anything was read. Never 5xx: that would only be repeated.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ import logging
 from aiohttp import web
 
 from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.sources import FailureLimit, Sources, whole_seconds
 from sipagent.calls.supervisor import Supervisor
-from sipagent.calls.webhook import MAXIMUM_BODY_BYTES, OtherWebhook, WebhookVerifier, parse_webhook
+from sipagent.calls.webhook import (
+    MAXIMUM_BODY_BYTES,
+    SIGNATURE_HEADERS,
+    OtherWebhook,
+    WebhookVerifier,
+    parse_webhook,
+)
 from sipagent.errors import WebhookBodyError, WebhookError, WebhookSignatureError
 from sipagent.telemetry import Metrics, bind_call
 
@@ -22,28 +30,51 @@ logger = logging.getLogger(__name__)
 
 BODY_TIMEOUT_S = 5.0
 """How long a sender may take to deliver its body."""
+MOST_AT_ONCE = 256
+"""Requests whose bodies are read at the same time; each may hold `MAXIMUM_BODY_BYTES`."""
+FAILURES_AT_ONCE = 20
+FAILURES_PER_MINUTE = 30.0
+"""How often one source may send what is no authentic webhook before it is not read any more."""
 
 
 class WebhookEndpoint:
     """Verifies, parses and hands over. One for each service."""
 
-    def __init__(self, *, verifier: WebhookVerifier, supervisor: Supervisor, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        verifier: WebhookVerifier,
+        supervisor: Supervisor,
+        metrics: Metrics,
+        sources: Sources | None = None,
+    ) -> None:
+        """``sources`` tells senders apart, by default behind proxies in local networks."""
         self._verifier = verifier
         self._supervisor = supervisor
         self._metrics = metrics
+        self.sources = sources or Sources()
+        """Replaced as a whole when the configuration changes."""
+        self._limit = FailureLimit(burst=FAILURES_AT_ONCE, per_minute=FAILURES_PER_MINUTE)
+        self._reading = 0
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one delivery."""
         received_at = asyncio.get_running_loop().time()
+        source = self.sources.source_of(request.remote, request.headers.getall("X-Forwarded-For", ()))
+        if blocked_s := self._limit.blocked_s(source, received_at):
+            return self._turned_away("limited", "Too many of your requests were no webhooks.", blocked_s)
+        if self._reading >= MOST_AT_ONCE:
+            logger.warning("A webhook was turned away: %d others are being read", self._reading)
+            return self._turned_away("busy", "Too many webhooks at once.", 1.0)
+        self._reading += 1
         try:
             body = await _read(request)
             webhook_id = self._verifier.verify(body, request.headers)
             webhook = parse_webhook(body, webhook_id)
         except WebhookError as error:
-            kind = "bad_signature" if isinstance(error, WebhookSignatureError) else "bad_body"
-            self._metrics.webhook(kind)
-            logger.warning("A webhook was refused: %s", error, extra={"fields": {"result": kind}})
-            return web.json_response({"error": {"code": kind, "message": str(error)}}, status=400)
+            return self._refused(error, source)
+        finally:
+            self._reading -= 1
         match webhook:
             case OtherWebhook():
                 self._metrics.webhook("ignored")
@@ -51,6 +82,22 @@ class WebhookEndpoint:
             case IncomingCall():
                 self._take(webhook, received_at)
         return web.Response()
+
+    def _refused(self, error: WebhookError, source: str | None) -> web.Response:
+        kind = "bad_signature" if isinstance(error, WebhookSignatureError) else "bad_body"
+        self._metrics.webhook(kind)
+        fields = {"result": kind, "source": source}
+        logger.warning("A webhook was refused: %s", error, extra={"fields": fields})
+        if self._limit.failed(source, asyncio.get_running_loop().time()):
+            logger.warning("Webhooks from this source are not read for a while", extra={"fields": fields})
+        return web.json_response({"error": {"code": kind, "message": str(error)}}, status=400)
+
+    def _turned_away(self, kind: str, message: str, wait_s: float) -> web.Response:
+        """No log line for each: whoever is limited would fill the log."""
+        self._metrics.webhook(kind)
+        headers = {"Retry-After": whole_seconds(wait_s), "Connection": "close"}
+        body = {"error": {"code": kind, "message": message}}
+        return web.json_response(body, status=429, headers=headers)
 
     def _take(self, call: IncomingCall, received_at: float) -> None:
         with bind_call(call.call_id):
@@ -62,7 +109,13 @@ class WebhookEndpoint:
 
 
 async def _read(request: web.Request) -> bytes:
-    """The whole body. Raises `WebhookBodyError` when it is too large or too slow."""
+    """The whole body. Raises `WebhookSignatureError` when nobody can have signed it, and `WebhookBodyError`
+    when it is too large, too slow, or compressed: a few bytes may stand for any number of them then."""
+    missing = [name for name in SIGNATURE_HEADERS if name not in request.headers]
+    if missing:
+        raise WebhookSignatureError(f"The request is not signed: it has no {missing[0]}.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise WebhookBodyError("The body is compressed, and webhooks are not.")
     if (request.content_length or 0) > MAXIMUM_BODY_BYTES:
         raise WebhookBodyError(
             f"The body has {request.content_length} bytes; at most {MAXIMUM_BODY_BYTES} are read."

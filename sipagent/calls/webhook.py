@@ -23,6 +23,8 @@ from sipagent.identifiers import CallId
 INCOMING_CALL_TYPE = "realtime.call.incoming"
 MAXIMUM_BODY_BYTES = 256 * 1024
 """An INVITE's headers fit many times over."""
+SIGNATURE_HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+"""Without one of them, nobody can have signed a request (Standard Webhooks)."""
 
 _SAFE_ID = re.compile(r"[\x21-\x7e]{1,200}")
 

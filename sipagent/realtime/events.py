@@ -95,14 +95,16 @@ class RateLimit(Value, frozen=True, kw_only=True):
     """``requests`` or ``tokens``."""
     limit: int | None
     remaining: int | None
-    reset_s: float | None
+    reset_s: float | None = msgspec.field(name="reset_seconds")
 
 
-class RealtimeModelRateLimitsEvent(Value, frozen=True, kw_only=True):
+class RealtimeModelRateLimitsEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="rate_limits.updated"
+):
     """How much of the project's limits is left."""
 
     rate_limits: tuple[RateLimit, ...]
-    type: Literal["rate_limits"] = "rate_limits"
+    type: ClassVar[Literal["rate_limits"]] = "rate_limits"
 
 
 # Responses ------------------------------------------------------------------------------------------
@@ -181,12 +183,14 @@ class RealtimeModelItemUpdatedEvent(Value, frozen=True, kw_only=True):
     type: Literal["item_updated"] = "item_updated"
 
 
-class RealtimeModelItemPlacedEvent(Value, frozen=True, kw_only=True):
+class RealtimeModelItemPlacedEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="input_audio_buffer.committed"
+):
     """Where an item that is still to come belongs (``input_audio_buffer.committed``)."""
 
     item_id: ItemId
     previous_item_id: ItemId | None
-    type: Literal["item_placed"] = "item_placed"
+    type: ClassVar[Literal["item_placed"]] = "item_placed"
 
 
 class RealtimeModelItemDeletedEvent(Value, frozen=True, kw_only=True):
@@ -220,14 +224,16 @@ class RealtimeModelTranscriptDeltaEvent(
     type: ClassVar[Literal["transcript_delta"]] = "transcript_delta"
 
 
-class RealtimeModelTranscriptDoneEvent(Value, frozen=True, kw_only=True):
+class RealtimeModelTranscriptDoneEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="response.output_audio_transcript.done"
+):
     """All words of one part of what the agent says."""
 
     item_id: ItemId
     transcript: str
     response_id: ResponseId
     content_index: int = 0
-    type: Literal["transcript_done"] = "transcript_done"
+    type: ClassVar[Literal["transcript_done"]] = "transcript_done"
 
 
 class RealtimeModelOutputTextDeltaEvent(
@@ -296,13 +302,15 @@ class RealtimeModelAudioInterruptedEvent(Value, frozen=True, kw_only=True):
     type: Literal["audio_interrupted"] = "audio_interrupted"
 
 
-class RealtimeModelAudioDoneEvent(Value, frozen=True, kw_only=True):
+class RealtimeModelAudioDoneEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="response.output_audio.done"
+):
     """All audio of one part was generated."""
 
     item_id: ItemId
     content_index: int
     response_id: ResponseId | None = None
-    type: Literal["audio_done"] = "audio_done"
+    type: ClassVar[Literal["audio_done"]] = "audio_done"
 
 
 class RealtimeModelInputAudioTimeoutTriggeredEvent(Value, frozen=True, kw_only=True):
@@ -314,20 +322,24 @@ class RealtimeModelInputAudioTimeoutTriggeredEvent(Value, frozen=True, kw_only=T
     type: Literal["input_audio_timeout_triggered"] = "input_audio_timeout_triggered"
 
 
-class RealtimeModelCallerSpeechStartedEvent(Value, frozen=True, kw_only=True):
+class RealtimeModelCallerSpeechStartedEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="input_audio_buffer.speech_started"
+):
     """The server hears the caller speak."""
 
     item_id: ItemId
     audio_start_ms: int | None = None
-    type: Literal["caller_speech_started"] = "caller_speech_started"
+    type: ClassVar[Literal["caller_speech_started"]] = "caller_speech_started"
 
 
-class RealtimeModelCallerSpeechStoppedEvent(Value, frozen=True, kw_only=True):
+class RealtimeModelCallerSpeechStoppedEvent(
+    Value, frozen=True, kw_only=True, tag_field="type", tag="input_audio_buffer.speech_stopped"
+):
     """The caller fell silent."""
 
     item_id: ItemId
     audio_end_ms: int | None = None
-    type: Literal["caller_speech_stopped"] = "caller_speech_stopped"
+    type: ClassVar[Literal["caller_speech_stopped"]] = "caller_speech_stopped"
 
 
 class RealtimeModelPlaybackEvent(Value, frozen=True, kw_only=True):

@@ -60,8 +60,8 @@ from sipagent.realtime.settings import (
 )
 from sipagent.realtime.tool_turns import ToolTurns, request_wanted
 from sipagent.realtime.turn import ResponseGate
-from sipagent.realtime.wire import parse_message, parse_text
-from sipagent.realtime.wire_frequent import parse_frequent
+from sipagent.realtime.wire import parse_text
+from sipagent.realtime.wire_frequent import read
 
 logger = logging.getLogger(__name__)
 
@@ -326,19 +326,21 @@ class RealtimeSocketModel(RealtimeModel):
             message = socket.receive_now() or await receive()
             if isinstance(message, Closed):
                 return message
-            frequent = None if raw else parse_frequent(message)
-            if frequent is None:
-                await self._take(message, raw=raw)
+            if raw:
+                await self._tell(RealtimeModelRawServerEvent(data=parse_text(message)))
+            event = read(message)
+            if isinstance(event, tuple):
+                await self._take(event)
                 continue
-            kind = type(frequent)
-            if kind in notes and not notes[kind](frequent):
+            kind = type(event)
+            if kind in notes and not notes[kind](event):
                 continue
             if kind in reactions:
-                await reactions[kind](frequent)
+                await reactions[kind](event)
             for listener, take_now in audience.members:
                 try:
-                    if take_now is None or not take_now(frequent):
-                        await listener.on_event(frequent)
+                    if take_now is None or not take_now(event):
+                        await listener.on_event(event)
                 except Exception as error:  # noqa: BLE001 - code that users wrote
                     await audience.report(error)
         return None
@@ -350,25 +352,25 @@ class RealtimeSocketModel(RealtimeModel):
     def _take_now(self, message: bytes) -> bool:
         """Take a message before the reader does, if it is one of the frequent ones and the only listener can
         hear it without waiting: that saves the reader being woken."""
-        frequent = parse_frequent(message)
-        if frequent is None or type(frequent) in _NOTED_WITH_EFFECT or len(self._audience.members) != 1:
+        event = read(message)
+        kind = type(event)
+        if isinstance(event, tuple) or kind in _NOTED_WITH_EFFECT or kind in self._reactions:
+            return False
+        if len(self._audience.members) != 1:
             return False
         _, take_now = self._audience.members[0]
         try:
-            if take_now is None or not take_now(frequent):
+            if take_now is None or not take_now(event):
                 return False
         except Exception:
             logger.exception("A listener raised while it took an event")
             return True
-        if (note := self._notes.get(type(frequent))) is not None:
-            note(frequent)
+        if (note := self._notes.get(kind)) is not None:
+            note(event)
         return True
 
-    async def _take(self, text: bytes, *, raw: bool) -> None:
-        message = parse_text(text)
-        if raw:
-            await self._tell(RealtimeModelRawServerEvent(data=message))
-        for event in parse_message(message):
+    async def _take(self, events: tuple[RealtimeModelEvent, ...]) -> None:
+        for event in events:
             kind = type(event)
             if kind in self._notes and not self._notes[kind](event):
                 continue

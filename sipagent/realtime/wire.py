@@ -1,8 +1,8 @@
 """Messages of the server, from JSON text to values. Pure; the unknown survives, and nothing raises.
 
-Read by hand rather than validated by a library: a call brings some twenty messages a second, and a field
-the server adds or leaves out must not cost the conversation. A message that lacks what its type documents
-becomes `RealtimeModelOtherEvent` with the problem named.
+Read by hand rather than validated by a library, for what `sipagent.realtime.wire_frequent` cannot decode at
+once: a field that the server adds or leaves out must not cost the conversation. A message that lacks what
+its type documents becomes `RealtimeModelOtherEvent` with the problem named.
 Source: API reference "Realtime server events".
 """
 
@@ -233,7 +233,7 @@ def _text_delta(message: Message) -> Events:
 
 def _heard_delta(message: Message) -> Events:
     delta = optional_text(message, "delta")
-    if not delta:
+    if delta is None:
         return ()
     return (RealtimeModelInputAudioTranscriptionDeltaEvent(item_id=item_id_at(message), delta=delta),)
 

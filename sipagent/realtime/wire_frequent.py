@@ -1,8 +1,9 @@
-"""The messages that make up most of a call, from JSON text straight to events. Pure.
+"""The messages of nearly every call, from JSON text straight to events. Pure.
 
-Most messages bring a few words or a little sound. Everything else, and whatever is not as documented,
-takes the way of `sipagent.realtime.wire`, which names what is wrong. Source: API reference "Realtime server
-events"; the tags of these events name the messages.
+Most messages bring a few words or a little sound, and are decoded into the very events they are; most others
+into a shape (`sipagent.realtime.wire_shapes`) that says which events they are. Whatever else comes, and
+whatever is not as documented, takes the way of `sipagent.realtime.wire`, which names what is wrong. Source:
+API reference "Realtime server events"; the tags of these events name the messages.
 """
 
 from __future__ import annotations
@@ -12,31 +13,45 @@ from collections.abc import Callable
 import msgspec
 
 from sipagent.realtime.events import (
+    RealtimeModelAudioDoneEvent,
     RealtimeModelAudioEvent,
+    RealtimeModelCallerSpeechStartedEvent,
+    RealtimeModelCallerSpeechStoppedEvent,
+    RealtimeModelEvent,
     RealtimeModelInputAudioTranscriptionDeltaEvent,
+    RealtimeModelItemPlacedEvent,
     RealtimeModelOutputTextDeltaEvent,
+    RealtimeModelRateLimitsEvent,
     RealtimeModelTranscriptDeltaEvent,
+    RealtimeModelTranscriptDoneEvent,
 )
+from sipagent.realtime.wire import parse_message, parse_text
+from sipagent.realtime.wire_shapes import AnyShape, Shape
 
-FrequentEvent = (
+Direct = (
     RealtimeModelTranscriptDeltaEvent
     | RealtimeModelAudioEvent
-    | RealtimeModelOutputTextDeltaEvent
     | RealtimeModelInputAudioTranscriptionDeltaEvent
+    | RealtimeModelOutputTextDeltaEvent
+    | RealtimeModelTranscriptDoneEvent
+    | RealtimeModelAudioDoneEvent
+    | RealtimeModelCallerSpeechStartedEvent
+    | RealtimeModelCallerSpeechStoppedEvent
+    | RealtimeModelItemPlacedEvent
+    | RealtimeModelRateLimitsEvent
 )
+"""Events that are one message, field by field."""
 
-_decode: Callable[[bytes], FrequentEvent] = msgspec.json.Decoder(FrequentEvent).decode
-_AGENT = b'"response.output_'
-_CALLER = b'_audio_transcription.delta"'
-_HEAD = 160
-"""The type stands within so many bytes, behind the id of the event at most."""
+_decode: Callable[[bytes], Direct | Shape] = msgspec.json.Decoder(Direct | AnyShape).decode
 
 
-def parse_frequent(text: bytes) -> FrequentEvent | None:
-    """The event that ``text`` is; None when it is another, or not certainly this one."""
-    if text.find(_AGENT, 0, _HEAD) < 0 and text.find(_CALLER, 0, _HEAD) < 0:
-        return None
+def read(text: bytes) -> RealtimeModelEvent | tuple[RealtimeModelEvent, ...]:
+    """What a message means: an event, or a tuple of events, of which there may be none. Never raises."""
     try:
-        return _decode(text)
+        known = _decode(text)
     except (msgspec.MsgspecError, RecursionError):
-        return None
+        return parse_message(parse_text(text))
+    if not isinstance(known, Shape):
+        return known
+    events = known.events()
+    return parse_message(parse_text(text)) if events is None else events

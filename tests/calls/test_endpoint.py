@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import gzip
+import inspect
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
+import openai.lib._webhooks as openai_webhooks
 import pytest
 
 from sipagent.app import Service, ServiceSettings
+from sipagent.calls import endpoint
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import unix_s
 from sipagent.store import MemoryCallStore
@@ -117,6 +122,118 @@ async def test_a_replayed_webhook_is_taken_once() -> None:
     assert len(await store.calls()) == 1
     assert b'sipagent_webhooks_total{result="call"} 1.0' in content
     assert b'sipagent_webhooks_total{result="duplicate"} 10.0' in content
+
+
+async def post_as(service: Service, source: str, body: bytes, headers: dict[str, str]) -> tuple[int, str]:
+    """Post through a proxy on this machine, which says that it speaks for ``source``."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(service.webhook_url, data=body, headers={**headers, "X-Forwarded-For": source}) as response,
+    ):
+        return response.status, response.headers.get("Retry-After", "")
+
+
+async def test_who_sends_too_much_that_is_no_webhook_is_not_read_any_more() -> None:
+    forged = sign(BODY, secret="whsec_Zm9yZ2Vk")
+    async with door() as (service, store):
+        for _ in range(endpoint.FAILURES_AT_ONCE):
+            assert (await post_as(service, "198.51.100.7", BODY, forged))[0] == 400
+        status, wait = await post_as(service, "198.51.100.7", BODY, sign(BODY))
+        assert status == 429, "even a good one: it was not read"
+        assert int(wait) >= 1
+        assert (await post_as(service, "203.0.113.9", BODY, sign(BODY)))[0] == 200, "others are heard"
+        content, _ = service.metrics.render()
+    assert len(await store.calls()) == 1
+    assert b'sipagent_webhooks_total{result="limited"} 1.0' in content
+
+
+async def test_strangers_behind_a_proxy_that_names_nobody_cannot_lock_out_webhooks() -> None:
+    async with door() as (service, _):
+        for _ in range(2 * endpoint.FAILURES_AT_ONCE):
+            assert await post(service, BODY, sign(BODY, secret="whsec_Zm9yZ2Vk")) == 400
+        assert await post(service, BODY, sign(BODY)) == 200
+
+
+async def test_only_so_many_bodies_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "MOST_AT_ONCE", 1)
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield BODY[:10]
+        arrived.set()
+        await go_on.wait()
+        yield BODY[10:]
+
+    async with door() as (service, _), aiohttp.ClientSession() as http:
+        first = asyncio.ensure_future(http.post(service.webhook_url, data=slow(), headers=sign(BODY)))
+        await arrived.wait()
+        for _ in range(1000):
+            answer = await post_as(service, "203.0.113.9", FOREIGN, sign(FOREIGN))
+            if answer[0] != 200:
+                break
+        assert answer == (429, "1")
+        assert b'{result="busy"} 1.0' in service.metrics.render()[0]
+        go_on.set()
+        async with await first as response:
+            assert response.status == 200
+        assert await post(service, FOREIGN, sign(FOREIGN)) == 200
+
+
+async def test_a_compressed_body_is_refused_unread() -> None:
+    bomb = gzip.compress(b"[" * 50_000_000)
+    assert len(bomb) < MAXIMUM_BODY_BYTES
+    headers = {**sign(bomb), "Content-Encoding": "gzip"}
+    async with (
+        door() as (service, _),
+        aiohttp.ClientSession() as http,
+        http.post(service.webhook_url, data=bomb, headers=headers) as response,
+    ):
+        assert response.status == 400
+        assert "compressed" in await response.text()
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "BODY_TIMEOUT_S", 0.2)
+    async with door() as (service, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+        lines = ["POST /webhooks/openai HTTP/1.1", "Host: here", f"Content-Length: {len(BODY)}"]
+        lines += [f"{name}: {value}" for name, value in sign(BODY).items()]
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + BODY[:5])
+        async with asyncio.timeout(20):
+            answer = await reader.readuntil(b"\r\n")
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {f"X-Header-{number}": "x" for number in range(5000)},
+        {"X-Long": "x" * 100_000},
+        {"webhook-signature": "v1," + "A" * 8000},
+        {"webhook-timestamp": "9" * 5000},
+        {"webhook-id": "wh_1 wh_2"},
+        {"X-Forwarded-For": ", ".join(["198.51.100.7"] * 500)},
+    ],
+    ids=["many headers", "a long header", "a long signature", "a huge time", "an id of two", "many hops"],
+)
+async def test_odd_heads_are_refused_with_4xx_or_closed(extra: dict[str, str]) -> None:
+    async with door() as (service, store):
+        try:
+            status = await post(service, BODY, {**sign(BODY, secret="whsec_Zm9yZ2Vk"), **extra})
+        except aiohttp.ClientError:
+            status = 400  # closed: no answer is an answer too
+        assert 400 <= status < 500
+        assert await post(service, FOREIGN, sign(FOREIGN)) == 200, "and the next one is served"
+    assert await store.calls() == ()
+
+
+def test_signatures_are_compared_in_constant_time() -> None:
+    """The package does it; this notices a version of it that does not."""
+    source = inspect.getsource(openai_webhooks)
+    compared = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Compare)]
+    assert "hmac.compare_digest(expected_signature" in source
+    assert not any("signature" in ast.unparse(node) for node in compared)
 
 
 async def test_both_secrets_open_the_door_during_a_rotation() -> None:
