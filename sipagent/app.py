@@ -7,7 +7,7 @@ import logging
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from aiohttp import web
 
 from sipagent.calls import (
     CallObserver,
-    CallsClient,
+    CallsClients,
     CallServices,
     CallSettings,
     FrontDoor,
@@ -112,6 +112,7 @@ class Service:
         self.metrics = Metrics()
         self._observers: list[CallObserver] = []
         self._stack = AsyncExitStack()
+        self._clients = CallsClients(api_key=api_key)
         self._servers = McpServers()
         self._furnishing = Furnishing(self._servers)
         self._stop = asyncio.Event()
@@ -230,16 +231,18 @@ class Service:
     async def _start(self, stack: AsyncExitStack) -> None:
         # The servers are left last but for the store: the tools of calls that are ended may still use them.
         await stack.enter_async_context(self._servers)
-        generation = await self._furnishing.make(self._front_door, number=1, loaded_at=self._utc_now())
+        generation = await self._furnishing.make(
+            self._front_door, number=1, loaded_at=self._utc_now(), base_url=self._base_url
+        )
         stack.push_async_callback(self._store.aclose)
         await self._store.open()
-        client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
+        await stack.enter_async_context(self._clients)
         recorder = Recorder(self._store, self.metrics)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(recorder.run(), name="recorder")
         stack.push_async_callback(recorder.aclose)
         services = CallServices(
-            client=client,
+            client=await self._clients.open(self._base_url),
             api_key=self._api_key,
             base_url=self._base_url,
             metrics=self.metrics,
@@ -254,7 +257,7 @@ class Service:
                 services=services,
                 record=recorder.record,
                 utc_now=self._utc_now,
-                call_over=lambda: self._furnishing.let_go(self._running),
+                call_over=self._let_go,
             )
         )
         furnishing = group.create_task(self._furnishing.follow(self._running), name="MCP tools")
@@ -263,7 +266,7 @@ class Service:
         self.metrics.watch_mcp_servers(lambda: self.mcp_servers)
         self.metrics.watch_generations_in_use(lambda: self._running.generations_in_use)
         if self._loaded is not None:
-            self._watcher = self._watch(self._loaded, recorder.record)
+            self._watcher = self._watch(self._loaded, services, recorder.record)
             watching = group.create_task(
                 self._watcher.run(poll=self._settings.watch_configuration), name="configuration"
             )
@@ -271,17 +274,21 @@ class Service:
         # The door opens last and closes first, but webhooks are still answered while calls drain.
         await self._listen(stack)
 
-    def _watch(self, loaded: Loaded, record: Callable[[Fact], None]) -> ConfigurationWatcher:
+    def _watch(
+        self, loaded: Loaded, services: CallServices, record: Callable[[Fact], None]
+    ) -> ConfigurationWatcher:
         async def serve(newer: Loaded) -> None:
             number = self._running.current.number + 1
             try:
-                generation = await self._furnishing.make(newer.door, number=number, loaded_at=self._utc_now())
-                self._running.swap(generation)
+                generation = await self._furnishing.make(
+                    newer.door, number=number, loaded_at=self._utc_now(), base_url=newer.base_url
+                )
+                # Opened last: nobody may let go of it before it is in use.
+                client = await self._clients.open(newer.base_url)
+                self._running.swap(generation, replace(services, client=client, base_url=newer.base_url))
             finally:
-                self._furnishing.let_go(self._running)
+                self._let_go()
             self._serves(generation, newer, record)
-            if newer.base_url != self._base_url:
-                logger.warning("The API's address has changed in the file; it counts after a restart")
 
         return ConfigurationWatcher(
             Path(loaded.document.source.file),
@@ -291,6 +298,12 @@ class Service:
             poll_s=self._settings.reload_poll_s,
             settle_s=self._settings.reload_settle_s,
         )
+
+    def _let_go(self) -> None:
+        """Of what neither the next call nor one in progress may need: MCP servers, and clients of the API."""
+        self._furnishing.let_go(self._running)
+        if len(self._clients) > 1:
+            self._clients.keep_only({generation.base_url for generation in self._running.in_use})
 
     def _serves(self, generation: Generation, loaded: Loaded | None, record: Callable[[Fact], None]) -> None:
         self.metrics.configuration_serves(generation.number, generation.loaded_at)

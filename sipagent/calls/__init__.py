@@ -2,6 +2,7 @@
 
 from sipagent.calls.call import PhoneCall
 from sipagent.calls.client import CallsClient, CallsClientSettings
+from sipagent.calls.clients import CallsClients
 from sipagent.calls.context import CallContext, CallControls
 from sipagent.calls.endings import Ending, EndReason, FaultOwner, fault_owner
 from sipagent.calls.endpoint import WebhookEndpoint
@@ -37,6 +38,7 @@ __all__ = [
     "CallWatch",
     "CallsClient",
     "CallsClientSettings",
+    "CallsClients",
     "EndReason",
     "Ending",
     "FaultOwner",

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from sipagent.calls.generation import Generation, Listings, prepare_generation
 from sipagent.calls.mcp_door import furnish, servers_of
+from sipagent.calls.preparation import prepare_all
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.tools.mcp_offer import Unoffered
 from sipagent.calls.tools.mcp_servers import McpServers
@@ -49,7 +50,9 @@ class Furnishing:
         """Of a generation that is being made."""
         self._said: tuple[Unoffered, ...] = ()
 
-    async def make(self, door: FrontDoor, *, number: int, loaded_at: datetime) -> Generation:
+    async def make(
+        self, door: FrontDoor, *, number: int, loaded_at: datetime, base_url: str = ""
+    ) -> Generation:
         """A generation of ``door``; waits until each of its servers is up or has failed to be, once.
 
         Raises `UserError` when one of its agents makes no session. One at a time. After it was swapped in, or
@@ -58,7 +61,10 @@ class Furnishing:
         self._starting = servers_of(door.profiles.values())
         try:
             await self._servers.start(self._starting)
-            return await self._made(door, number=number, loaded_at=loaded_at)
+            if not self._starting:
+                return await prepare_generation(door, number=number, loaded_at=loaded_at, base_url=base_url)
+            bare = Generation(number=number, door=door, prepared={}, loaded_at=loaded_at, base_url=base_url)
+            return await self._furnished(bare)
         finally:
             self._starting = ()
 
@@ -80,9 +86,8 @@ class Furnishing:
             current = serving.current
             if self._listings(current.servers) == current.listings:
                 continue
-            door = current.door if current.plain is None else current.plain
             try:
-                renewed = await self._made(door, number=current.number, loaded_at=current.loaded_at)
+                renewed = await self._furnished(current)
             except UserError as error:
                 logger.error("The tools of an MCP server cannot be offered: %s", error)
                 continue
@@ -95,15 +100,14 @@ class Furnishing:
         """By name, each server of the current generation: why it is down, or None where it is up."""
         return {spec.name: self._servers.connection(spec).problem for spec in serving.current.servers}
 
-    async def _made(self, door: FrontDoor, *, number: int, loaded_at: datetime) -> Generation:
-        specs = servers_of(door.profiles.values())
-        if not specs:
-            return await prepare_generation(door, number=number, loaded_at=loaded_at)
+    async def _furnished(self, generation: Generation) -> Generation:
+        """``generation`` with the tools that its servers list now."""
         # Nothing is awaited in between: what is furnished is what was listed.
-        listings, furnished = self._listings(specs), furnish(door, self._servers)
+        door = generation.door if generation.plain is None else generation.plain
+        listings, furnished = self._listings(generation.servers), furnish(door, self._servers)
         self._say(furnished.unoffered)
-        generation = await prepare_generation(furnished.door, number=number, loaded_at=loaded_at)
-        return replace(generation, plain=door, listings=listings)
+        prepared = await prepare_all(furnished.door)
+        return replace(generation, door=furnished.door, prepared=prepared, plain=door, listings=listings)
 
     def _listings(self, specs: Iterable[McpServerSpec]) -> Listings:
         return tuple(self._servers.connection(spec).tools for spec in specs)

@@ -29,6 +29,8 @@ class Generation:
     prepared: Mapping[str, PreparedProfile]
     """Every profile of ``door``."""
     loaded_at: datetime
+    base_url: str = ""
+    """Where the Realtime API is that its calls come from; empty is wherever the service was told."""
     plain: FrontDoor | None = None
     """``door`` without the tools of MCP servers; None where there are none."""
     listings: Listings = ()
@@ -45,6 +47,9 @@ class Generation:
         return servers_of(self.door.profiles.values())
 
 
-async def prepare_generation(door: FrontDoor, *, number: int, loaded_at: datetime) -> Generation:
+async def prepare_generation(
+    door: FrontDoor, *, number: int, loaded_at: datetime, base_url: str = ""
+) -> Generation:
     """Make ``door`` ready to serve. Raises `UserError` when one of its agents makes no session."""
-    return Generation(number=number, door=door, prepared=await prepare_all(door), loaded_at=loaded_at)
+    prepared = await prepare_all(door)
+    return Generation(number=number, door=door, prepared=prepared, loaded_at=loaded_at, base_url=base_url)

@@ -114,11 +114,12 @@ class Supervisor:
         assert generation.number == self._current.number, "only the current generation can be renewed"
         self._current = generation
 
-    def swap(self, generation: Generation) -> None:
-        """Let ``generation`` serve from the next call on. Calls in progress keep theirs, and their records
-        say, once, that a newer one came."""
+    def swap(self, generation: Generation, services: CallServices | None = None) -> None:
+        """Let ``generation`` serve from the next call on, with ``services`` where they are others. Calls in
+        progress keep theirs, and their records say, once, that a newer one came."""
         assert generation.number > self._current.number, "generations are numbered as they come"
         self._current = generation
+        self._services = services or self._services
         for live in self._live.values():
             if not live.overtaken:
                 live.overtaken = True
