@@ -94,7 +94,8 @@ class Service:
         utc_now: Callable[[], datetime] = utc_now,
         learn_secrets: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
-        """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets.
+        """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets. Where it
+        is the one that ``front_door`` was loaded with, it follows the file when that is loaded again.
 
         ``utc_now`` is the clock that calendars and records go by; a test that plays a holiday brings its own.
         A ``front_door`` that was loaded from a file is loaded again when the file changes; ``learn_secrets``
@@ -279,13 +280,14 @@ class Service:
     ) -> ConfigurationWatcher:
         async def serve(newer: Loaded) -> None:
             number = self._running.current.number + 1
+            base_url = newer.base_url if loaded.base_url == self._base_url else self._base_url
             try:
                 generation = await self._furnishing.make(
-                    newer.door, number=number, loaded_at=self._utc_now(), base_url=newer.base_url
+                    newer.door, number=number, loaded_at=self._utc_now(), base_url=base_url
                 )
                 # Opened last: nobody may let go of it before it is in use.
-                client = await self._clients.open(newer.base_url)
-                self._running.swap(generation, replace(services, client=client, base_url=newer.base_url))
+                client = await self._clients.open(base_url)
+                self._running.swap(generation, replace(services, client=client, base_url=base_url))
             finally:
                 self._let_go()
             self._serves(generation, newer, record)
