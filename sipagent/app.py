@@ -94,8 +94,8 @@ class Service:
         utc_now: Callable[[], datetime] = utc_now,
         learn_secrets: Callable[[Sequence[str]], None] | None = None,
     ) -> None:
-        """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets. Where it
-        is the one that ``front_door`` was loaded with, it follows the file when that is loaded again.
+        """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets. Where
+        it is the one that ``front_door`` was loaded with, it follows the file when that is loaded again.
 
         ``utc_now`` is the clock that calendars and records go by; a test that plays a holiday brings its own.
         A ``front_door`` that was loaded from a file is loaded again when the file changes; ``learn_secrets``
