@@ -25,6 +25,7 @@ from sipagent.calls import (
     Generation,
     McpServers,
     Recorder,
+    Spill,
     Supervisor,
     WebhookEndpoint,
     WebhookVerifier,
@@ -60,6 +61,9 @@ class ServiceSettings:
     """How long live calls may go on after SIGTERM."""
     store_timeout_s: float = 2.0
     """How long `/readyz` waits for the database."""
+    spill: Path | None = None
+    """Folder for what the database does not take at once (`sipagent.store.spill_folder`); without one it
+    waits in memory, and is lost with the process."""
     calls: CallSettings = field(default_factory=CallSettings)
     watch_configuration: bool = True
     """Whether the configuration is read again when its files change, or only when somebody asks for it."""
@@ -238,7 +242,9 @@ class Service:
         stack.push_async_callback(self._store.aclose)
         await self._store.open()
         await stack.enter_async_context(self._clients)
-        recorder = Recorder(self._store, self.metrics)
+        folder = self._settings.spill
+        spill = None if folder is None else Spill(folder, began_at=self._utc_now())
+        recorder = Recorder(self._store, self.metrics, spill=spill)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(recorder.run(), name="recorder")
         stack.push_async_callback(recorder.aclose)

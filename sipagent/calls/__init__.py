@@ -17,6 +17,7 @@ from sipagent.calls.profile import AgentProfile, CallTool, Greeting, TransferTar
 from sipagent.calls.recorder import Recorder
 from sipagent.calls.routing import FrontDoor, Route
 from sipagent.calls.services import CallObserver, CallServices, CallSettings
+from sipagent.calls.spill import Spill
 from sipagent.calls.supervisor import Supervisor
 from sipagent.calls.tools.mcp_servers import McpServers
 from sipagent.calls.watch import CallLimits, CallWatch
@@ -57,6 +58,7 @@ __all__ = [
     "Recorder",
     "Route",
     "SeenWebhooks",
+    "Spill",
     "Supervisor",
     "TransferTarget",
     "Webhook",
