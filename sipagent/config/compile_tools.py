@@ -115,6 +115,7 @@ class ToolCompiler:
                 path,
                 f"`{effective.name}` has the tool set_language and fewer than two languages.",
                 "Add `languages: [en, de]`, with those it may speak.",
+                relies_on=[*effective.places("languages", "language"), ("business", "language")],
             )
             return None
         transcription: Any = settings.get("input_audio_transcription")

@@ -10,7 +10,7 @@ from sipagent.calls.template import Template, TemplateError
 from sipagent.calls.tools.request_parts import BodyText
 from sipagent.calls.tools.texts import ToolText
 from sipagent.calls.variables import VariableSource, check_template
-from sipagent.config.compiling import Compiling, missing_remedy
+from sipagent.config.compiling import Compiling, missing_remedy, variable_places
 from sipagent.config.schema import CollectDigitsEntry
 from sipagent.config.secrets import REFERENCE
 from sipagent.config.source import KeyPath
@@ -59,6 +59,8 @@ class ToolTexts:
                 self._report(path, text, error.offset, error.message, remedy)
         for problem in check_template(parsed.variables, self._with_digits, spoken=spoken):
             name = next(each.name for each in parsed.variables.placeholders if each.offset == problem.offset)
+            if self.compiling.broken.explains((), self._places(name)):
+                continue
             remedy = missing_remedy(name, self._with_digits) or problem.remedy
             self._report(path, text, problem.offset, problem.message, remedy)
         if len(self.compiling.problems) > before:
@@ -115,8 +117,14 @@ class ToolTexts:
         return ToolText(resolved)
 
     def _report(self, path: KeyPath, text: str, offset: int, message: str, remedy: str) -> None:
-        source = self.compiling.document.source
-        self.compiling.problems.append(source.problem_inside(path, text, offset, message, remedy))
+        self.compiling.report_inside(path, text, offset, message, remedy)
+
+    def _places(self, name: str) -> tuple[KeyPath, ...]:
+        """As `variable_places`; what the caller types is described by tools."""
+        if name.partition(".")[0] != DIGITS:
+            return variable_places(name)
+        agents = (("agents", agent, "tools") for agent in self.compiling.names("agents"))
+        return (("defaults", "tools"), *agents)
 
 
 def _digit_tools(compiling: Compiling) -> list[str]:
