@@ -121,6 +121,8 @@ def places(value: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
         case list():
             for index, inner in enumerate(value):
                 yield from places(inner, (*path, index))
+        case _:
+            pass
 
 
 def broken_at(whole: Any, path: KeyPath, kind: str) -> Any:
