@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from sipagent.calls import Generation
 from sipagent.config import Loaded, load_configuration
 from sipagent.identifiers import CallId
 from sipagent.realtime import FunctionTool
@@ -106,17 +107,19 @@ def tools_now(desk: Practice) -> set[str]:
     return {tool.name for tool in desk.service.generation.prepared["front-desk"].agent.tools}
 
 
+def process_tool(generation: Generation) -> FunctionTool:
+    tools = generation.prepared["front-desk"].agent.tools
+    [tool] = [tool for tool in tools if isinstance(tool, FunctionTool) and tool.name == "process"]
+    return tool
+
+
 async def process_of(desk: Practice) -> int:
     """The process behind the tools that the next call gets."""
-    tools = desk.service.generation.prepared["front-desk"].agent.tools
-    [tool] = [tool for tool in tools if isinstance(tool, FunctionTool) and tool.name == "process"]
-    return int((await use(tool, call())).text.split()[0])
+    return int((await use(process_tool(desk.service.generation), call())).text.split()[0])
 
 
 SOON = CallPlan(steps=(Say(text="Who?"), Say(text="Who?"), Say(text="Bye.")), hangs_up=False)
-LATER = CallPlan(
-    steps=(Say(text="Who?"), Say(text="Who?", when=At(since_answer_s=4.0)), Say(text="Bye.")), hangs_up=False
-)
+STAYS = CallPlan(steps=(Say(text="Bye.", when=At(since_answer_s=90.0)),), hangs_up=False)
 
 
 async def test_a_call_uses_the_tools_of_a_program_and_it_ends_with_the_service(tmp_path: Path) -> None:
@@ -150,15 +153,16 @@ async def test_a_call_keeps_its_server_and_the_next_one_gets_the_new(tmp_path: P
     async with practice(
         door=written(file, program("one")), script=ASKS_TWICE, virtual_voice=QUICK_VOICE
     ) as desk:
-        old = await greeted(desk, LATER)
+        old, generation = await greeted(desk, STAYS), desk.service.generation
         written(file, program("two"), 2)
         assert (await desk.service.reload()).result == "loaded"
         new = outputs(await finished(desk, await greeted(desk, SOON)))
-        assert desk.service.live_calls == 1
-        kept = outputs(await finished(desk, old))
-        process_id = int(kept[0].split()[0])
-        assert [each.split()[1] for each in (*kept, *new)] == ["one", "one", "two", "two"]
-        await eventually(lambda: not alive(process_id), within_s=30)
+        assert [each.split()[1] for each in new] == ["two", "two"]
+        kept = (await use(process_tool(generation), call())).text
+        assert (kept.split()[1], alive(int(kept.split()[0]))) == ("one", True)
+        old.hang_up()
+        await finished(desk, old)
+        await eventually(lambda: not alive(int(kept.split()[0])), within_s=30)
         assert await state(desk) == ({"shop": "up"}, 'sipagent_mcp_server_up{server="shop"} 1.0')
         written(file, json.dumps({"hosted": {"server_label": "x", "server_url": "https://x.test/mcp"}}), 3)
         assert (await desk.service.reload()).result == "loaded"
