@@ -7,21 +7,25 @@ import json
 import logging
 import math
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from sipagent.calls.acts import EndCall, Note, SayGoodbye, SayWords, TellAgent
 from sipagent.calls.announcing import TransferPromises
 from sipagent.calls.answering import Answered
 from sipagent.calls.asking import ask, ask_for_words, tell_agent
+from sipagent.calls.checkpoint import Checkpoint
+from sipagent.calls.conversation_keeping import ConversationKeeping, SpendingBrake, minded
 from sipagent.calls.endings import Ending, EndReason
 from sipagent.calls.greeting import GreetingKeeper
 from sipagent.calls.journal import CallJournal
+from sipagent.calls.leading import Leadership
 from sipagent.calls.measuring import CallMeasures
 from sipagent.calls.minder import CallMinder
 from sipagent.calls.preparation import PreparedProfile, spoken
 from sipagent.calls.profile import CallTool
 from sipagent.calls.second_try import SecondTry
 from sipagent.calls.services import CallServices
+from sipagent.calls.steering import Steering
 from sipagent.calls.transferring import LineControls
 from sipagent.clock import utc_now
 from sipagent.realtime import RealtimeSession, SessionEnd
@@ -50,14 +54,6 @@ REPAIR = (
 )
 
 
-class SpendingBrake(Protocol):
-    """Says when a call costs too much."""
-
-    def observe(self, event: RealtimeSessionEvent) -> str | None:
-        """Take in one event of the session that tells of usage; why the call must end, as a sentence, or
-        None. Never raises."""
-
-
 class Conversation:
     """One conversation. `run` is its whole life; the session stays open behind it."""
 
@@ -71,8 +67,10 @@ class Conversation:
         journal: CallJournal,
         measures: CallMeasures,
         brake: SpendingBrake | None = None,
+        resumed: Checkpoint | None = None,
     ) -> None:
-        """Made when the session is open; time counts from here."""
+        """Made when the session is open; time counts from here, or, in a call that another process held until
+        ``resumed``, from when that one began to count."""
         self._session = answered.session
         self._context = answered.context
         self._controls = controls
@@ -84,16 +82,38 @@ class Conversation:
         self._interruptible = greeting is None or greeting.interruptible
         self._greeting = prepared.greeting_for(answered.context)
         self._keeper = GreetingKeeper(self._greeting if self._interruptible else None)
-        self._promises = TransferPromises() if prepared.profile.manners.repairs_transfers else None
+        self._leadership = Leadership(prepared.profile, prepared.team)
+        self._promises = TransferPromises()
         self._second_try = SecondTry(
             _Greeter(self._session, interruptible=self._interruptible), greeting=self._greeting
         )
+        self._resumed = resumed
+        now = asyncio.get_running_loop().time()
         self._minder = CallMinder(
             prepared.profile.manners,
             services.settings.limits,
-            now=asyncio.get_running_loop().time(),
+            now=now,
+            resumed=None if resumed is None else minded(resumed, services.utc_now()),
             finish_s=services.settings.finish_speaking_timeout_s,
             write=lambda words: spoken(words, answered.context),
+        )
+        self._timer: asyncio.Timeout | None = None
+        """Runs out when the minder has something to do; None while no event is waited for."""
+        self.steering = Steering(
+            self._session,
+            controls=controls,
+            minder=self._minder,
+            targets=prepared.targets,
+            wake=self._wake,
+        )
+        """For whoever may decide about the call beside the agent."""
+        self._keeping = ConversationKeeping(
+            journal,
+            session=self._session,
+            minder=self._minder,
+            brake=brake,
+            tools=self._context.tools,
+            utc_now=services.utc_now,
         )
         self._untold: list[_Untold] = []
         """What the agent is to be told as soon as the event is dealt with that asks for it."""
@@ -104,13 +124,33 @@ class Conversation:
 
         Raises `ConnectionLostError` when the call is over before the greeting. Cancel-safe.
         """
-        if self._greeting is not None:
+        self._keeping.begin(self._resumed)
+        if self._greeting is not None and not self._was_greeted:
             await self._session.say(self._greeting, interruptible=self._interruptible)
             self._measures.reached("greeting_asked")
+        self._journal.keep(greeted=True)
+        if self._resumed is not None and (was_ending := self._resumed.ending) is not None:
+            self.stop(was_ending.reason, was_ending.detail)
+        ending: Ending | None = None
         try:
-            return await self._follow()
+            ending = await self._follow()
+            return ending
         finally:
+            self.steering.ended(ending)
             await self._second_try.aclose()
+
+    def stop(self, reason: EndReason, detail: str) -> None:
+        """End the call for ``reason``, politely: whoever speaks may finish, and the agent says goodbye."""
+        self._minder.stop(reason, detail, now=asyncio.get_running_loop().time())
+        self._wake()
+
+    @property
+    def _was_greeted(self) -> bool:
+        """Whether another process has greeted the caller, or the conversation has begun without."""
+        if self._resumed is None:
+            return False
+        outcome = self._session.takeover_outcome
+        return self._resumed.greeted or (outcome is not None and not outcome.is_empty)
 
     # Following -------------------------------------------------------------------------------------
 
@@ -121,6 +161,7 @@ class Conversation:
             over = False
             try:
                 async with asyncio.timeout_at(_moment(minder.deadline())) as timer:
+                    self._timer = timer
                     async for event in self._session:
                         now = loop.time()
                         if isinstance(event, RealtimeTranscriptDelta):
@@ -137,17 +178,27 @@ class Conversation:
                     else:
                         over = True
             except TimeoutError:
-                # Events may have moved the deadline since it was set; only the minder knows whether it holds.
+                # Events may have moved the deadline since it was set, and `stop` has it pass early; only the
+                # minder knows whether it holds.
                 pass
+            finally:
+                self._timer = None
             if over:
                 return await self._ending_of(self._session.end)
             await self._tell()
             minder.settle(loop.time(), quiet=self._quiet)
+            self._keeping.acts()
             while (act := minder.due(loop.time())) is not None:
                 if isinstance(act, EndCall):
                     return Ending(reason=act.reason, detail=act.detail)
                 await self._perform(act)
                 minder.settle(loop.time(), quiet=self._quiet)
+                self._keeping.acts()
+
+    def _wake(self) -> None:
+        """Have the minder asked now; if no event is waited for, it is asked anyway."""
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time())
 
     @property
     def _quiet(self) -> bool:
@@ -164,10 +215,13 @@ class Conversation:
         self._journal.observe(event)
         self._context.tools.observe(event)
         self._services.observe(self._context.call_id, event)
+        if (manners := self._leadership.look(self._session.agent.name)) is not None:
+            self._minder.led_by(manners)
         was_ending = self._minder.ending
         self._minder.observe(event, now, quiet=self._quiet)
         if was_ending and not self._minder.ending:
             self._journal.note("goodbye_taken_back")
+            self._keeping.acts()
         if not self._minder.ending:
             self._second_try.observe(event)
             self._look_for_repairs(event, now)
@@ -176,6 +230,7 @@ class Conversation:
             if detail is not None:
                 note = Note(kind="spend", data={"detail": detail})
                 self._minder.stop(EndReason.SPEND_LIMIT, detail, now=now, note=note)
+        self._keeping.observe(event)
         match event:
             case RealtimeToolEnd():
                 self._services.metrics.tool_ran(event.tool.name, is_error=event.is_error)
@@ -198,8 +253,6 @@ class Conversation:
             self._journal.note("greeting_kept")
             # The caller's own turn brings the answer.
             self._untold.append(_Untold(text=text, respond=False))
-        if self._promises is None:
-            return
         can_transfer = isinstance(event, RealtimeResponseEnded) and self._can_transfer()
         promise = self._promises.observe(event, can_transfer=can_transfer)
         if promise is not None:
@@ -208,7 +261,7 @@ class Conversation:
             self._untold.append(_Untold(text=REPAIR.format(promise=quoted), respond=True))
 
     def _can_transfer(self) -> bool:
-        if self._controls.transferring:
+        if self._controls.transferring or not self._leadership.manners.repairs_transfers:
             return False
         return any(tool.name == CallTool.TRANSFER.value for tool in self._session.agent.tools)
 

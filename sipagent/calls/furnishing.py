@@ -8,8 +8,10 @@ calls in progress keep what they began with.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
@@ -46,33 +48,44 @@ class Furnishing:
 
     def __init__(self, servers: McpServers) -> None:
         self._servers = servers
-        self._starting: tuple[McpServerSpec, ...] = ()
-        """Of a generation that is being made."""
+        self._starting: list[McpServerSpec] = []
+        """Of generations that are being made."""
         self._said: tuple[Unoffered, ...] = ()
 
     async def make(
-        self, door: FrontDoor, *, number: int, loaded_at: datetime, base_url: str = ""
+        self,
+        door: FrontDoor,
+        *,
+        number: int,
+        loaded_at: datetime,
+        base_url: str = "",
+        patience_s: float | None = None,
     ) -> Generation:
-        """A generation of ``door``; waits until each of its servers is up or has failed to be, once.
+        """A generation of ``door``; waits until each of its servers is up or has failed to be, once, and at
+        most ``patience_s``.
 
-        Raises `UserError` when one of its agents makes no session. One at a time. After it was swapped in, or
-        could not be, or this was cancelled, `let_go` is to be called.
+        Raises `UserError` when one of its agents makes no session. After it was swapped in, or could not be,
+        or this was cancelled, `let_go` is to be called.
         """
-        self._starting = servers_of(door.profiles.values())
+        specs = servers_of(door.profiles.values())
+        if not specs:
+            return await prepare_generation(door, number=number, loaded_at=loaded_at, base_url=base_url)
+        bare = Generation(number=number, door=door, prepared={}, loaded_at=loaded_at, base_url=base_url)
+        self._starting += specs
         try:
-            await self._servers.start(self._starting)
-            if not self._starting:
-                return await prepare_generation(door, number=number, loaded_at=loaded_at, base_url=base_url)
-            bare = Generation(number=number, door=door, prepared={}, loaded_at=loaded_at, base_url=base_url)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._servers.start(specs)
             return await self._furnished(bare)
         finally:
-            self._starting = ()
+            for spec in specs:
+                self._starting.remove(spec)
 
     def let_go(self, serving: Serving) -> None:
         """End the servers that neither the current generation nor a call in progress may need."""
         running = self._servers.running
         if len(running) > len(serving.current.servers) + len(self._starting):
-            needed = [*self._starting]
+            needed = list(self._starting)
             for generation in {id(each): each for each in serving.in_use}.values():
                 needed += generation.servers
             self._servers.keep_only(needed)

@@ -20,9 +20,10 @@ from sipagent.realtime.session_events import (
 class IdleLadder:
     """The steps of one conversation. ``now`` is in seconds, on any one clock."""
 
-    def __init__(self, steps: tuple[IdleStep, ...]) -> None:
+    def __init__(self, steps: tuple[IdleStep, ...], *, taken: int = 0) -> None:
+        """``taken`` is how many steps were taken before, by another process."""
         self._steps = steps
-        self._taken = 0
+        self._taken = taken
         self._since: float | None = None
         """When the silence began that counts now; None while none does."""
 
@@ -30,6 +31,12 @@ class IdleLadder:
     def taken(self) -> int:
         """How many steps were taken since the caller was last there."""
         return self._taken
+
+    def climb(self, steps: tuple[IdleStep, ...]) -> None:
+        """``steps`` count from now on, from the first one, and for a silence that begins now."""
+        self._steps = steps
+        self._taken = 0
+        self._since = None
 
     def observe(self, event: RealtimeSessionEvent, now: float) -> None:
         """Take in one event of the session, then `count`."""

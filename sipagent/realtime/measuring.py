@@ -29,6 +29,13 @@ from sipagent.realtime.turn_metrics import RealtimeTurnMetrics, TurnMeasure
 class TurnMeter:
     """Tells how long each turn took, once it is over."""
 
+    __slots__ = (
+        "_is_silent",
+        "_measure",
+        "_playing_is_told",
+        "_tell",
+    )
+
     def __init__(
         self,
         info: RealtimeEventInfo,
@@ -91,7 +98,7 @@ class TurnMeter:
     # Inside ----------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        if not self._measure.waits_for_tools and self._is_silent():
+        if self._is_silent() and not self._measure.waits_for_tools:
             self._told(self._measure.end(monotonic_s()))
 
     def _told(self, metrics: RealtimeTurnMetrics | None) -> None:

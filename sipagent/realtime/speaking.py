@@ -16,6 +16,17 @@ from sipagent.realtime.agent import RealtimeAgent
 class Speaking:
     """The responses of one session."""
 
+    __slots__ = (
+        "_aside",
+        "_audible",
+        "_over",
+        "_played",
+        "_playing",
+        "_playing_is_told",
+        "_playing_is_unknown",
+        "_running",
+    )
+
     def __init__(self) -> None:
         self._running: dict[ResponseId, RealtimeAgent[Any]] = {}
         self._aside: set[ResponseId] = set()
@@ -40,6 +51,11 @@ class Speaking:
     def agent_is_speaking(self) -> bool:
         """Whether the agent is heard, or has begun what will be heard."""
         return bool(self._audible)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is either."""
+        return bool(self._running or self._audible)
 
     def was_heard(self, response_id: ResponseId) -> bool:
         """Whether a response that began has ended, and nothing of it is still to be heard."""
