@@ -22,6 +22,7 @@ from sipagent.calls.preparation import PreparedProfile, spoken
 from sipagent.calls.profile import CallTool
 from sipagent.calls.second_try import SecondTry
 from sipagent.calls.services import CallServices
+from sipagent.calls.steering import Steering
 from sipagent.calls.transferring import LineControls
 from sipagent.clock import utc_now
 from sipagent.realtime import RealtimeSession, SessionEnd
@@ -95,6 +96,16 @@ class Conversation:
             finish_s=services.settings.finish_speaking_timeout_s,
             write=lambda words: spoken(words, answered.context),
         )
+        self._timer: asyncio.Timeout | None = None
+        """Runs out when the minder has something to do; None while no event is waited for."""
+        self.steering = Steering(
+            self._session,
+            controls=controls,
+            minder=self._minder,
+            targets=prepared.targets,
+            wake=self._wake,
+        )
+        """For whoever may decide about the call beside the agent."""
         self._untold: list[_Untold] = []
         """What the agent is to be told as soon as the event is dealt with that asks for it."""
         answered.expiry.tell(self._mind_session_end)
@@ -107,9 +118,12 @@ class Conversation:
         if self._greeting is not None:
             await self._session.say(self._greeting, interruptible=self._interruptible)
             self._measures.reached("greeting_asked")
+        ending: Ending | None = None
         try:
-            return await self._follow()
+            ending = await self._follow()
+            return ending
         finally:
+            self.steering.ended(ending)
             await self._second_try.aclose()
 
     # Following -------------------------------------------------------------------------------------
@@ -121,6 +135,7 @@ class Conversation:
             over = False
             try:
                 async with asyncio.timeout_at(_moment(minder.deadline())) as timer:
+                    self._timer = timer
                     async for event in self._session:
                         now = loop.time()
                         if isinstance(event, RealtimeTranscriptDelta):
@@ -139,6 +154,8 @@ class Conversation:
             except TimeoutError:
                 # Events may have moved the deadline since it was set; only the minder knows whether it holds.
                 pass
+            finally:
+                self._timer = None
             if over:
                 return await self._ending_of(self._session.end)
             await self._tell()
@@ -148,6 +165,11 @@ class Conversation:
                     return Ending(reason=act.reason, detail=act.detail)
                 await self._perform(act)
                 minder.settle(loop.time(), quiet=self._quiet)
+
+    def _wake(self) -> None:
+        """Have the minder asked now; if no event is waited for, it is asked anyway."""
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time())
 
     @property
     def _quiet(self) -> bool:

@@ -91,6 +91,8 @@ class EndReason(StrEnum):
     """The caller's line was heard for minutes without a word: music or noise."""
     SPEND_LIMIT = "spend_limit"
     """The call, or the day, reached what it may cost."""
+    HUNG_UP_BY_OPERATOR = "hung_up_by_operator"
+    """Somebody of the company had the call ended; the record has a note of who."""
     SERVICE_STOPPED = "service_stopped"
     """The service stopped and its drain deadline passed with the call still up."""
     INTERNAL_ERROR = "internal_error"
@@ -130,6 +132,7 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
     EndReason.MACHINE_CALLER: FaultOwner.CALLER,
     EndReason.HOLD_MUSIC: FaultOwner.CALLER,
     EndReason.SPEND_LIMIT: FaultOwner.OPERATOR,
+    EndReason.HUNG_UP_BY_OPERATOR: FaultOwner.NONE,
     EndReason.SERVICE_STOPPED: FaultOwner.OPERATOR,
     EndReason.INTERNAL_ERROR: FaultOwner.OURS,
 }

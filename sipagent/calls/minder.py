@@ -137,6 +137,15 @@ class CallMinder:
             words = self._manners.spend_say
         self._close(_Closing(reason=reason, detail=detail, words=words, note=note, revocable=False), now)
 
+    def abort(self, reason: EndReason, detail: str) -> None:
+        """The call is to end without another word: for ``reason``, unless it is being ended for another."""
+        if self._phase is _Phase.OVER:
+            return
+        if self._closing is None or self._closing.revocable:
+            self._closing = _Closing(reason=reason, detail=detail, words=None, note=None, revocable=False)
+        self._phase = _Phase.GOODBYE
+        self._phase_ends_at = -math.inf
+
     def observe(self, event: RealtimeSessionEvent, now: float, *, quiet: bool) -> None:
         """Take in one event. ``quiet``: the agent is not heard, and no response runs, waits or was asked
         for."""

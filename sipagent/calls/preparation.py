@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ import openai.types.realtime  # noqa: F401 - the first payload needs it, and no 
 from sipagent.calls.actions import call_tools
 from sipagent.calls.briefing import Briefing
 from sipagent.calls.context import CallContext
-from sipagent.calls.profile import AgentProfile
+from sipagent.calls.profile import AgentProfile, TransferTarget
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.template import Template
 from sipagent.calls.tools.handing_over import connect_agents
@@ -78,6 +78,8 @@ class PreparedProfile:
     """What is said first."""
     around: SessionAround | None = None
     """The session without its instructions; None when more of it depends on the call, or nothing does."""
+    targets: Mapping[str, TransferTarget] = field(default_factory=dict)
+    """Whom people of the company may send its callers to: the targets of every agent, its own first."""
 
     def greeting_for(self, context: CallContext) -> str | None:
         """What is said first in one call, word for word; None lets the caller speak first."""
@@ -145,7 +147,12 @@ async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict
     agents = {name: _whole_agent(profile) for name, profile in door.profiles.items()}
     named = {name: profile.handoffs for name, profile in door.profiles.items() if profile.handoffs}
     connect_agents(agents, named)
-    return {name: await _prepare(profile, agents[name], briefing) for name, profile in door.profiles.items()}
+    everybodys = {target.name: target for each in door.profiles.values() for target in each.transfer_targets}
+    prepared = [await _prepare(profile, agents[name], briefing) for name, profile in door.profiles.items()]
+    return {
+        name: replace(one, targets={**everybodys, **one.targets})
+        for name, one in zip(door.profiles, prepared, strict=True)
+    }
 
 
 def _whole_agent(profile: AgentProfile) -> RealtimeAgent[Any]:
@@ -167,6 +174,7 @@ async def _prepare(profile: AgentProfile, agent: RealtimeAgent[Any], briefing: B
         briefing=briefing,
         greeting=None if profile.greeting is None else profile.greeting.text,
         around=around,
+        targets={target.name: target for target in profile.transfer_targets},
     )
     if around is None or callable(agent.instructions):
         return prepared

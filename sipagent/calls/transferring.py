@@ -164,11 +164,24 @@ class LineControls:
         Raises nothing of its own. Cancelling gives up; a REFER that was accepted may take effect all the
         same.
         """
-        session = self._running
-        if self._journal.state is not CallState.TALKING:
+        if not self.may_transfer:
             return "Another transfer of this call is being tried; wait for its outcome."
         if (opening := self._closed(target)) is not None:
-            return await self._not_called(session, target, opening)
+            return await self._not_called(self._running, target, opening)
+        return await self.told(target, await self.send(target))
+
+    @property
+    def may_transfer(self) -> bool:
+        """Whether a transfer may begin now."""
+        return self._journal.state is CallState.TALKING
+
+    def is_closed(self, target: TransferTarget) -> bool:
+        """Whether the target's calendar says that nobody is there now."""
+        return self._closed(target) is not None
+
+    async def send(self, target: TransferTarget) -> TransferOutcome:
+        """As `transfer`, which may begin now; how it failed."""
+        session = self._running
         self._journal.enter(CallState.TRANSFERRING)
         attempt = self._attempt = _Attempt(target)
         attempt.answered.set()
@@ -179,9 +192,13 @@ class LineControls:
             # A call that is over by now has left through this transfer, or not: `leaving` says which.
             if session.end is None:
                 self._give_up(attempt, outcome)
+        return outcome
+
+    async def told(self, target: TransferTarget, outcome: TransferOutcome) -> str:
+        """What the agent is to be told of a transfer that failed; whoever is to help instead takes over."""
         why = _WHY.get(outcome, "it did not work")
         tried = f" on any of {len(target.uris)} lines" if len(target.uris) > 1 else ""
-        offer = await self._offer(session, target)
+        offer = await self._offer(self._running, target)
         return (
             f"The transfer to {target.spoken_name} did not go through{tried}: {why}. The caller is still "
             f"with you: say so, and {offer}"
