@@ -17,7 +17,8 @@
     │   └── AttachNotFoundError        the handshake kept answering 404
     ├── ConnectionLostError            an open Realtime socket was lost and could not be had again
     │   └── NotOursError               the call belongs to another process by now
-    ├── StoreError                     the database refused, or is not there
+    ├── StoreError                     the database refused
+    │   └── StoreAwayError             the database is not there, or does not answer in time
     └── SimulatorError                 the simulator was given something it cannot play
         ├── SipSyntaxError             bytes that are no SIP message
         ├── SdpError                   a session description that cannot be answered
@@ -143,6 +144,18 @@ class NotOursError(ConnectionLostError):
 
 class StoreError(SipAgentError):
     """The database refused or could not be reached."""
+
+
+class StoreAwayError(StoreError):
+    """The database could not be reached, or did not answer in time.
+
+    ``serves_nobody`` is True when it is certain that it answers no other process either: it refuses
+    connections, starts or shuts down. It is False when only we may be cut off from it.
+    """
+
+    def __init__(self, message: str, *, serves_nobody: bool) -> None:
+        super().__init__(message)
+        self.serves_nobody = serves_nobody
 
 
 class SimulatorError(SipAgentError):

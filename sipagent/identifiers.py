@@ -18,3 +18,6 @@ ResponseId = NewType("ResponseId", str)
 
 E164 = NewType("E164", str)
 """A telephone number in international form, ``+`` and digits (ITU-T E.164)."""
+
+WorkerId = NewType("WorkerId", str)
+"""One process that answers calls, from start to end. A process that starts again is another worker."""

@@ -21,6 +21,7 @@ from sipagent.clock import utc_now
 from sipagent.identifiers import CallId, ItemId
 from sipagent.store import CallStore
 from sipagent.store.records import (
+    CallCheckpointed,
     CallEnded,
     CallNoted,
     CallOpened,
@@ -149,7 +150,7 @@ class LiveView:
                 self._forget(fact.call_id)
                 if fact.call_id == self.first_call:
                     self._first_ended.set()
-            case TokensUsed() | LatencyMeasured() | CallNoted() | ConfigurationLoaded():
+            case TokensUsed() | LatencyMeasured() | CallNoted() | CallCheckpointed() | ConfigurationLoaded():
                 pass
             case _:
                 assert_never(fact)

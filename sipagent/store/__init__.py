@@ -1,11 +1,28 @@
-"""Remembers calls: facts go in, records come out."""
+"""Remembers calls: facts go in, records come out; and knows which worker holds which call."""
 
 from __future__ import annotations
 
-from sipagent.store.base import CallStore
+from sipagent.store.base import CallStore, Store
 from sipagent.store.calls import SqlCallStore
+from sipagent.store.leases import (
+    AuditLine,
+    CallCommand,
+    CallLeases,
+    ClaimedCall,
+    CommandOutcome,
+    Effect,
+    EffectAnswer,
+    EffectBegun,
+    EffectFenced,
+    EffectKnown,
+    SignalKind,
+    WorkerSeen,
+    WorkerState,
+)
 from sipagent.store.memory import MemoryCallStore
+from sipagent.store.memory_leases import MemoryDatabase
 from sipagent.store.records import (
+    CallCheckpointed,
     CallEnded,
     CallFact,
     CallNoted,
@@ -20,27 +37,45 @@ from sipagent.store.records import (
     ToolRan,
     TranscriptLineSaid,
     TranscriptRole,
+    UsageTotal,
 )
 from sipagent.store.urls import DEFAULT_URL, open_store
 
 __all__ = [
-    "DEFAULT_URL",
+    "AuditLine",
+    "CallCheckpointed",
+    "CallCommand",
     "CallEnded",
     "CallFact",
+    "CallLeases",
     "CallNoted",
     "CallOpened",
     "CallRecord",
     "CallStore",
     "CallSummary",
+    "ClaimedCall",
+    "CommandOutcome",
     "ConfigurationLoaded",
+    "DEFAULT_URL",
+    "Effect",
+    "EffectAnswer",
+    "EffectBegun",
+    "EffectFenced",
+    "EffectKnown",
     "Fact",
     "LatencyMeasured",
     "MemoryCallStore",
+    "MemoryDatabase",
+    "SignalKind",
     "SqlCallStore",
     "StateChanged",
+    "Store",
     "TokensUsed",
     "ToolRan",
     "TranscriptLineSaid",
     "TranscriptRole",
+    "UsageTotal",
+    "WorkerSeen",
+    "WorkerState",
     "open_store",
 ]

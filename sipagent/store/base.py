@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Protocol
 
 from sipagent.identifiers import CallId
-from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact
+from sipagent.store.leases import CallLeases
+from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact, UsageTotal
 
 
 class CallStore(Protocol):
     """Remembers calls as facts, and gives them back as records.
 
     A store is opened once, used by one event loop, and closed once. Every method raises `StoreError`
-    when the database refuses or is not there.
+    when the database refuses, and `StoreAwayError` when it is not there.
     """
 
     async def open(self) -> None:
@@ -33,7 +34,7 @@ class CallStore(Protocol):
         call and the first `ConfigurationLoaded` of a fingerprint count, later ones are ignored; of the
         other kinds the last fact with the same identity counts, except that a tool which has finished
         stays finished. A fact of a call that was never
-        opened is kept under a call of which nothing else is known.
+        opened is kept under a call of which nothing else is known. The end of a call ends its claim.
 
         Cancelling is safe: the facts are then remembered all (perhaps a moment later) or none of them,
         and applying them again puts either right.
@@ -64,3 +65,14 @@ class CallStore(Protocol):
 
     async def configurations(self, *, limit: int = 50) -> tuple[ConfigurationLoaded, ...]:
         """At most ``limit`` configurations, the one loaded last first. Cancelling is safe."""
+
+
+class Store(CallStore, CallLeases, Protocol):
+    """What `open_store` returns: records of calls, and who holds which."""
+
+    async def unfinished(self, before: datetime) -> tuple[CallSummary, ...]:
+        """The calls that started earlier than ``before`` and have neither an end nor a claim, oldest first:
+        what nobody will end any more. Cancelling is safe."""
+
+    async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
+        """What all calls have used at ``moment`` or later, by model and kind. Cancelling is safe."""

@@ -97,6 +97,8 @@ class TokensUsed:
     output_audio_tokens: int = 0
     duration_s: float = 0.0
     """Seconds of audio, when a transcription is billed by duration."""
+    cached_audio_tokens: int = 0
+    """Part of ``cached_tokens`` and of ``input_audio_tokens``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +126,24 @@ class CallNoted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallCheckpointed:
+    """What a worker that takes the call over must know of it. The last (``epoch``, ``sequence``) counts; one
+    of an earlier epoch than the call has by now, or of a call that is not claimed (any more), is ignored."""
+
+    call_id: CallId
+    epoch: int
+    """In which the worker that writes holds the call; see `sipagent.store.leases`."""
+    sequence: int
+    """Rises within the epoch."""
+    at: datetime
+    data: str
+    """JSON; never a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallEnded:
-    """The one terminal fact of a call. A second one for the same call is ignored."""
+    """The one terminal fact of a call; nobody holds the call from then on. A second one for the same call is
+    ignored."""
 
     call_id: CallId
     at: datetime
@@ -158,6 +176,7 @@ CallFact = (
     | TokensUsed
     | LatencyMeasured
     | CallNoted
+    | CallCheckpointed
     | CallEnded
 )
 """What happened in one call."""
@@ -168,9 +187,9 @@ Fact = CallFact | ConfigurationLoaded
 def moment_of(fact: Fact) -> datetime | None:
     """When ``fact`` happened, or None for a fact that does not say."""
     match fact:
-        case CallOpened() | StateChanged() | TranscriptLineSaid() | TokensUsed() | CallNoted() | CallEnded():
+        case CallOpened() | StateChanged() | TranscriptLineSaid() | TokensUsed():
             return fact.at
-        case ConfigurationLoaded():
+        case CallNoted() | CallCheckpointed() | CallEnded() | ConfigurationLoaded():
             return fact.at
         case ToolRan():
             return fact.started_at
@@ -215,3 +234,19 @@ class CallRecord:
     usage: tuple[TokensUsed, ...] = field(default=())
     latencies: tuple[LatencyMeasured, ...] = field(default=())
     notes: tuple[CallNoted, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTotal:
+    """What many calls used together, of one model and kind; the fields are those of `TokensUsed`."""
+
+    model: str | None
+    """The one the calls were opened with; None for calls whose opening was lost."""
+    kind: Literal["response", "transcription"]
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    input_audio_tokens: int
+    output_audio_tokens: int
+    duration_s: float
+    cached_audio_tokens: int

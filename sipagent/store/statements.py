@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from sipagent.store import tables
 from sipagent.store.records import (
+    CallCheckpointed,
     CallEnded,
     CallNoted,
     CallOpened,
@@ -78,6 +79,8 @@ def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
                 latencies[call_id, fact.name, fact.sequence] = _latency_row(fact)
             case CallNoted():
                 notes[call_id, fact.sequence] = _note_row(fact)
+            case CallCheckpointed():
+                pass
             case CallEnded():
                 ended.setdefault(call_id, _ended_row(fact))
             case _:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
 from sipagent.store.records import (
+    CallCheckpointed,
     CallEnded,
     CallNoted,
     CallOpened,
@@ -112,6 +113,12 @@ def note(
     sequence: int, kind: str = "route", data: str = '{"route":"vip"}', *, call_id: str = CALL
 ) -> CallNoted:
     return CallNoted(call_id=CallId(call_id), sequence=sequence, at=at(sequence), kind=kind, data=data)
+
+
+def checkpoint(
+    sequence: int = 0, data: str = "{}", *, call_id: str = CALL, epoch: int = 1, second: float = 8
+) -> CallCheckpointed:
+    return CallCheckpointed(call_id=CallId(call_id), epoch=epoch, sequence=sequence, at=at(second), data=data)
 
 
 def loaded(

@@ -5,7 +5,19 @@ from typing import get_args
 import pytest
 
 from sipagent.store.records import Fact, moment_of
-from tests.store.facts import at, ended, latency, line, loaded, note, opened, response_tokens, state, tool
+from tests.store.facts import (
+    at,
+    checkpoint,
+    ended,
+    latency,
+    line,
+    loaded,
+    note,
+    opened,
+    response_tokens,
+    state,
+    tool,
+)
 
 EXAMPLES: list[Fact] = [
     opened(second=1),
@@ -14,6 +26,7 @@ EXAMPLES: list[Fact] = [
     tool(second=1),
     response_tokens(second=1),
     note(1),
+    checkpoint(second=1),
     ended(second=1),
     loaded(second=1),
 ]

@@ -1,0 +1,192 @@
+"""Records of calls in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, assert_never
+
+from sipagent.clock import utc_now
+from sipagent.identifiers import CallId, ItemId, ToolCallId
+from sipagent.store.records import (
+    FIRST_STATE,
+    CallCheckpointed,
+    CallEnded,
+    CallFact,
+    CallNoted,
+    CallOpened,
+    CallRecord,
+    CallSummary,
+    ConfigurationLoaded,
+    Fact,
+    LatencyMeasured,
+    StateChanged,
+    TokensUsed,
+    ToolRan,
+    TranscriptLineSaid,
+    UsageTotal,
+    moment_of,
+)
+
+DEFAULT_CAPACITY = 10_000
+"""Calls."""
+
+DEFAULT_CONFIGURATIONS = 100
+"""Configurations; each holds the text of its files."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Call:
+    """Everything remembered of one call; each dictionary is keyed by what makes a fact unique."""
+
+    first_heard_at: datetime
+    opened: CallOpened | None = None
+    ended: CallEnded | None = None
+    states: dict[int, StateChanged] = field(default_factory=dict)
+    lines: dict[ItemId, TranscriptLineSaid] = field(default_factory=dict)
+    tools: dict[ToolCallId, ToolRan] = field(default_factory=dict)
+    usage: dict[tuple[str, str], TokensUsed] = field(default_factory=dict)
+    latencies: dict[tuple[str, int], LatencyMeasured] = field(default_factory=dict)
+    notes: dict[int, CallNoted] = field(default_factory=dict)
+
+    def apply(self, fact: CallFact) -> None:
+        match fact:
+            case CallOpened():
+                self.opened = self.opened or fact
+            case StateChanged():
+                self.states[fact.sequence] = fact
+            case TranscriptLineSaid():
+                self.lines[fact.item_id] = fact
+            case ToolRan():
+                known = self.tools.get(fact.tool_call_id)
+                if known is None or known.output is None or fact.output is not None:
+                    self.tools[fact.tool_call_id] = fact
+            case TokensUsed():
+                self.usage[fact.kind, fact.source_id] = fact
+            case LatencyMeasured():
+                self.latencies[fact.name, fact.sequence] = fact
+            case CallNoted():
+                self.notes[fact.sequence] = fact
+            case CallCheckpointed():
+                pass  # belongs to the claim
+            case CallEnded():
+                self.ended = self.ended or fact
+            case _:
+                assert_never(fact)
+
+    def summary(self, call_id: CallId) -> CallSummary:
+        opened, ended = self.opened, self.ended
+        state = self.states[max(self.states)].state if self.states else FIRST_STATE
+        return CallSummary(
+            call_id=call_id,
+            started_at=opened.at if opened else self.first_heard_at,
+            ended_at=ended.at if ended else None,
+            state=state,
+            caller=opened.caller if opened else None,
+            dialled=opened.dialled if opened else None,
+            agent=opened.agent if opened else None,
+            end_reason=ended.reason if ended else None,
+            fault_owner=ended.fault_owner if ended else None,
+        )
+
+    def record(self, call_id: CallId) -> CallRecord:
+        opened = self.opened
+        states = dict(self.states)
+        if opened is not None:
+            states.setdefault(0, StateChanged(call_id=call_id, sequence=0, state=FIRST_STATE, at=opened.at))
+        return CallRecord(
+            summary=self.summary(call_id),
+            webhook_id=opened.webhook_id if opened else "",
+            model=opened.model if opened else None,
+            sip_call_id=opened.sip_call_id if opened else None,
+            configuration=opened.configuration if opened else None,
+            end_detail=self.ended.detail if self.ended else None,
+            states=tuple(states[sequence] for sequence in sorted(states)),
+            transcript=tuple(sorted(self.lines.values(), key=lambda line: (line.position, line.item_id))),
+            tools=tuple(sorted(self.tools.values(), key=lambda run: run.started_at)),
+            usage=tuple(sorted(self.usage.values(), key=lambda usage: usage.at)),
+            latencies=tuple(self.latencies.values()),
+            notes=tuple(self.notes[sequence] for sequence in sorted(self.notes)),
+        )
+
+
+class MemoryCalls:
+    """Keeps the last ``capacity`` calls and ``configurations``; beyond it the one that was heard of first is
+    forgotten."""
+
+    def __init__(
+        self, *, capacity: int = DEFAULT_CAPACITY, configurations: int = DEFAULT_CONFIGURATIONS
+    ) -> None:
+        assert capacity > 0, "a store that keeps no call remembers nothing"
+        assert configurations > 0, "a store that keeps no configuration cannot show the present one"
+        self._capacity = capacity
+        self._most_configurations = configurations
+        self._calls: dict[CallId, _Call] = {}
+        self._configurations: dict[str, ConfigurationLoaded] = {}
+
+    def apply(self, fact: Fact) -> None:
+        """Remember ``fact``; see `CallStore.apply`."""
+        if isinstance(fact, ConfigurationLoaded):
+            self._configurations.setdefault(fact.fingerprint, fact)
+            return
+        call = self._calls.get(fact.call_id)
+        if call is None:
+            call = self._calls[fact.call_id] = _Call(first_heard_at=moment_of(fact) or utc_now())
+        call.apply(fact)
+
+    def shrink(self) -> list[CallId]:
+        """Forget what is too much; the calls that were forgotten."""
+        too_many = list(self._calls)[: max(0, len(self._calls) - self._capacity)]
+        for call_id in too_many:
+            del self._calls[call_id]
+        while len(self._configurations) > self._most_configurations:
+            del self._configurations[next(iter(self._configurations))]
+        return too_many
+
+    def has_ended(self, call_id: CallId) -> bool:
+        """Whether the terminal fact of a call is known."""
+        call = self._calls.get(call_id)
+        return call is not None and call.ended is not None
+
+    def record(self, call_id: CallId) -> CallRecord | None:
+        """All that is known of a call."""
+        call = self._calls.get(call_id)
+        return None if call is None else call.record(call_id)
+
+    def summaries(self, wanted: Callable[[CallSummary], bool]) -> list[CallSummary]:
+        """The ``wanted`` calls, newest first."""
+        summaries = (call.summary(call_id) for call_id, call in self._calls.items())
+        found = [summary for summary in summaries if wanted(summary)]
+        return sorted(found, key=lambda summary: (summary.started_at, summary.call_id), reverse=True)
+
+    def configuration(self, fingerprint: str) -> ConfigurationLoaded | None:
+        """The configuration of this fingerprint."""
+        return self._configurations.get(fingerprint)
+
+    def configurations(self) -> list[ConfigurationLoaded]:
+        """All configurations, the one loaded last first."""
+        return sorted(self._configurations.values(), key=lambda one: (one.at, one.fingerprint), reverse=True)
+
+    def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
+        """See `CallStore.usage_since`."""
+        groups: dict[tuple[str | None, Literal["response", "transcription"]], list[TokensUsed]] = {}
+        for call in self._calls.values():
+            model = call.opened.model if call.opened else None
+            for used in call.usage.values():
+                if used.at >= moment:
+                    groups.setdefault((model, used.kind), []).append(used)
+        return tuple(
+            UsageTotal(
+                model=model,
+                kind=kind,
+                input_tokens=sum(used.input_tokens for used in group),
+                cached_tokens=sum(used.cached_tokens for used in group),
+                output_tokens=sum(used.output_tokens for used in group),
+                input_audio_tokens=sum(used.input_audio_tokens for used in group),
+                output_audio_tokens=sum(used.output_audio_tokens for used in group),
+                duration_s=sum(used.duration_s for used in group),
+                cached_audio_tokens=sum(used.cached_audio_tokens for used in group),
+            )
+            for (model, kind), group in sorted(groups.items(), key=lambda one: (one[0][0] or "", one[0][1]))
+        )
