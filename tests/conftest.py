@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.leaks import describe, leaked_tasks, stop
 
+pytest_plugins = ["tests.support.postgres"]
+
 # A busy machine makes examples slow; that says nothing about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

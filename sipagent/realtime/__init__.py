@@ -247,6 +247,12 @@ from sipagent.realtime.sip import (
     AttachPolicy,
     OpenAIRealtimeSIPModel,
 )
+from sipagent.realtime.takeover import (
+    PendingToolCall,
+    RealtimeTakeover,
+    SendPermission,
+    TakeoverOutcome,
+)
 from sipagent.realtime.token_details import (
     RealtimeModelCachedTokensDetails,
     RealtimeModelInputTokensDetails,
@@ -316,6 +322,7 @@ __all__ = [
     "OpenAIRegion",
     "OutputGuardrail",
     "OutputGuardrailResult",
+    "PendingToolCall",
     "Prompt",
     "RateLimit",
     "RealtimeAgent",
@@ -444,6 +451,7 @@ __all__ = [
     "RealtimeSession",
     "RealtimeSessionEvent",
     "RealtimeSessionModelSettings",
+    "RealtimeTakeover",
     "RealtimeTokenLimits",
     "RealtimeToolApprovalRequired",
     "RealtimeToolCallItem",
@@ -465,8 +473,10 @@ __all__ = [
     "ResponseStatus",
     "ResponseUsage",
     "RunContextWrapper",
+    "SendPermission",
     "SessionEnd",
     "SystemMessageItem",
+    "TakeoverOutcome",
     "ToolContext",
     "ToolErrorFormatter",
     "ToolErrorFormatterArgs",

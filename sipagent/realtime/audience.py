@@ -16,6 +16,8 @@ TakeNow = Callable[[RealtimeModelEvent], bool]
 class Audience:
     """The listeners of one model, in the order in which they came."""
 
+    __slots__ = ("members",)
+
     def __init__(self) -> None:
         self.members: tuple[tuple[RealtimeModelListener, TakeNow | None], ...] = ()
         """Each with the method by which it hears without waiting, if it has one. Changed by `add` and
@@ -44,6 +46,29 @@ class Audience:
                     logger.warning("A listener raised %s", type(error).__name__)
                 else:
                     await self.report(error)
+
+    def tell_now(self, event: RealtimeModelEvent) -> bool:
+        """Let the one listener hear ``event`` if that takes no waiting; False when nobody has heard it yet,
+        as always where several listen. One that raises is reported."""
+        members = self.members
+        if len(members) != 1:
+            return False
+        _, take_now = members[0]
+        try:
+            return take_now is not None and take_now(event)
+        except Exception as error:  # noqa: BLE001 - code that users wrote
+            self.report_now(error)
+            return True
+
+    def report_now(self, error: Exception) -> None:
+        """Let the one listener know that it raised, as far as that takes no waiting; the log knows anyway."""
+        logger.warning("A listener raised %s", type(error).__name__)
+        if len(self.members) != 1 or (take_now := self.members[0][1]) is None:
+            return
+        try:
+            take_now(RealtimeModelExceptionEvent(exception=error, context="a listener raised"))
+        except Exception as again:  # noqa: BLE001 - code that users wrote
+            logger.warning("A listener raised %s", type(again).__name__)
 
     async def report(self, error: Exception) -> None:
         """Let everybody know that a listener raised."""

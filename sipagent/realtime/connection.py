@@ -1,25 +1,18 @@
 """One WebSocket, behind the few things a model needs of it.
 
-Carried by the `websockets` package, or by another where the configuration names it. The only file that knows
-`websockets`: its exceptions end here. It is called through the module, so that a test may replace
-``websockets.connect``.
+Carried by the `websockets` package, or by another where the configuration names it; each has a file of its
+own, imported when a socket is opened by it.
 """
 
 from __future__ import annotations
 
 import abc
-import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-import websockets
-import websockets.exceptions
-
-from sipagent import __version__
-from sipagent.errors import AttachError, AttachNotFoundError, ConnectionLostError, UserError
+from sipagent.errors import AttachError, AttachNotFoundError, UserError
 from sipagent.realtime.model import TransportConfig
 
 MAXIMUM_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -59,6 +52,8 @@ class TransportLimits:
 class Socket(abc.ABC):
     """An open WebSocket that carries text."""
 
+    __slots__ = ()
+
     @abc.abstractmethod
     async def send(self, text: str) -> None:
         """Send one message; raises `ConnectionLostError` when the socket is closed."""
@@ -88,49 +83,6 @@ class Socket(abc.ABC):
         """
 
 
-class WebsocketsSocket(Socket):
-    """By the `websockets` package."""
-
-    def __init__(self, connection: Any, close_timeout: float) -> None:
-        """``connection`` is what ``websockets.connect`` gave."""
-        self._connection = connection
-        self._close_timeout = close_timeout
-
-    async def send(self, text: str) -> None:
-        """See `Socket.send`."""
-        try:
-            await self._connection.send(text)
-        except (websockets.exceptions.ConnectionClosed, OSError) as error:
-            raise ConnectionLostError("the socket is closed") from error
-
-    async def receive(self) -> bytes | Closed:
-        """See `Socket.receive`."""
-        try:
-            # Bytes are all that a reader of JSON needs; the package need not decode them.
-            message: bytes = await self._connection.recv(decode=False)
-        except websockets.exceptions.ConnectionClosed as error:
-            frame = error.rcvd
-            if frame is None:
-                return Closed(code=ABNORMAL_CLOSE, reason="")
-            return Closed(code=frame.code, reason=frame.reason)
-        except OSError as error:
-            return Closed(code=ABNORMAL_CLOSE, reason=type(error).__name__)
-        return message
-
-    async def close(self) -> None:
-        """See `Socket.close`."""
-        try:
-            # The package bounds its wait for the peer's answer, but not the one for room to write to a peer
-            # that does not read.
-            async with asyncio.timeout(self._close_timeout):
-                await self._connection.close()
-        except TimeoutError:
-            self._connection.transport.abort()
-        except asyncio.CancelledError:
-            self._connection.transport.abort()
-            raise
-
-
 async def open_socket(address: Address, transport: TransportConfig) -> Socket:
     """Connect and shake hands, by the package that ``transport`` names.
 
@@ -149,7 +101,9 @@ async def open_socket(address: Address, transport: TransportConfig) -> Socket:
         context = transport.get("ssl_context") or _system_trust()
     match transport.get("library", "websockets"):
         case "websockets":
-            return await _open_websockets(address, limits, context)
+            from sipagent.realtime.websockets_connection import open_websockets_socket
+
+            return await open_websockets_socket(address, limits, context)
         case "picows":
             try:
                 from sipagent.realtime.picows_connection import open_picows_socket
@@ -160,32 +114,6 @@ async def open_socket(address: Address, transport: TransportConfig) -> Socket:
             return await open_picows_socket(address, limits, context)
         case other:
             raise UserError(f"there is no transport library {other!r}; use websockets or picows")
-
-
-async def _open_websockets(
-    address: Address, limits: TransportLimits, context: ssl.SSLContext | None
-) -> WebsocketsSocket:
-    options: dict[str, Any] = {
-        "additional_headers": dict(address.headers),
-        "user_agent_header": f"sipagent/{__version__}",
-        # Compression costs a window of memory for each call and time for each message; both are small.
-        "compression": None,
-        "proxy": None,
-        "max_size": limits.max_size,
-        "open_timeout": limits.handshake_timeout,
-        "ping_interval": limits.ping_interval,
-        "ping_timeout": limits.ping_timeout,
-        "close_timeout": limits.close_timeout,
-    }
-    if context is not None:
-        options["ssl"] = context
-    try:
-        connection = await websockets.connect(address.url, **options)
-    except websockets.exceptions.InvalidStatus as error:
-        raise refused(error.response.status_code) from error
-    except (websockets.exceptions.WebSocketException, OSError, TimeoutError) as error:
-        raise AttachError(f"the socket could not be opened: {type(error).__name__}: {error}") from error
-    return WebsocketsSocket(connection, limits.close_timeout)
 
 
 def refused(status: int) -> AttachError:

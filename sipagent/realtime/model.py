@@ -12,6 +12,7 @@ from sipagent.realtime.inputs import RealtimeModelSendEvent
 from sipagent.realtime.playback import RealtimePlaybackTracker
 from sipagent.realtime.provider import RealtimeProvider
 from sipagent.realtime.settings import RealtimeSessionModelSettings
+from sipagent.realtime.takeover import SendPermission
 
 ApiKey = str | Callable[[], str | Awaitable[str]]
 """An API key, or a function, sync or async, that gives one."""
@@ -38,6 +39,8 @@ class RealtimeModelConfig(TypedDict):
     playback_tracker: NotRequired[RealtimePlaybackTracker]
     call_id: NotRequired[str]
     """The telephone call to attach to."""
+    permission: NotRequired[SendPermission]
+    """Asked before every command, where several processes may lead the session one after another."""
     raw_events: NotRequired[bool]
     """Report every message of the server as `RealtimeModelRawServerEvent` too."""
 

@@ -11,6 +11,7 @@ from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig
 from sipagent.realtime.seeding import RealtimeEarlierItem
 from sipagent.realtime.session import RealtimeSession
 from sipagent.realtime.settings import RealtimeRunConfig
+from sipagent.realtime.takeover import RealtimeTakeover
 from sipagent.realtime.websocket import OpenAIRealtimeWebSocketModel
 
 
@@ -39,6 +40,7 @@ class RealtimeRunner:
         context: Any = None,
         model_config: RealtimeModelConfig | None = None,
         history: Iterable[RealtimeEarlierItem] = (),
+        takeover: RealtimeTakeover | None = None,
     ) -> RealtimeSession:
         """A session that is not connected yet: enter it, or use it as ``async with``.
 
@@ -47,10 +49,11 @@ class RealtimeRunner:
         of ``role`` and ``text``. The model is told of it before anything else, without being asked to answer;
         speech becomes its transcript, and what has none, a tool call without an answer and a picture by any
         other URL than ``data:image/…`` or ``https://…`` is left out. An item that the server refuses is
-        reported as an error, and the others stay.
+        reported as an error, and the others stay. ``takeover`` says that the session runs already, under an
+        agent that another process led: it is neither set up nor told anything, and goes on where it is.
 
         Raises `UserError` for guardrails of the configuration that are none, and for a history that is none.
         Waits for nothing, so there is nothing to cancel.
         """
         model = OpenAIRealtimeWebSocketModel() if self._model is None else self._model
-        return RealtimeSession(model, self._agent, context, model_config, self._config, history)
+        return RealtimeSession(model, self._agent, context, model_config, self._config, history, takeover)

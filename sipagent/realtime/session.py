@@ -58,6 +58,7 @@ from sipagent.realtime.session_events import (
 from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSettings, agent_settings
 from sipagent.realtime.speaking import Speaking
 from sipagent.realtime.stream import EventStream
+from sipagent.realtime.takeover import RealtimeTakeover, TakeoverOutcome
 from sipagent.realtime.tool_calls import ToolCalls
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
@@ -105,8 +106,11 @@ class RealtimeSession(RealtimeModelListener):
         model_config: RealtimeModelConfig | None = None,
         run_config: RealtimeRunConfig | None = None,
         history: Iterable[RealtimeEarlierItem] = (),
+        takeover: RealtimeTakeover | None = None,
     ) -> None:
-        """``history``: see `RealtimeRunner.run`."""
+        """``history`` and ``takeover``: see `RealtimeRunner.run`."""
+        self._takeover = takeover
+        self._takeover_outcome: TakeoverOutcome | None = None
         self._model = model
         self._seeds = seeds_of(history)
         self._model_config: RealtimeModelConfig = model_config or {}
@@ -201,6 +205,11 @@ class RealtimeSession(RealtimeModelListener):
     def call_id(self) -> str | None:
         """The telephone call, if this is one."""
         return self._model_config.get("call_id")
+
+    @property
+    def takeover_outcome(self) -> TakeoverOutcome | None:
+        """What was found when the session was taken over; None before that, and where it was not."""
+        return self._takeover_outcome
 
     @property
     def agent_is_speaking(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pydantic
@@ -39,6 +40,7 @@ from sipagent.realtime.settings import (
     session_payload,
 )
 from sipagent.realtime.socket_model import RealtimeSocketModel, disconnected
+from sipagent.realtime.taking import Reaction
 
 if TYPE_CHECKING:
     from openai.types.realtime import RealtimeSessionCreateRequest
@@ -245,14 +247,14 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
                 del self._items[next(iter(self._items))]
         return self._note_hosted(event)
 
-    async def _playback_changed(self, event: RealtimeModelPlaybackEvent) -> None:
+    def _playback_changed(self, event: RealtimeModelPlaybackEvent) -> Reaction | None:
         """Follow the server's buffer; what it empties while it plays was not heard to its end."""
         response_id, spoke = event.response_id, self._spoke
         if event.change == "started":
             self._playing = response_id
             if spoke is None or spoke.response_id != response_id:
                 self._spoke = event
-            return
+            return None
         was_playing = response_id == self._playing
         if was_playing:
             self._playing = None
@@ -263,4 +265,6 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
             if isinstance(spoke, RealtimeModelTranscriptDeltaEvent) and spoke.response_id == response_id:
                 index, item_id = spoke.content_index, spoke.item_id
             if item_id is not None:
-                await self._tell(RealtimeModelAudioInterruptedEvent(item_id=item_id, content_index=index))
+                cut = RealtimeModelAudioInterruptedEvent(item_id=item_id, content_index=index)
+                return partial(self._tell, cut)
+        return None

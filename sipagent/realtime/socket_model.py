@@ -10,6 +10,7 @@ import abc
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, ClassVar, assert_never
 
 from sipagent.errors import AttachError, ConnectionLostError
@@ -18,7 +19,6 @@ from sipagent.realtime.audience import Audience
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     EndCause,
-    RealtimeModelAudioEvent,
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
     RealtimeModelErrorEvent,
@@ -58,6 +58,7 @@ from sipagent.realtime.settings import (
     RealtimeSessionModelSettings,
     session_payload,
 )
+from sipagent.realtime.taking import OFTEN, Note, Reaction, Taking
 from sipagent.realtime.tool_turns import ToolTurns, request_wanted
 from sipagent.realtime.turn import ResponseGate
 from sipagent.realtime.wire import parse_text
@@ -66,8 +67,6 @@ from sipagent.realtime.wire_frequent import read
 logger = logging.getLogger(__name__)
 
 SESSION_EXPIRED = "session_expired"
-_NOTED_WITH_EFFECT = frozenset({RealtimeModelAudioEvent})
-"""Frequent events that a model may have to keep from its listeners."""
 
 
 class RealtimeSocketModel(RealtimeModel):
@@ -79,6 +78,10 @@ class RealtimeSocketModel(RealtimeModel):
 
     default_format: ClassVar[str]
     """The audio format where the settings name none."""
+    _told_first: ClassVar[frozenset[type[Any]]] = OFTEN
+    """Events that may be told before they are noted; nothing reacts to them."""
+    _for_reader: ClassVar[frozenset[type[Any]]] = frozenset()
+    """Events on which depends how long the reader waits: it alone may take them."""
 
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:
         self._transport: TransportConfig = transport_config or {}
@@ -95,7 +98,7 @@ class RealtimeSocketModel(RealtimeModel):
         """A user's input is being sent on a condition."""
         self._uninterruptible = False
         """What is being said must be heard to its end, whatever the caller says."""
-        self._notes: dict[type[Any], Callable[[Any], bool]] = {
+        self._notes: dict[type[Any], Note] = {
             RealtimeModelTurnStartedEvent: self._note_turn_started,
             RealtimeModelTurnEndedEvent: self._note_turn_ended,
             RealtimeModelToolCallEvent: self._note_tool_call,
@@ -109,10 +112,18 @@ class RealtimeSocketModel(RealtimeModel):
         }
         """What keeps the turn and the playback in step with an event, before anybody hears of it; each
         returns False when nobody need."""
-        self._reactions: dict[type[Any], Callable[[Any], Awaitable[None]]] = {
+        self._reactions: dict[type[Any], Callable[[Any], Reaction | None]] = {
             RealtimeModelTurnStartedEvent: self._cancel_unwanted,
         }
-        """What must be sent or told because of an event, before anybody hears of it."""
+        """What must be sent or told because of an event, before anybody hears of it; mostly nothing."""
+        self._taking = Taking(
+            self._audience,
+            notes=self._notes,
+            reactions=self._reactions,
+            told_first=self._told_first,
+            for_reader=self._for_reader,
+            asks=lambda: self._ask if self._gate.pending else None,
+        )
 
     # RealtimeModel ---------------------------------------------------------------------------------
 
@@ -318,25 +329,29 @@ class RealtimeSocketModel(RealtimeModel):
         The busiest loop of a call: what most messages need is done here, without another function.
         """
         outgoing, notes, reactions = self._outgoing, self._notes, self._reactions
-        audience = self._audience
+        audience, taking = self._audience, self._taking
+        taking.start()
         if not raw:
-            socket.offer_to(self._take_now)
+            socket.offer_to(taking.take_now)
         receive = self._receiver(socket)
         while outgoing.socket is socket:
             message = socket.receive_now() or await receive()
             if isinstance(message, Closed):
                 return message
+            if taking.begun is not None:
+                await taking.finish(taking.begun)
+                continue
             if raw:
                 await self._tell(RealtimeModelRawServerEvent(data=parse_text(message)))
             event = read(message)
             if isinstance(event, tuple):
-                await self._take(event)
+                await taking.take(event)
                 continue
             kind = type(event)
             if kind in notes and not notes[kind](event):
                 continue
-            if kind in reactions:
-                await reactions[kind](event)
+            if kind in reactions and (reaction := reactions[kind](event)) is not None:
+                await reaction()
             for listener, take_now in audience.members:
                 try:
                     if take_now is None or not take_now(event):
@@ -349,49 +364,19 @@ class RealtimeSocketModel(RealtimeModel):
         """What waits for the next message; see `Socket.receive`."""
         return socket.receive
 
-    def _take_now(self, message: bytes) -> bool:
-        """Take a message before the reader does, if it is one of the frequent ones and the only listener can
-        hear it without waiting: that saves the reader being woken."""
-        event = read(message)
-        kind = type(event)
-        if isinstance(event, tuple) or kind in _NOTED_WITH_EFFECT or kind in self._reactions:
-            return False
-        if len(self._audience.members) != 1:
-            return False
-        _, take_now = self._audience.members[0]
-        try:
-            if take_now is None or not take_now(event):
-                return False
-        except Exception:
-            logger.exception("A listener raised while it took an event")
-            return True
-        if (note := self._notes.get(kind)) is not None:
-            note(event)
-        return True
-
-    async def _take(self, events: tuple[RealtimeModelEvent, ...]) -> None:
-        for event in events:
-            kind = type(event)
-            if kind in self._notes and not self._notes[kind](event):
-                continue
-            if kind in self._reactions:
-                await self._reactions[kind](event)
-            await self._tell(event)
-        if self._gate.pending:
-            await self._ask()
-
     def _note_turn_started(self, event: RealtimeModelTurnStartedEvent) -> bool:
         self._tools.response_began(event.response_id)
         self._gate.created(event.response_id, out_of_band=event.out_of_band)
         return True
 
-    async def _cancel_unwanted(self, event: RealtimeModelTurnStartedEvent) -> None:
+    def _cancel_unwanted(self, event: RealtimeModelTurnStartedEvent) -> Reaction | None:
         """Cut off a response that was taken back while its request was on the way."""
         if self._gate.unwanted != event.response_id:
-            return
+            return None
         self._gate.unwanted = None
-        if self._gate.cancel(event.response_id):
-            await self._outgoing.try_send(commands.response_cancel(event.response_id))
+        if not self._gate.cancel(event.response_id):
+            return None
+        return partial(self._outgoing.try_send, commands.response_cancel(event.response_id))
 
     def _note_turn_ended(self, event: RealtimeModelTurnEndedEvent) -> bool:
         self._gate.done(event.response_id)

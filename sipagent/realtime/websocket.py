@@ -24,6 +24,7 @@ from sipagent.realtime.playback import RealtimePlaybackState, ReceivedAudio
 from sipagent.realtime.settings import DEFAULT_REALTIME_MODEL, RealtimeSessionModelSettings
 from sipagent.realtime.socket_model import RealtimeSocketModel
 from sipagent.realtime.spoken import SpokenResponses
+from sipagent.realtime.taking import OFTEN, Reaction
 
 
 class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
@@ -35,6 +36,8 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     """
 
     default_format = "pcm16"
+    _told_first = OFTEN - {RealtimeModelAudioEvent}
+    _for_reader = frozenset({RealtimeModelAudioEvent, RealtimeModelTurnEndedEvent})
 
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:
         super().__init__(transport_config=transport_config)
@@ -96,10 +99,11 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         if cancels and self._gate.cancel(wanted):
             await self._outgoing.send(commands.response_cancel(wanted or running))
 
-    async def _caller_speaks(self, event: RealtimeModelCallerSpeechStartedEvent) -> None:
+    def _caller_speaks(self, event: RealtimeModelCallerSpeechStartedEvent) -> Reaction | None:
         """The caller began to speak: what plays must stop, unless it has to be heard to its end."""
-        if self._uninterruptible:
-            return
+        return None if self._uninterruptible else self._give_way
+
+    async def _give_way(self) -> None:
         await self._stop_playing()
         if not self._server_interrupts and self._gate.cancel():
             await self._outgoing.try_send(commands.response_cancel(self._gate.response_id))
@@ -158,9 +162,9 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         while (report := self._spoken.next_report(monotonic_s(), self._tracker_state())) is not None:
             await self._tell(report)
 
-    async def _report_start(self, event: RealtimeModelAudioEvent) -> None:
+    def _report_start(self, event: RealtimeModelAudioEvent) -> Reaction | None:
         del self._reactions[RealtimeModelAudioEvent]
-        await self._report()
+        return self._report
 
     def _tracker_state(self) -> RealtimePlaybackState | None:
         tracker = self._options.get("playback_tracker")

@@ -78,3 +78,31 @@ async def test_one_that_raises_is_reported_to_all_and_once(caplog: pytest.LogCap
     [report] = [event for event in other.heard if isinstance(event, RealtimeModelExceptionEvent)]
     assert isinstance(report.exception, ZeroDivisionError)
     assert caplog.text.count("A listener raised ZeroDivisionError") == 2
+
+
+async def test_one_listener_with_room_hears_at_once_and_nobody_else_does() -> None:
+    audience, prompt = Audience(), Prompt()
+    assert not audience.tell_now(SPEAKS)
+    audience.add(prompt)
+    assert audience.tell_now(SPEAKS)
+    assert not audience.tell_now(END)  # it has no more room
+    prompt.room = 2
+    audience.add(Listener())
+    assert not audience.tell_now(END)
+    assert prompt.heard == [SPEAKS]
+
+
+async def test_one_that_raises_at_once_is_told_and_the_log_knows(caplog: pytest.LogCaptureFixture) -> None:
+    class Raising(Listener):
+        def take_now(self, event: RealtimeModelEvent) -> bool:
+            self.heard.append(event)
+            raise ZeroDivisionError
+
+    audience, broken = Audience(), Raising()
+    audience.add(broken)
+    assert audience.tell_now(SPEAKS)
+    assert [type(event) for event in broken.heard] == [type(SPEAKS), RealtimeModelExceptionEvent]
+    assert caplog.text.count("A listener raised ZeroDivisionError") == 2
+    audience.remove(broken)
+    audience.report_now(ValueError())
+    assert len(broken.heard) == 2

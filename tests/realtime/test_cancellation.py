@@ -48,9 +48,9 @@ from sipagent.realtime import (
     function_tool,
     tool_input_guardrail,
 )
-from sipagent.realtime.connection import WebsocketsSocket
 from sipagent.realtime.picows_connection import PicowsSocket
 from sipagent.realtime.testing import ScriptedRealtimeModel
+from sipagent.realtime.websockets_connection import WebsocketsSocket
 from tests.realtime import messages
 from tests.realtime.peer import PATIENCE_S, Peer, RealtimeServer, realtime_server
 from tests.support.door import Door, door_before

@@ -15,7 +15,8 @@ import sipagent.realtime
 from sipagent import __version__
 from sipagent.errors import AttachError, AttachNotFoundError, ConnectionLostError
 from sipagent.realtime import TransportConfig
-from sipagent.realtime.connection import Address, Closed, WebsocketsSocket, open_socket
+from sipagent.realtime.connection import Address, Closed, open_socket
+from sipagent.realtime.websockets_connection import WebsocketsSocket
 from tests.realtime.peer import PATIENCE_S, RealtimeServer, realtime_server
 
 
@@ -93,6 +94,8 @@ async def test_the_transport_is_configured_as_documented(monkeypatch: pytest.Mon
     await open_socket(Address(url="wss://h/", headers={}), own)
     await open_socket(Address(url="wss://h/", headers={}), {})
     await open_socket(Address(url="wss://other/", headers={}), {})
+    for options in seen:
+        assert callable(options.pop("create_connection"))
     plain, chosen, first, second = seen
     assert plain == {
         "url": "ws://h/",
@@ -210,4 +213,4 @@ def test_no_other_file_knows_the_package() -> None:
         for path in folder.glob("*.py")
         if re.search(r"^\s*(import|from) websockets\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert knows == {"connection.py"}
+    assert knows == {"websockets_connection.py"}

@@ -1,0 +1,140 @@
+"""What becomes of a message of the server: noted, reacted to, told.
+
+Most messages need nobody who waits: the listeners hear of them, and that is all. Those are taken at once, in
+the very call that brought them, which saves the reader of the socket being woken. The first thing that has
+to be waited for leaves the rest of its message to the reader, and everything behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sipagent.realtime.audience import Audience
+from sipagent.realtime.events import (
+    RealtimeModelAudioEvent,
+    RealtimeModelEvent,
+    RealtimeModelInputAudioTranscriptionDeltaEvent,
+    RealtimeModelOutputTextDeltaEvent,
+    RealtimeModelTranscriptDeltaEvent,
+)
+from sipagent.realtime.wire_frequent import read
+
+OFTEN: frozenset[type[Any]] = frozenset(
+    {
+        RealtimeModelTranscriptDeltaEvent,
+        RealtimeModelAudioEvent,
+        RealtimeModelInputAudioTranscriptionDeltaEvent,
+        RealtimeModelOutputTextDeltaEvent,
+    }
+)
+"""Nearly all that comes."""
+Events = tuple[RealtimeModelEvent, ...]
+Note = Callable[[Any], bool]
+"""Keeps the model in step with an event; False when nobody need hear of it."""
+Reaction = Callable[[], Awaitable[object]]
+"""Sends or tells something because of an event, before the listeners hear of that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What is still to be done of a message whose beginning was taken at once."""
+
+    reaction: Reaction | None = None
+    event: RealtimeModelEvent | None = None
+    """Noted, and to be told behind the reaction."""
+    rest: Events = ()
+    """Not even noted."""
+
+
+class Taking:
+    """Takes the messages of one model."""
+
+    __slots__ = ("_asks", "_audience", "_for_reader", "_notes", "_reactions", "_told_first", "begun")
+
+    def __init__(
+        self,
+        audience: Audience,
+        *,
+        notes: Mapping[type[Any], Note],
+        reactions: Mapping[type[Any], Callable[[Any], Reaction | None]],
+        told_first: frozenset[type[Any]],
+        for_reader: frozenset[type[Any]],
+        asks: Callable[[], Reaction | None],
+    ) -> None:
+        """``told_first``: events that may be told before they are noted, and that nothing reacts to.
+        ``for_reader``: those that only the reader may take. ``asks`` gives what has to be sent when a message
+        was taken, if anything."""
+        self._audience = audience
+        self._notes = notes
+        self._reactions = reactions
+        self._told_first = told_first
+        self._for_reader = for_reader
+        self._asks = asks
+        self.begun: Begun | None = None
+        """What the reader has to `finish` instead of the next message that it receives."""
+
+    def start(self) -> None:
+        """Another socket is read: what was left of the messages of the one before is left for ever."""
+        self.begun = None
+
+    def take_now(self, message: bytes) -> bool:
+        """Take a message that nothing waits before; False leaves it, or the rest of it, to the reader.
+        Raises nothing but for a defect."""
+        event = read(message)
+        if isinstance(event, tuple):
+            return self._begin(event)
+        kind = type(event)
+        if kind not in self._told_first:
+            return self._begin((event,))
+        members = self._audience.members
+        if len(members) != 1:
+            return False
+        _, take_now = members[0]
+        try:
+            if take_now is None or not take_now(event):
+                return False
+        except Exception as error:  # noqa: BLE001 - code that users wrote
+            self._audience.report_now(error)
+        if (note := self._notes.get(kind)) is not None:
+            note(event)
+        return True
+
+    def _begin(self, events: Events) -> bool:
+        for number, event in enumerate(events):
+            kind = type(event)
+            if kind in self._for_reader:
+                self.begun = Begun(rest=events[number:])
+                return False
+            if kind in self._notes and not self._notes[kind](event):
+                continue
+            reaction = self._reactions[kind](event) if kind in self._reactions else None
+            if reaction is not None or not self._audience.tell_now(event):
+                self.begun = Begun(event=event, reaction=reaction, rest=events[number + 1 :])
+                return False
+        if self._asks() is not None:
+            self.begun = Begun()
+            return False
+        return True
+
+    async def finish(self, begun: Begun) -> None:
+        """Take what `take_now` has left of a message. Cancelling leaves out what was not told yet."""
+        self.begun = None
+        if begun.reaction is not None:
+            await begun.reaction()
+        if begun.event is not None:
+            await self._audience.tell(begun.event)
+        await self.take(begun.rest)
+
+    async def take(self, events: Events) -> None:
+        """Take all that a message means. Cancelling leaves out what was not told yet."""
+        for event in events:
+            kind = type(event)
+            if kind in self._notes and not self._notes[kind](event):
+                continue
+            if kind in self._reactions and (reaction := self._reactions[kind](event)) is not None:
+                await reaction()
+            await self._audience.tell(event)
+        if (ask := self._asks()) is not None:
+            await ask()
