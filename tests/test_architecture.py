@@ -123,6 +123,7 @@ PURE = (
     "audio/pacing.py",
     "audio/pcm.py",
     "audio/resample.py",
+    "calls/access.py",
     "calls/acts.py",
     "calls/announcing.py",
     "calls/calendar.py",
