@@ -12,17 +12,12 @@ from rich.table import Table
 
 from sipagent.cli.arguments import moment, positive_count
 from sipagent.cli.output import console, print_json
-from sipagent.cli.record import (
-    at_utc,
-    configuration_as_json,
-    print_record,
-    record_as_json,
-    summary_as_json,
-)
+from sipagent.cli.record import at_utc, print_record
 from sipagent.config import read_database_url
 from sipagent.errors import StoreError, UserError
 from sipagent.identifiers import CallId
 from sipagent.store import CallRecord, CallStore, ConfigurationLoaded, open_store
+from sipagent.store.as_json import configuration_as_json, record_as_json, summary_as_json
 
 T = TypeVar("T")
 
