@@ -163,8 +163,10 @@ def _configuration(arguments: argparse.Namespace) -> int:
         )
     if arguments.json:
         print_json(configuration_as_json(found))
+    elif (out := console()).is_terminal:
+        out.print(found.text, end="")
     else:
-        console().print(found.text, end="")
+        print(found.text, end="")  # a file is to hold what it held
     return 0
 
 
