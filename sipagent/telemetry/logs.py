@@ -82,7 +82,7 @@ class SentenceFormatter(logging.Formatter):
         time = _time_of(record).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
         sentence = one_line(self._redactor.text(_message_of(record)))
         parts = [time, f"{record.levelname:<7}", sentence]
-        call_id = _call_id_of(record)
+        call_id = _call_id_of(record, self._redactor)
         if call_id is not None:
             parts.append(f"call={one_line(call_id)}")
         for name, value in _fields_of(record, self._redactor).items():
@@ -110,7 +110,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": self._redactor.text(_message_of(record)),
-            "call_id": _call_id_of(record),
+            "call_id": _call_id_of(record, self._redactor),
         }
         fields = _fields_of(record, self._redactor)
         if fields:
@@ -138,9 +138,9 @@ def _message_of(record: logging.LogRecord) -> str:
         return f"{record.msg} {record.args!r}"
 
 
-def _call_id_of(record: logging.LogRecord) -> str | None:
+def _call_id_of(record: logging.LogRecord, redactor: Redactor) -> str | None:
     call_id = record.__dict__.get("call_id")
-    return None if call_id is None else str(call_id)
+    return None if call_id is None else redactor.text(str(call_id))
 
 
 def _fields_of(record: logging.LogRecord, redactor: Redactor) -> dict[str, object]:
