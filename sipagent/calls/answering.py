@@ -197,7 +197,10 @@ class Answering:
         runner = RealtimeRunner(
             answer.agent,
             model=OpenAIRealtimeSIPModel(attach_policy=self._services.settings.attach),
-            config={"model_settings": prepared.profile.settings},
+            config={
+                "model_settings": prepared.profile.settings,
+                "settings_of_agent": prepared.team.settings_of_agent,
+            },
         )
         config: RealtimeModelConfig = {
             "api_key": self._services.api_key,

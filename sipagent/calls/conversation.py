@@ -16,6 +16,7 @@ from sipagent.calls.asking import ask, ask_for_words, tell_agent
 from sipagent.calls.endings import Ending, EndReason
 from sipagent.calls.greeting import GreetingKeeper
 from sipagent.calls.journal import CallJournal
+from sipagent.calls.leading import Leadership
 from sipagent.calls.measuring import CallMeasures
 from sipagent.calls.minder import CallMinder
 from sipagent.calls.preparation import PreparedProfile, spoken
@@ -85,7 +86,8 @@ class Conversation:
         self._interruptible = greeting is None or greeting.interruptible
         self._greeting = prepared.greeting_for(answered.context)
         self._keeper = GreetingKeeper(self._greeting if self._interruptible else None)
-        self._promises = TransferPromises() if prepared.profile.manners.repairs_transfers else None
+        self._leadership = Leadership(prepared.profile, prepared.team)
+        self._promises = TransferPromises()
         self._second_try = SecondTry(
             _Greeter(self._session, interruptible=self._interruptible), greeting=self._greeting
         )
@@ -102,7 +104,7 @@ class Conversation:
             self._session,
             controls=controls,
             minder=self._minder,
-            targets=prepared.targets,
+            targets=lambda: prepared.team.targets(self._session.agent.name),
             wake=self._wake,
         )
         """For whoever may decide about the call beside the agent."""
@@ -186,6 +188,8 @@ class Conversation:
         self._journal.observe(event)
         self._context.tools.observe(event)
         self._services.observe(self._context.call_id, event)
+        if (manners := self._leadership.look(self._session.agent.name)) is not None:
+            self._minder.led_by(manners)
         was_ending = self._minder.ending
         self._minder.observe(event, now, quiet=self._quiet)
         if was_ending and not self._minder.ending:
@@ -220,8 +224,6 @@ class Conversation:
             self._journal.note("greeting_kept")
             # The caller's own turn brings the answer.
             self._untold.append(_Untold(text=text, respond=False))
-        if self._promises is None:
-            return
         can_transfer = isinstance(event, RealtimeResponseEnded) and self._can_transfer()
         promise = self._promises.observe(event, can_transfer=can_transfer)
         if promise is not None:
@@ -230,7 +232,7 @@ class Conversation:
             self._untold.append(_Untold(text=REPAIR.format(promise=quoted), respond=True))
 
     def _can_transfer(self) -> bool:
-        if self._controls.transferring:
+        if self._controls.transferring or not self._leadership.manners.repairs_transfers:
             return False
         return any(tool.name == CallTool.TRANSFER.value for tool in self._session.agent.tools)
 

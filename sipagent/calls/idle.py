@@ -31,6 +31,12 @@ class IdleLadder:
         """How many steps were taken since the caller was last there."""
         return self._taken
 
+    def climb(self, steps: tuple[IdleStep, ...]) -> None:
+        """``steps`` count from now on, from the first one, and for a silence that begins now."""
+        self._steps = steps
+        self._taken = 0
+        self._since = None
+
     def observe(self, event: RealtimeSessionEvent, now: float) -> None:
         """Take in one event of the session, then `count`."""
         match event:

@@ -65,6 +65,12 @@ class LoopWatch:
         """Turns of the caller since then in which transcription found no word."""
         self._turns_with: OrderedDict[ItemId, None] = OrderedDict()
 
+    def go_on(self, limits: LoopLimits, *, ours: Iterable[str]) -> None:
+        """Another agent speaks: ``limits`` count from now on, and ``ours`` too are words of its own. What was
+        heard so far still counts: two agents that send a caller to and fro are a loop as well."""
+        self._limits = limits
+        self._ours |= {normalised(words) for words in ours}
+
     def observe(self, event: RealtimeSessionEvent, now: float) -> None:
         """Take in one event of the session."""
         match event:

@@ -67,7 +67,8 @@ class Manners:
     """In order; speech and keys of the caller begin it anew, a running tool stops its clock. The last one may
     hang up; after one that does not, the silence is left to the limits."""
     maximum_duration_s: float | None = None
-    """Since the call was attached to; None leaves it to the limits, and more than theirs has no effect."""
+    """Since the call was attached to; None leaves it to the limits, and more than theirs has no effect. What
+    the agent has who answers counts for the whole call."""
     wrap_up: WrapUp | None = None
     """With it, a call whose time is over ends with a goodbye; None hangs up at once."""
     goodbye: Template | None = None

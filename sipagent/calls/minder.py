@@ -94,6 +94,7 @@ class CallMinder:
         """``finish_s`` bounds each wait for words to be heard to their end; ``write`` puts what is known of
         the call into words that are said."""
         self._manners = manners
+        self._limits = limits
         self._finish_s = finish_s
         self._write = write
         longest = manners.maximum_duration_s
@@ -129,6 +130,20 @@ class CallMinder:
     def session_ends(self, at: float) -> None:
         """The API closes the session at ``at``."""
         self._time.session_ends(at)
+
+    def led_by(self, manners: Manners) -> None:
+        """An agent with ``manners`` leads from now on. How long the call may last stays as it was, and so
+        does what is decided: a goodbye that was asked for is said as it stands."""
+        self._manners = manners
+        self._time.wrap_up(None if manners.wrap_up is None else manners.wrap_up.before_s)
+        self._watch.allow(_for_silence(self._limits, manners.idle))
+        self._idle.climb(manners.idle)
+        if manners.loops is None:
+            self._loops = None
+        elif self._loops is None:
+            self._loops = LoopWatch(manners.loops, ours=self._own_words())
+        else:
+            self._loops.go_on(manners.loops, ours=self._own_words())
 
     def stop(self, reason: EndReason, detail: str, *, now: float, note: Note | None = None) -> None:
         """The call is to end for ``reason``, politely. Nothing happens when it ends already."""

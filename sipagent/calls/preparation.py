@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,8 @@ import openai.types.realtime  # noqa: F401 - the first payload needs it, and no 
 from sipagent.calls.actions import call_tools
 from sipagent.calls.briefing import Briefing
 from sipagent.calls.context import CallContext
-from sipagent.calls.profile import AgentProfile, TransferTarget
+from sipagent.calls.leading import Team
+from sipagent.calls.profile import AgentProfile
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.template import Template
 from sipagent.calls.tools.handing_over import connect_agents
@@ -78,8 +79,8 @@ class PreparedProfile:
     """What is said first."""
     around: SessionAround | None = None
     """The session without its instructions; None when more of it depends on the call, or nothing does."""
-    targets: Mapping[str, TransferTarget] = field(default_factory=dict)
-    """Whom people of the company may send its callers to: the targets of every agent, its own first."""
+    team: Team = field(default_factory=Team)
+    """Those who may lead the call in its course."""
 
     def greeting_for(self, context: CallContext) -> str | None:
         """What is said first in one call, word for word; None lets the caller speak first."""
@@ -132,7 +133,8 @@ async def prepare(profile: AgentProfile, briefing: Briefing | None = None) -> Pr
 
     Alone it hands over to nobody but whom its agent brings along; see `prepare_all`.
     """
-    return await _prepare(profile, _whole_agent(profile), Briefing() if briefing is None else briefing)
+    briefing = Briefing() if briefing is None else briefing
+    return await _prepare(profile, _whole_agent(profile), briefing, Team([profile]))
 
 
 async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict[str, PreparedProfile]:
@@ -147,11 +149,9 @@ async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict
     agents = {name: _whole_agent(profile) for name, profile in door.profiles.items()}
     named = {name: profile.handoffs for name, profile in door.profiles.items() if profile.handoffs}
     connect_agents(agents, named)
-    everybodys = {target.name: target for each in door.profiles.values() for target in each.transfer_targets}
-    prepared = [await _prepare(profile, agents[name], briefing) for name, profile in door.profiles.items()]
+    team = Team(door.profiles.values())
     return {
-        name: replace(one, targets={**everybodys, **one.targets})
-        for name, one in zip(door.profiles, prepared, strict=True)
+        name: await _prepare(profile, agents[name], briefing, team) for name, profile in door.profiles.items()
     }
 
 
@@ -164,7 +164,9 @@ def _whole_agent(profile: AgentProfile) -> RealtimeAgent[Any]:
     return _guarded(agent)
 
 
-async def _prepare(profile: AgentProfile, agent: RealtimeAgent[Any], briefing: Briefing) -> PreparedProfile:
+async def _prepare(
+    profile: AgentProfile, agent: RealtimeAgent[Any], briefing: Briefing, team: Team
+) -> PreparedProfile:
     around = None if _may_change(agent, profile) else await _around(agent, profile)
     prepared = PreparedProfile(
         profile=profile,
@@ -174,7 +176,7 @@ async def _prepare(profile: AgentProfile, agent: RealtimeAgent[Any], briefing: B
         briefing=briefing,
         greeting=None if profile.greeting is None else profile.greeting.text,
         around=around,
-        targets={target.name: target for target in profile.transfer_targets},
+        team=team,
     )
     if around is None or callable(agent.instructions):
         return prepared

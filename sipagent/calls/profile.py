@@ -87,4 +87,4 @@ class AgentProfile:
     call_tools: tuple[CallTool, ...] = ()
     transfer_targets: tuple[TransferTarget, ...] = ()
     manners: Manners = field(default_factory=Manners)
-    """Of the whole call that this agent answers, whoever it hands over to."""
+    """Of a call while this agent leads it, but for the longest duration: that is set by who answers."""

@@ -56,6 +56,10 @@ class CallWatch:
         self._agent_is_speaking = False
         self._tools_running = 0
 
+    def allow(self, limits: CallLimits) -> None:
+        """``limits`` count from now on; what has gone by already counts towards them."""
+        self._limits = limits
+
     def observe(self, event: RealtimeSessionEvent, now: float) -> None:
         """Take in one event of the session."""
         self._last_event = now

@@ -23,12 +23,14 @@ class TimeLeft:
     """The time of one conversation, which began at ``began`` (seconds, any one clock)."""
 
     def __init__(self, *, began: float, maximum_s: float, wrap_up_before_s: float | None) -> None:
-        """``wrap_up_before_s`` of None never gives a signal to wrap up."""
+        """As `wrap_up` takes ``wrap_up_before_s``."""
+        self._maximum_s = maximum_s
         self._ends_at = began + maximum_s
         self._session_ends_at = math.inf
-        self._before_s = None if wrap_up_before_s is None else min(wrap_up_before_s, maximum_s / 2)
+        self._before_s: float | None = None
         self._wrapped_up = False
         self._over = False
+        self.wrap_up(wrap_up_before_s)
 
     @property
     def ends_at(self) -> float:
@@ -40,6 +42,11 @@ class TimeLeft:
         """Why it is over then."""
         earlier = self._session_ends_at < self._ends_at
         return EndReason.SESSION_LIMIT if earlier else EndReason.MAXIMUM_DURATION
+
+    def wrap_up(self, before_s: float | None) -> None:
+        """The signal to wrap up comes ``before_s`` before the end, at most half of the whole time; None never
+        gives one. One that was given is not given again."""
+        self._before_s = None if before_s is None else min(before_s, self._maximum_s / 2)
 
     def session_ends(self, at: float) -> None:
         """The API closes the session at ``at``."""

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def ask_database(url: str | None, question: Callable[[Store], Awaitable[T]]) -> T:
-    """The answer of the database at ``url``, or of the one that the environment names. Raises `StoreError`."""
+    """The answer of the database at ``url``, by default the environment's. Raises `StoreError`."""
     url = url or read_database_url()
     file = url.removeprefix("sqlite:///")
     if file != url and not Path(file).exists():

@@ -1,7 +1,7 @@
 """`sipagent calls hangup`, `transfer`, `say` and `workers`: acting on calls from anywhere.
 
-What is asked goes through the database to whichever process holds the call, and what came of it comes back. Exit
-codes: 0 done, 1 refused or failed, 2 the command was misused, 3 there is no such call, 4 nobody answered in time.
+What is asked goes through the database to whichever process holds the call, and what came of it comes back.
+Exit codes: 0 done, 1 refused or failed, 2 misused, 3 there is no such call, 4 nobody answered in time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ from sipagent.store.orders import (
 )
 
 DONE, FAILED, NO_SUCH_CALL, NO_ANSWER = 0, 1, 3, 4
-_EXIT_CODES = "exit code: 0 done, 1 refused or failed, 2 misused, 3 there is no such call, 4 nobody answered in time"
+_EXIT_CODES = (
+    "exit code: 0 done, 1 refused or failed, 2 misused, 3 there is no such call, 4 nobody answered in time"
+)
 _PATIENCE_S: Mapping[Verb, float] = {"hangup": 15.0, "say": 15.0, "transfer": 60.0}
 _STYLES = {DONE: "green", FAILED: "red", NO_SUCH_CALL: "red", NO_ANSWER: "yellow"}
 

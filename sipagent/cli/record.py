@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sipagent.store import AuditLine
 from sipagent.store.as_json import note_data
 from sipagent.store.records import (
     CallNoted,
@@ -61,6 +62,20 @@ def print_record(record: CallRecord, out: Console, configuration: ConfigurationL
     _section(out, "Tools", _tools(record))
     _section(out, "Usage (at least)", _usage(record.usage))
     _section(out, "Latencies", _latencies(record))
+
+
+def print_commands(lines: Iterable[AuditLine], out: Console) -> None:
+    """What people have asked of a call, and what came of it."""
+    _section(out, "Commands", map(_command, lines))
+
+
+def _command(line: AuditLine) -> Text:
+    command, outcome = line.command, line.outcome
+    text = Text(f"{at_utc(command.asked_at)}  {command.asked_by}: {command.verb} {command.argument}")
+    if outcome is None:
+        return text.append("  not answered", style="dim")
+    style = "green" if outcome.outcome == "done" else "red"
+    return text.append(" → ", style="dim").append(outcome.outcome, style=style).append(f"  {outcome.detail}")
 
 
 def _grid() -> Table:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sipagent.calls.tools.language import transcribed_in
 from sipagent.config.effective import Effective
 from sipagent.config.schema import CustomVoice, RetainedContext, ServerVad
 from sipagent.config.schema.session import Transcription
 from sipagent.realtime import RealtimeSessionModelSettings
-
-LANGUAGES_MODEL = "gpt-transcribe"
-"""Takes a list of languages where other models of transcription take one (API reference)."""
 
 
 def session_settings(effective: Effective, languages: Sequence[str] = ()) -> RealtimeSessionModelSettings:
@@ -47,9 +45,7 @@ def _transcription(entry: Transcription, languages: Sequence[str]) -> Any:
     written = _written(entry, "model")
     if len(set(languages)) != 1 or "language" in written or "languages" in written:
         return written
-    code = languages[0].partition("-")[0]
-    hint = {"languages": [code]} if entry.model == LANGUAGES_MODEL else {"language": code}
-    return {**written, **hint}
+    return transcribed_in(written, languages[0])
 
 
 def _written(entry: Any, *always: str) -> Any:

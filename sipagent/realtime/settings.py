@@ -6,7 +6,7 @@ Every field of the API's session object can be set; `payload` writes the object.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NotRequired, TypedDict
 
 from sipagent.realtime.agent import Prompt, RealtimeAgent
@@ -209,6 +209,12 @@ class RealtimeRunConfig(TypedDict, total=False):
     tracing_disabled: bool
     hooks: RealtimeRunHooks[Any]
     """Called for what happens in every session."""
+    settings_of_agent: Callable[
+        [RealtimeAgent[Any], RunContextWrapper[Any], RealtimeSessionModelSettings],
+        RealtimeSessionModelSettings,
+    ]
+    """Changes what is in force for an agent before it leads, or leads again. It stands above everything else,
+    is pure, and raises nothing."""
     raw_events: bool
     """Emit `RealtimeRawModelEvent` for everything the model reports. Off unless asked for: it costs."""
 
@@ -222,8 +228,9 @@ async def agent_settings(
     initial_wins: bool = True,
 ) -> RealtimeSessionModelSettings:
     """The settings in force for ``agent``, from weak to strong: run configuration, initial settings, the
-    agent's prompt, instructions and tools, and, with ``initial_wins``, the initial settings again. Hosted
-    tools of settings and agent are offered side by side.
+    agent's prompt, instructions and tools, with ``initial_wins`` the initial settings again, and what
+    ``settings_of_agent`` of the run configuration makes of them. Hosted tools of settings and agent are
+    offered side by side.
 
     Raises `UserError` for two tools or handoffs of one name, and what the agent's own callables raise.
     """
@@ -239,6 +246,8 @@ async def agent_settings(
     settings["handoffs"] = await agent.get_all_handoffs(context)
     if initial is not None and initial_wins:
         settings.update(initial)
+    if run_config is not None and "settings_of_agent" in run_config:
+        settings = run_config["settings_of_agent"](agent, context, settings)
     if run_config is not None and run_config.get("tracing_disabled"):
         settings["tracing"] = None
     # Only functions stay among the tools: they alone are looked up when the model calls one.

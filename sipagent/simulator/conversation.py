@@ -206,6 +206,11 @@ class Conversation:
         return self._sender.sent
 
     @property
+    def session(self) -> Mapping[str, Any]:
+        """The session object as the API would show it now."""
+        return self._config.body
+
+    @property
     def agent_is_idle(self) -> bool:
         """Whether the agent is silent and waits for nobody but the caller."""
         return self._agent.is_idle

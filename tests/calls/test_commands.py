@@ -316,15 +316,15 @@ async def test_a_command_that_a_dead_worker_never_saw_is_done_by_its_adopter() -
 @pytest.mark.parametrize(
     ("given", "outcome"),
     [
-        (command(age_s=OLDEST_S + 1), "expired"),
-        (command("dance"), "refused"),
-        (command(argument="x" * (MAXIMUM_ARGUMENT + 1)), "refused"),
+        (lambda: command(age_s=OLDEST_S + 1), "expired"),
+        (lambda: command("dance"), "refused"),
+        (lambda: command(argument="x" * (MAXIMUM_ARGUMENT + 1)), "refused"),
     ],
     ids=["too old", "unknown", "too long"],
 )
-async def test_what_nobody_should_do_is_not_done(given: CallCommand, outcome: str) -> None:
+async def test_what_nobody_should_do_is_not_done(given: Callable[[], CallCommand], outcome: str) -> None:
     async with one_worker() as (worker, elsewhere):
-        await elsewhere.ask(given)
+        await elsewhere.ask(given())
         assert await until_answered(elsewhere) == outcome
         assert worker.talks[CALL].asked == []
 

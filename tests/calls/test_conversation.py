@@ -19,6 +19,7 @@ from sipagent.calls import (
 from sipagent.calls.conversation import SpendingBrake
 from sipagent.calls.reception import Reception
 from sipagent.calls.template import Template
+from sipagent.realtime import RealtimeAgent
 from sipagent.realtime.session_events import RealtimeResponseEnded, RealtimeSessionEvent
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
 from sipagent.simulator.call_values import EndedBy
@@ -175,6 +176,52 @@ async def test_a_goodbye_whose_end_is_never_told_is_bounded() -> None:
     settings = replace(QUICK, finish_speaking_timeout_s=0.7)
     call, record = await one_call(door_with(manners=manners), TALKS, plan, calls=settings)
     assert call.ended_by is EndedBy.HANGUP
+    assert record.summary.end_reason == EndReason.MAXIMUM_DURATION.value
+
+
+# Another agent leads ----------------------------------------------------------------------------------
+
+HANDS_OVER = """
+greeting: Hello.
+turns:
+  - call: {tool: send_to_agent_night-desk, then: This is the night desk.}
+otherwise: I see.
+"""
+
+
+def two_desks(first: Manners, second: Manners) -> FrontDoor:
+    """The front desk answers, and may hand over to the night desk."""
+    door = door_with(manners=first, handoffs=("night-desk",))
+    (desk,) = door.profiles.values()
+    night = replace(
+        desk,
+        name="night-desk",
+        agent=RealtimeAgent(name="night-desk", handoff_description="At night."),
+        manners=second,
+        handoffs=(),
+    )
+    return replace(door, profiles={desk.name: desk, night.name: night})
+
+
+async def test_after_a_handoff_the_ladder_is_that_of_the_agent_who_took_over() -> None:
+    never = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template("The front desk hangs up.")),))
+    plan = CallPlan(steps=(Say(text="The night desk, please."),), hangs_up=False)
+    _, record = await one_call(two_desks(never, LADDER), HANDS_OVER, plan)
+    assert said(record)[-3:] == ["This is the night desk.", QUESTION, FAREWELL]
+    assert record.summary.end_reason == EndReason.CALLER_UNRESPONSIVE.value
+
+
+async def test_after_a_handoff_the_call_lasts_as_long_and_ends_as_the_other_agent_ends_calls() -> None:
+    first = Manners(maximum_duration_s=6.0, wrap_up=WrapUp(before_s=1.0), goodbye=Template("From the front."))
+    second = Manners(
+        maximum_duration_s=0.1,
+        wrap_up=WrapUp(before_s=1.0, say=Template("Soon over.")),
+        goodbye=Template("Good night."),
+    )
+    plan = CallPlan(steps=(Say(text="The night desk, please."),), hangs_up=False)
+    call, record = await one_call(two_desks(first, second), HANDS_OVER, plan)
+    assert said(record)[-3:] == ["This is the night desk.", "Soon over.", "Good night."]
+    assert heard(call, "Good night.")
     assert record.summary.end_reason == EndReason.MAXIMUM_DURATION.value
 
 

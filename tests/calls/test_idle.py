@@ -33,6 +33,17 @@ def ladder() -> IdleLadder:
     return made
 
 
+def test_the_steps_of_another_agent_begin_with_the_first_and_a_new_silence() -> None:
+    climbing = ladder()
+    assert climbing.due(108) is FIRST
+    climbing.count(110, silent=True)
+    climbing.climb((LAST,))
+    assert climbing.taken == 0
+    climbing.count(112, silent=True)
+    assert climbing.due(121.9) is None
+    assert climbing.due(122) is LAST
+
+
 def test_each_step_counts_from_the_end_of_the_words_before() -> None:
     climbing = ladder()
     assert climbing.due(107.9) is None

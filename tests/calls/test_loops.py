@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipagent.calls.endings import EndReason
-from sipagent.calls.loops import LoopWatch, normalised
+from sipagent.calls.loops import Loop, LoopWatch, normalised
 from sipagent.calls.manners import LoopLimits
 from sipagent.realtime.session_events import (
     RealtimeCallerSpeechStarted,
@@ -108,6 +108,16 @@ def test_short_lines_and_lines_of_ours_may_be_said_for_ever() -> None:
 def test_a_line_that_is_told_again_is_one_line() -> None:
     watch = after(*[(0.0, line(STUCK, 1)) for _ in range(20)], (0.0, line(STUCK, 2, final=False)))
     assert watch.due(0.0) is None
+
+
+def test_what_another_agent_says_counts_with_what_was_said_before_it() -> None:
+    watch = after(*[(0.0, line(STUCK, number)) for number in range(3)])
+    watch.go_on(LoopLimits(same_agent_lines=4), ours=["One moment please, I look it up."])
+    for number in range(10, 16):
+        watch.observe(line("One moment please, I look it up.", number), 0.0)
+    assert watch.due(0.0) is None, "its own words never count"
+    watch.observe(line(STUCK, 20), 0.0)
+    assert watch.due(0.0) == Loop(reason=EndReason.AGENT_LOOP, detail="The agent said the same 4 times.")
 
 
 def music(

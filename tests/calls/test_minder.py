@@ -310,6 +310,113 @@ def test_a_model_that_says_nothing_leaves_nobody_to_say_goodbye(
     assert end.reason is reason
 
 
+# Another agent leads --------------------------------------------------------------------------------
+
+OTHER = Manners(
+    idle=(IdleStep(after_s=3, say=Template("Hello, {{name}}?")),),
+    maximum_duration_s=30,
+    wrap_up=WrapUp(before_s=30, say=Template("Half a minute left.")),
+    goodbye=Template("The night desk says goodbye."),
+    spend_say=Template("Nothing left to spend."),
+)
+
+
+def test_another_agent_has_its_own_ladder_and_a_silence_that_begins_anew() -> None:
+    mind = minder()
+    assert isinstance(mind.due(8), SayWords)
+    mind.observe(AGENT_STOPS, 9, quiet=True)
+    mind.led_by(OTHER)
+    mind.settle(10, quiet=True)
+    assert mind.due(12.9) is None
+    question = mind.due(13)
+    assert isinstance(question, SayWords)
+    assert question.words == "Hello, Ann?"
+    assert question.note is not None
+    assert question.note.data["step"] == 1
+
+
+def test_an_agent_without_a_ladder_leaves_the_silence_to_the_limits() -> None:
+    patient = Manners(idle=(IdleStep(after_s=300, say=Template("Hello?")),))
+    mind = minder(patient)
+    mind.led_by(Manners())
+    mind.settle(0, quiet=True)
+    assert mind.deadline() == 180
+    mind.led_by(patient)
+    mind.settle(0, quiet=True)
+    assert mind.due(299) is None
+
+
+def test_another_agent_wraps_up_as_it_does_and_the_call_lasts_no_longer_or_shorter() -> None:
+    mind = minder(replace(POLITE, idle=()))
+    mind.led_by(replace(OTHER, idle=()))
+    mind.observe(DIGIT, 500, quiet=True)
+    assert mind.due(569) is None, "its own longest duration is that of calls which it answers"
+    act = mind.due(570)
+    assert isinstance(act, SayWords)
+    assert act.words == "Half a minute left."
+    assert say_goodbye(mind, 600).words == "The night desk says goodbye."
+
+
+def test_an_agent_that_does_not_wrap_up_ends_the_call_at_once() -> None:
+    mind = minder(replace(POLITE, idle=()))
+    mind.led_by(Manners())
+    mind.observe(DIGIT, 500, quiet=True)
+    assert mind.due(599) is None
+    assert isinstance(mind.due(600), EndCall)
+
+
+def test_the_words_at_the_end_are_those_of_whoever_leads() -> None:
+    mind = minder()
+    mind.led_by(OTHER)
+    mind.stop(EndReason.SPEND_LIMIT, "", now=1)
+    assert say_goodbye(mind, 1).words == "Nothing left to spend."
+
+
+def test_a_goodbye_that_is_decided_stays_as_it_is() -> None:
+    mind = minder(replace(POLITE, idle=LADDER[1:]))
+    assert say_goodbye(mind, 10).words == "Nobody is there. Goodbye."
+    mind.observe(ended("failed"), 11, quiet=True)
+    mind.led_by(OTHER)
+    assert say_goodbye(mind, 11).words == "Nobody is there. Goodbye."
+    assert mind.saying_goodbye is EndReason.CALLER_UNRESPONSIVE
+
+
+def stuck(mind: CallMinder, *numbers: int) -> None:
+    for number in numbers:
+        said = RealtimeTranscriptLine(
+            role="agent",
+            item_id=item(number),
+            position=float(number),
+            text="I connect you with somebody else.",
+            interrupted=False,
+            final=True,
+            info=INFO,
+        )
+        mind.observe(said, 1.0, quiet=True)
+
+
+def test_two_agents_that_send_the_caller_to_and_fro_are_a_loop() -> None:
+    mind = minder()
+    for number in range(6):
+        mind.led_by(POLITE)
+        stuck(mind, number)
+    say_goodbye(mind, 1.0)
+    assert mind.saying_goodbye is EndReason.AGENT_LOOP
+
+
+def test_an_agent_that_looks_for_no_loops_ends_the_count() -> None:
+    mind = minder()
+    stuck(mind, 1, 2, 3, 4, 5)
+    mind.led_by(OTHER)
+    stuck(mind, *range(6, 20))
+    assert not mind.ending
+    mind.led_by(POLITE)
+    stuck(mind, *range(20, 25))
+    assert not mind.ending
+    stuck(mind, 25)
+    assert mind.ending
+
+
 # The goodbye ----------------------------------------------------------------------------------------
 
 

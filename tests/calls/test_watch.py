@@ -56,6 +56,13 @@ def test_a_model_that_owes_a_response_and_says_nothing_is_dead(owed: RealtimeSes
     assert watch.due(15) is EndReason.MODEL_SILENT
 
 
+def test_other_limits_count_from_the_same_beginning() -> None:
+    watch = watch_after((10, DIGIT))
+    watch.allow(CallLimits(model_silence_s=10, caller_silence_s=25, maximum_duration_s=1000))
+    assert watch.due(34.9) is None
+    assert watch.due(35) is EndReason.CALLER_SILENT
+
+
 def test_any_event_shows_that_the_socket_lives() -> None:
     watch = watch_after((5, REQUESTED), (14, LIMITS_EVENT))
     assert watch.due(15) is None

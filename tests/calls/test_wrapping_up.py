@@ -48,6 +48,19 @@ def test_a_short_call_is_not_wrapped_up_from_its_beginning() -> None:
     assert time_left(60, maximum_s=40).deadline(free=True) == 1020
 
 
+def test_another_time_to_wrap_up_counts_from_when_it_is_known() -> None:
+    left = time_left(60)
+    left.wrap_up(None)
+    assert left.deadline(free=True) == 1600
+    left.wrap_up(120)
+    assert left.due(1480, free=True) == "wrap_up"
+    left.wrap_up(60)
+    assert left.due(1560, free=True) is None, "the signal is given once"
+    short = time_left(None, maximum_s=40)
+    short.wrap_up(60)
+    assert short.deadline(free=True) == 1020
+
+
 def test_the_end_of_the_session_comes_first_where_it_is_nearer() -> None:
     left = time_left(maximum_s=3600)
     left.session_ends(1900)

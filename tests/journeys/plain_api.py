@@ -75,6 +75,12 @@ class PlainApi:
         assert told.socket is not None
         await told.socket.close(code=WSCloseCode.OK)
 
+    async def close_connections(self) -> None:
+        """Close what is kept open for the next request; for when no call is up."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        await self._runner.server.shutdown()
+
     async def _control(self, request: web.Request) -> web.Response:
         told = self.calls[request.match_info["call_id"]]
         body = await request.read()

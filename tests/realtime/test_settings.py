@@ -159,6 +159,28 @@ async def test_overrides_win_over_everything() -> None:
     assert made["instructions"] == "override"
 
 
+async def test_what_the_application_makes_of_the_settings_of_an_agent_stands_above_everything() -> None:
+    seen: list[tuple[RealtimeAgent[Any], Any, RealtimeSessionModelSettings]] = []
+
+    def changed(
+        agent: RealtimeAgent[Any], wrapper: RunContextWrapper[Any], settings: RealtimeSessionModelSettings
+    ) -> RealtimeSessionModelSettings:
+        seen.append((agent, wrapper.context, settings))
+        return {**settings, "instructions": f"{settings['instructions']} And quick.", "voice": "cedar"}
+
+    asked = agent()
+    settings = await agent_settings(
+        asked,
+        RunContextWrapper("the call"),
+        run_config={"model_settings": {"voice": "marin"}, "settings_of_agent": changed},
+        initial={"voice": "ash"},
+    )
+    assert settings["voice"] == "cedar"
+    assert settings["instructions"].endswith(" And quick.")
+    [(whose, context, before)] = seen
+    assert (whose, context, before["voice"]) == (asked, "the call", "ash")
+
+
 async def test_instructions_made_by_a_function_see_the_context() -> None:
     def write(context: RunContextWrapper[str], who: RealtimeAgent[str]) -> str:
         return f"{who.name} greets {context.context}"

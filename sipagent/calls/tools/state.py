@@ -37,6 +37,8 @@ class ToolState:
         """What the caller typed, since the agent's turn began."""
         self.typed: dict[str, str] = {}
         """What `collect_digits` has collected, whole, by the name that its tool has."""
+        self.language: str | None = None
+        """What the caller chose to speak, by its tag, once they did."""
         self.caller_turns = 0
         """How often the caller has said something."""
         self.caller_is_speaking = False

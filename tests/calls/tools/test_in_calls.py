@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -12,10 +13,11 @@ from sipagent.calls.template import Template
 from sipagent.calls.tools.arguments import Arguments
 from sipagent.calls.tools.digits import DigitTool, make_digits_tool
 from sipagent.calls.tools.http import HttpTool, make_http_tool
+from sipagent.calls.tools.language import make_language_tool
 from sipagent.calls.tools.manners import ToolManners, with_manners
 from sipagent.calls.tools.messages import MessageTool, make_message_tool
 from sipagent.calls.tools.texts import ToolText
-from sipagent.realtime import FunctionTool
+from sipagent.realtime import FunctionTool, RealtimeAgent
 from sipagent.simulator.caller import AfterAgent, CallPlan, DuringAgent, Press, Say
 from sipagent.simulator.speech import SilentVoice
 from sipagent.store import CallRecord
@@ -50,6 +52,38 @@ def booking(base: str, **manners: Any) -> FunctionTool:
         result="/number",
     )
     return with_manners(make_http_tool(spec), ToolManners(side_effects=spec.changes_something, **manners))
+
+
+async def test_a_language_that_the_caller_chose_is_heard_after_a_handoff_too() -> None:
+    script = """
+greeting: Hello.
+turns:
+  - call: {tool: set_language, with: {language: de}, then: Gern.}
+  - call: {tool: send_to_agent_night-desk, then: Guten Abend.}
+  - {say: Tschau., call: hang_up}
+"""
+    tool = make_language_tool(["en", "de"], transcription={"model": "gpt-transcribe"})
+    door = front_door(tools=[tool], greeting="Hello.")
+    (desk,) = door.profiles.values()
+    night = replace(
+        desk,
+        name="night-desk",
+        agent=RealtimeAgent(name="night-desk", instructions="Good night.", handoff_description="At night."),
+        settings={**desk.settings, "input_audio_transcription": {"model": "whisper-1"}},
+        languages=("en", "de"),
+    )
+    door = replace(door, profiles={desk.name: replace(desk, handoffs=("night-desk",)), night.name: night})
+    words = ("Deutsch, bitte.", "Die Nacht, bitte.", "Danke.")
+    async with practice(door=door, script=script, virtual_voice=SilentVoice(ms_per_character=15)) as both:
+        call = await both.call(CallPlan(steps=tuple(Say(text=each) for each in words)))
+        record = await both.ended_record(call.call_id)
+    assert notes(record, "language_set") == [{"language": "de"}]
+    assert call.conversation is not None
+    session = call.conversation.session
+    transcription = session["audio"]["input"]["transcription"]
+    assert (transcription["model"], transcription["language"]) == ("whisper-1", "de")
+    assert session["instructions"].startswith("Good night.")
+    assert "The caller has chosen German" in session["instructions"]
 
 
 async def test_the_caller_confirms_and_it_is_booked_once() -> None:

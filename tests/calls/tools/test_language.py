@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from openai.types.realtime import SessionUpdateEvent
 
-from sipagent.calls.tools.language import make_language_tool
+from sipagent.calls.tools.language import in_chosen_language, make_language_tool, transcribed_in
 from sipagent.calls.tools.updates import partial_update
 from sipagent.errors import UserError
+from sipagent.realtime import RealtimeSessionModelSettings
 from tests.calls.controls import Controls, call
 from tests.calls.tools.using import use
 
@@ -17,8 +18,10 @@ TRANSCRIPTION = {"model": "gpt-transcribe", "language": "en", "prompt": "names"}
 async def test_the_model_and_the_transcription_change_to_the_language() -> None:
     controls = Controls()
     tool = make_language_tool(["en", "de"], transcription=TRANSCRIPTION)
-    result = await use(tool, call(controls), '{"language": "de"}')
+    context = call(controls)
+    result = await use(tool, context, '{"language": "de"}')
     assert not result.is_error
+    assert context.tools.language == "de", "whoever takes over knows"
     assert "German" in result.text
     assert controls.updates == [{"audio": {"input": {"transcription": {**TRANSCRIPTION, "language": "de"}}}}]
     assert controls.asked == [
@@ -41,8 +44,10 @@ async def test_where_nothing_is_transcribed_nothing_is_updated() -> None:
 async def test_a_language_that_is_not_offered_changes_nothing(arguments: str) -> None:
     controls = Controls()
     tool = make_language_tool(["en", "de"], transcription=TRANSCRIPTION)
-    result = await use(tool, call(controls), arguments)
+    context = call(controls)
+    result = await use(tool, context, arguments)
     assert result.is_error
+    assert context.tools.language is None
     assert "Choose one of: en, de." in result.text
     assert (controls.updates, controls.asked, controls.notes) == ([], [], [])
 
@@ -58,3 +63,26 @@ def test_the_model_reads_what_there_is() -> None:
 def test_one_language_is_no_choice(languages: list[str]) -> None:
     with pytest.raises(UserError):
         make_language_tool(languages)
+
+
+@pytest.mark.parametrize(
+    ("transcription", "hint"),
+    [
+        ({"model": "gpt-transcribe"}, {"languages": ["pt"]}),
+        ({"model": "gpt-transcribe", "language": "en"}, {"language": "pt"}),
+        ({"model": "gpt-transcribe", "languages": ["en", "es"]}, {"languages": ["pt"]}),
+        ({"model": "whisper-1"}, {"language": "pt"}),
+    ],
+)
+def test_the_hint_stands_where_the_model_looks_for_it(
+    transcription: dict[str, object], hint: dict[str, object]
+) -> None:
+    assert transcribed_in(transcription, "pt-BR") == {"model": transcription["model"], **hint}
+
+
+def test_where_nobody_chose_and_where_nothing_is_transcribed_nothing_is_hinted() -> None:
+    off: RealtimeSessionModelSettings = {"instructions": "Be kind.", "input_audio_transcription": None}
+    assert in_chosen_language(off, None, ["en"]) is off
+    chosen = in_chosen_language(off, "gsw", [])
+    assert chosen["input_audio_transcription"] is None
+    assert "chosen gsw" in chosen["instructions"]
