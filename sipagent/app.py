@@ -150,7 +150,7 @@ class Service:
     @property
     def webhook_url(self) -> str:
         """Where OpenAI (or the simulator) posts webhooks, as seen from this machine."""
-        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound  # nosec B104
         return f"http://{host}:{self._port}{WEBHOOK_PATH}"
 
     @property

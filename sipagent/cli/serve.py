@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -16,6 +18,8 @@ from sipagent.cli.output import console, first_cause, print_json_line
 from sipagent.config import Environment, load_configuration
 from sipagent.errors import UserError
 from sipagent.store import open_store, spill_folder
+
+logger = logging.getLogger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
 
     learn_secrets(())
+    if os.geteuid() == 0:
+        logger.warning("Running as root, which nothing here needs: give the service a user of its own")
     configuration = load_configuration(arguments.config)
     service = Service(
         front_door=configuration,
