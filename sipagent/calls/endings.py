@@ -95,6 +95,8 @@ class EndReason(StrEnum):
     """Somebody of the company had the call ended; the record has a note of who."""
     SERVICE_STOPPED = "service_stopped"
     """The service stopped and its drain deadline passed with the call still up."""
+    WORKER_LOST = "worker_lost"
+    """The process that held the call was gone, and the call was over when another looked for it."""
     INTERNAL_ERROR = "internal_error"
     """A defect of ours ended the call; the log has the traceback."""
 
@@ -134,6 +136,7 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
     EndReason.SPEND_LIMIT: FaultOwner.OPERATOR,
     EndReason.HUNG_UP_BY_OPERATOR: FaultOwner.NONE,
     EndReason.SERVICE_STOPPED: FaultOwner.OPERATOR,
+    EndReason.WORKER_LOST: FaultOwner.OURS,
     EndReason.INTERNAL_ERROR: FaultOwner.OURS,
 }
 

@@ -57,6 +57,15 @@ class _Turn(Checks):
 class Guarding:
     """Watches what a session's model reports, and cuts off what a guardrail forbids."""
 
+    __slots__ = (
+        "_debounce",
+        "_everyones",
+        "_inputs",
+        "_runner",
+        "_turns",
+        "unguarded",
+    )
+
     def __init__(
         self,
         model: RealtimeModel,

@@ -60,6 +60,19 @@ NOTEWORTHY = frozenset(
 class Handover:
     """Who leads one session, and how that changes."""
 
+    __slots__ = (
+        "_history",
+        "_info",
+        "_model",
+        "_one_at_a_time",
+        "_resolve",
+        "_start",
+        "_tell",
+        "hooks",
+        "lead",
+        "speech",
+    )
+
     def __init__(
         self,
         agent: RealtimeAgent[Any],

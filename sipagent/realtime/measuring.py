@@ -29,6 +29,13 @@ from sipagent.realtime.turn_metrics import RealtimeTurnMetrics, TurnMeasure
 class TurnMeter:
     """Tells how long each turn took, once it is over."""
 
+    __slots__ = (
+        "_is_silent",
+        "_measure",
+        "_playing_is_told",
+        "_tell",
+    )
+
     def __init__(
         self,
         info: RealtimeEventInfo,

@@ -34,6 +34,7 @@ from sipagent.realtime.events import (
 )
 from sipagent.realtime.guarding import Guarding
 from sipagent.realtime.handover import NOTEWORTHY, Handover
+from sipagent.realtime.history import Growing
 from sipagent.realtime.hosted_tools import HOSTED, HostedTools
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
@@ -54,6 +55,7 @@ from sipagent.realtime.seeding import RealtimeEarlierItem, seeds_of
 from sipagent.realtime.session_events import (
     RealtimeEventInfo,
     RealtimeSessionEvent,
+    RealtimeTranscriptDelta,
 )
 from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSettings, agent_settings
 from sipagent.realtime.speaking import Speaking
@@ -175,6 +177,9 @@ class RealtimeSession(RealtimeModelListener):
             self._taking_over = TakingOver(takeover, model=model, history=self._translation.history)
         self._quiet = Latch()
         """Set when something happened that may mean silence."""
+        self._growing: Growing | None = None
+        """What the agent says now, while words of it come and nothing else: most words then concern nobody
+        but the history and whoever iterates."""
         self._entered = False
         self._closed = False
 
@@ -323,6 +328,7 @@ class RealtimeSession(RealtimeModelListener):
         if interruptible:
             await self.request_response(instructions)
         else:
+            self._growing = None
             await self._handover.speech.say(instructions)
 
     async def request_response(self, instructions: str | None = None) -> None:
@@ -407,15 +413,32 @@ class RealtimeSession(RealtimeModelListener):
 
     def take_now(self, event: RealtimeModelEvent) -> bool:
         """See `RealtimeModelListener.take_now`."""
-        if not self._events.has_room:
+        growing, events = self._growing, self._events
+        if (
+            growing is not None
+            and type(event) is RealtimeModelTranscriptDeltaEvent
+            and event.item_id == growing.item_id
+            and event.content_index == growing.content_index
+            and (newest := growing.newest) is not None
+        ):
+            more = RealtimeTranscriptDelta(
+                role="agent", item_id=growing.item_id, delta=event.delta, info=self._info
+            )
+            if events.offer(more):
+                newest.append(event.delta)
+                return True
+            return False
+        if not events.has_room:
             return False
         happened: RealtimeSessionEvent | None = None
+        self._growing = None
         if self._quick and not self._handover.speech.active:
             # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
             # else that `_take` looks for, silence least of all.
             if type(event) is RealtimeModelTranscriptDeltaEvent:
                 if event.response_id == self._guarding.unguarded:
                     happened = self._translation.take_words(event, self._handover.lead.speaker)
+                    self._growing = self._translation.history.growing
             elif type(event) is RealtimeModelAudioEvent:
                 happened = self._translation.take_audio(event)
             elif type(event) is RealtimeModelInputAudioTranscriptionDeltaEvent:
@@ -423,10 +446,11 @@ class RealtimeSession(RealtimeModelListener):
         if happened is None:
             self._take(event)
         else:
-            self._events.put_at_once(happened)
+            events.put_at_once(happened)
         return True
 
     def _take(self, event: RealtimeModelEvent) -> None:
+        self._growing = None
         if self._taking_over is not None and self._taking_over.take(event):
             return
         handover, kind = self._handover, type(event)
