@@ -9,7 +9,7 @@ from pathlib import Path
 from sipagent.calls.guardrails import Moderate
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.variables import VariableSource
-from sipagent.config.broken import Broken
+from sipagent.config.compile_access import compile_access
 from sipagent.config.compile_agents import AgentCompiler
 from sipagent.config.compile_calendars import compile_calendars
 from sipagent.config.compile_limits import compile_callers, compile_limits, compile_numbers
@@ -57,7 +57,7 @@ def compile_configuration(
         read.note_text(Path(document.source.file), document.source.text)
     if secrets is None:
         secrets = Secrets(os.environ, base_dir, read)
-    compiling = Compiling(document, base_dir, read, secrets, Broken() if draft is None else draft.broken)
+    compiling = Compiling(document, base_dir, read, secrets, None if draft is None else draft.broken)
     configuration = compiling.configuration
     business = compile_business(compiling)
     own = compile_own(compiling)
@@ -85,6 +85,7 @@ def compile_configuration(
         compile_callers(compiling),
         compile_limits(compiling),
     )
+    compile_access(compiling)  # for what is wrong with it: whoever answers calls needs nothing of it
     earlier = () if draft is None else draft.problems
     explained = {(problem.file, problem.line, problem.column) for problem in earlier}
     problems = [

@@ -25,13 +25,18 @@ class Compiling:
     """One compilation: collects mistakes instead of stopping at the first."""
 
     def __init__(
-        self, document: Document, folder: Path, read: FilesRead, secrets: Secrets, broken: Broken
+        self,
+        document: Document,
+        folder: Path,
+        read: FilesRead,
+        secrets: Secrets,
+        broken: Broken | None = None,
     ) -> None:
         """``broken`` says what could not be read of the file: nothing is reported that may come of that."""
         self.document = document
         self.folder = folder
         self.secrets = secrets
-        self.broken = broken
+        self.broken = broken or Broken()
         self._read = read
         self.problems: list[Problem] = []
         self._texts: dict[Path, str] = {}

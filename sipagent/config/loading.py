@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sipagent.calls.access import Access
 from sipagent.calls.guardrails import Moderate
 from sipagent.calls.mcp_door import servers_of
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.tools.mcp_spec import McpServerSpec
 from sipagent.config.compile import compile_configuration
+from sipagent.config.compile_access import compile_access
+from sipagent.config.compiling import Compiling
 from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, Draft, read_draft
@@ -32,6 +35,8 @@ class Loaded:
     """Where the Realtime API is, without a slash at the end."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """What must never appear in a log."""
+    access: Access = field(default_factory=Access)
+    """Who may look at the running service, and act on its calls."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -99,6 +104,7 @@ def load_configuration(
             read=read,
             base_url=base_url,
             secrets=secrets.values,
+            access=compile_access(Compiling(document, path.parent, read, secrets)),
         )
     except SystemExit as error:
         read.take_back()
