@@ -23,6 +23,7 @@ from sipagent.calls import (
     FrontDoor,
     Generation,
     Recorder,
+    Spill,
     Supervisor,
     WebhookEndpoint,
     WebhookVerifier,
@@ -59,6 +60,9 @@ class ServiceSettings:
     """How long live calls may go on after SIGTERM."""
     store_timeout_s: float = 2.0
     """How long `/readyz` waits for the database."""
+    spill: Path | None = None
+    """Folder for what the database does not take at once (`sipagent.store.spill_folder`); without one it
+    waits in memory, and is lost with the process."""
     calls: CallSettings = field(default_factory=CallSettings)
     watch_configuration: bool = True
     """Whether the configuration is read again when its files change, or only when somebody asks for it."""
@@ -223,7 +227,9 @@ class Service:
         stack.push_async_callback(self._store.aclose)
         await self._store.open()
         client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
-        recorder = Recorder(self._store, self.metrics)
+        folder = self._settings.spill
+        spill = None if folder is None else Spill(folder, began_at=self._utc_now())
+        recorder = Recorder(self._store, self.metrics, spill=spill)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(recorder.run(), name="recorder")
         stack.push_async_callback(recorder.aclose)

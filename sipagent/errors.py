@@ -19,6 +19,7 @@
     │   └── NotOursError               the call belongs to another process by now
     ├── StoreError                     the database refused
     │   └── StoreAwayError             the database is not there, or does not answer in time
+    ├── SpillError                     what waits for the database could not be kept on disk
     └── SimulatorError                 the simulator was given something it cannot play
         ├── SipSyntaxError             bytes that are no SIP message
         ├── SdpError                   a session description that cannot be answered
@@ -156,6 +157,10 @@ class StoreAwayError(StoreError):
     def __init__(self, message: str, *, serves_nobody: bool) -> None:
         super().__init__(message)
         self.serves_nobody = serves_nobody
+
+
+class SpillError(SipAgentError):
+    """What waits for the database could not be kept on disk, or not be read from there."""
 
 
 class SimulatorError(SipAgentError):

@@ -127,6 +127,7 @@ PURE = (
     "calls/announcing.py",
     "calls/calendar.py",
     "calls/endings.py",
+    "calls/fact_lines.py",
     "calls/floor.py",
     "calls/greeting.py",
     "calls/idle.py",

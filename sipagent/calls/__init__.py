@@ -15,6 +15,7 @@ from sipagent.calls.profile import AgentProfile, CallTool, Greeting, TransferTar
 from sipagent.calls.recorder import Recorder
 from sipagent.calls.routing import FrontDoor, Route
 from sipagent.calls.services import CallObserver, CallServices, CallSettings
+from sipagent.calls.spill import Spill
 from sipagent.calls.supervisor import Supervisor
 from sipagent.calls.watch import CallLimits, CallWatch
 from sipagent.calls.webhook import OtherWebhook, SeenWebhooks, Webhook, WebhookVerifier, parse_webhook
@@ -51,6 +52,7 @@ __all__ = [
     "Recorder",
     "Route",
     "SeenWebhooks",
+    "Spill",
     "Supervisor",
     "TransferTarget",
     "Webhook",

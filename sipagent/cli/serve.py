@@ -15,7 +15,7 @@ from sipagent.cli.loops import LOOP_NAMES, run_on
 from sipagent.cli.output import console, first_cause, print_json_line
 from sipagent.config import Environment, load_configuration
 from sipagent.errors import UserError
-from sipagent.store import open_store
+from sipagent.store import open_store, spill_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +45,13 @@ examples:
     )
     parser.add_argument(
         "--drain-timeout", type=duration_s, default=30.0, metavar="TIME", help="30s by default"
+    )
+    parser.add_argument(
+        "--spill",
+        type=Path,
+        metavar="FOLDER",
+        help="where records wait while the database is away, with what callers said in them; by default "
+        "sipagent-spill, beside an SQLite database or else in the folder of the start",
     )
     parser.add_argument(
         "--reload",
@@ -91,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             drain_timeout_s=arguments.drain_timeout,
             watch_configuration=arguments.reload,
+            spill=spill_folder(environment.database_url, arguments.spill),
         ),
     )
     return run_on(arguments.loop, lambda: _serve(service, arguments))

@@ -34,6 +34,7 @@ from sipagent.store.records import (
     TokensUsed,
     ToolRan,
     TranscriptLineSaid,
+    UsageTotal,
 )
 
 
@@ -84,6 +85,14 @@ class WatchedStore:
     async def configurations(self, *, limit: int = 50) -> tuple[ConfigurationLoaded, ...]:
         """As `CallStore.configurations`."""
         return await self._store.configurations(limit=limit)
+
+    async def unfinished(self, before: datetime) -> tuple[CallSummary, ...]:
+        """As `CallStore.unfinished`."""
+        return await self._store.unfinished(before)
+
+    async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
+        """As `CallStore.usage_since`."""
+        return await self._store.usage_since(moment)
 
 
 class LiveView:

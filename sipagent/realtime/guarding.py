@@ -130,9 +130,9 @@ class Guarding:
 
     def _item(self, event: RealtimeModelItemUpdatedEvent, agent: RealtimeAgent[Any]) -> None:
         item = event.item
-        if isinstance(item, SystemMessageItem):
+        if type(item) is SystemMessageItem:
             self._inputs.taken_in(text_of(item))
-        elif isinstance(item, AssistantMessageItem) and event.response_id is not None:
+        elif type(item) is AssistantMessageItem and event.response_id is not None:
             turn = self._turn(event.response_id, agent)
             if turn is not None:
                 self._now_reads(turn, item.item_id, text_of(item))

@@ -21,7 +21,7 @@ from sipagent.realtime.items import (
     UserMessageItem,
     text_of,
 )
-from sipagent.realtime.merging import ENDED, merged_item, with_heard
+from sipagent.realtime.merging import ENDED, merged_item, says_the_same, with_heard
 from sipagent.realtime.order import ItemOrder
 from sipagent.realtime.value import Value
 
@@ -45,6 +45,8 @@ class History:
 
     def __init__(self) -> None:
         self._items: dict[ItemId, RealtimeItem] = {}
+        self._sorted = True
+        """Whether they stand in conversation order there; else `_order` has it."""
         self._order = ItemOrder()
         self._hearing: dict[ItemId, str] = {}
         """What the caller says, as it grows."""
@@ -53,8 +55,10 @@ class History:
         """What the agent says, as it grows, by part."""
         self._unshown: set[ItemId] = set()
         """Items that lack the newest words. Words come far more often than anybody looks."""
-        self._growing: tuple[ItemId, int] | None = None
-        """The part whose words come now, and only they: it is known, and known to be unshown."""
+        self._growing: ItemId | None = None
+        """The item whose words come now, and only they: it is known, and known to be unshown."""
+        self._growing_index = 0
+        """The part of it."""
         self._newest: list[str] = []
         """Its words that `_spoken` lacks."""
         self._final: set[ItemId] = set()
@@ -70,7 +74,10 @@ class History:
     def items(self) -> tuple[RealtimeItem, ...]:
         """All items in conversation order."""
         self._show()
-        return tuple(map(self._items.__getitem__, self._order.ids))
+        if not self._sorted:
+            self._items = {item_id: self._items[item_id] for item_id in self._order.ids}
+            self._sorted = True
+        return tuple(self._items.values())
 
     @property
     def holds_speech_of_agent(self) -> bool:
@@ -106,15 +113,19 @@ class History:
     def update(self, item: RealtimeItem, *, placed: bool, response_id: ResponseId | None = None) -> Change:
         """An item is new, or may be known better. ``placed`` says that ``previous_item_id`` is known; None
         is then the predecessor of the first item."""
-        self._show()
+        if self._unshown or self._growing is not None:
+            self._show()
         item_id = item.item_id
-        if isinstance(item, AssistantMessageItem):
+        if type(item) is AssistantMessageItem:
             if response_id is not None:
                 self._belongs(item_id, response_id)
-            if item.status in ENDED and text_of(item):
+            if item.status in ENDED:
                 self._fill(item)
         old = self._items.get(item_id)
         if old is not None:
+            placed = placed and self._order.is_unplaced(item_id)
+            if not placed and says_the_same(old, item):
+                return "same"  # most items are told three or four times
             stands = self._put(item_id, item.previous_item_id) if placed else old
             merged = replace(merged_item(stands, item), position=stands.position)
             self._items[item_id] = merged
@@ -127,9 +138,10 @@ class History:
         if not placed and item_id in self._order.expected:
             placed, previous = True, self._order.expected[item_id]
         self._number(self._order.add(item_id, previous, placed=placed))
-        if isinstance(item, UserMessageItem) and item_id in self._early_transcripts:
+        self._sorted = self._sorted and self._order.ids[-1] == item_id
+        if item_id in self._early_transcripts and type(item) is UserMessageItem:
             item = with_heard(item, self._early_transcripts.pop(item_id))
-        if isinstance(item, AssistantMessageItem) and item_id in self._cut_early:
+        if item_id in self._cut_early and type(item) is AssistantMessageItem:
             item = replace(item, interrupted=True)
         position = self._order.positions[item_id]
         self._items[item_id] = replace(item, position=position, previous_item_id=previous)
@@ -199,14 +211,14 @@ class History:
             item = UserMessageItem(item_id=item_id, content=(InputAudio(),), status="completed")
             self.update(item, placed=False)
             item = self._items[item_id]
-        if isinstance(item, UserMessageItem):
+        if type(item) is UserMessageItem:
             self._items[item_id] = with_heard(item, transcript)
         self._final.add(item_id)
         return self._line(item_id)
 
     def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId, content_index: int = 0) -> None:
         """The agent says more."""
-        if self._growing == (item_id, content_index):
+        if item_id == self._growing and content_index == self._growing_index:
             self._newest.append(delta)
             return
         self._join()
@@ -218,7 +230,7 @@ class History:
         parts[content_index] = parts.get(content_index, "") + delta
         if item_id in self._items:
             self._unshown.add(item_id)
-            self._growing = (item_id, content_index)
+            self._growing, self._growing_index = item_id, content_index
         elif item_id not in self._deleted:
             self._show_spoken(item_id)
 
@@ -256,10 +268,10 @@ class History:
         """The line of a message whose text came with it, if it says something new."""
         self._show()
         item = self._items.get(item_id)
-        if isinstance(item, UserMessageItem) and text_of(item):
+        if type(item) is UserMessageItem and text_of(item):
             self._final.add(item_id)
             return self._line(item_id)
-        if isinstance(item, AssistantMessageItem) and item.status in ("completed", "incomplete"):
+        if type(item) is AssistantMessageItem and item.status in ENDED:
             if item.status == "completed" and text_of(item):
                 self._final.add(item_id)
             return self._line(item_id)
@@ -270,15 +282,20 @@ class History:
     def _line(self, item_id: ItemId) -> Line | None:
         """The line of an item, if it says something else than when it was last asked for."""
         item = self._items.get(item_id)
-        if not isinstance(item, UserMessageItem | AssistantMessageItem):
+        role: TranscriptRole
+        if type(item) is AssistantMessageItem:
+            role, interrupted = "agent", item.interrupted
+        elif type(item) is UserMessageItem:
+            role, interrupted = "caller", False
+        else:
             return None
         text = text_of(item).strip()
         line = Line(
-            role="caller" if isinstance(item, UserMessageItem) else "agent",
+            role=role,
             item_id=item_id,
             position=item.position,
             text=text,
-            interrupted=isinstance(item, AssistantMessageItem) and item.interrupted,
+            interrupted=interrupted,
             final=item_id in self._final,
         )
         if not text or self._told.get(item_id) == line:
@@ -294,7 +311,7 @@ class History:
     def _fill(self, item: AssistantMessageItem) -> None:
         """All that the agent says in an item is known now."""
         for index, part in enumerate(item.content):
-            if isinstance(part, AssistantAudio) and part.transcript:
+            if type(part) is AssistantAudio and part.transcript:
                 self._spoken.setdefault(item.item_id, {})[index] = part.transcript
                 self._full.setdefault(item.item_id, set()).add(index)
 
@@ -307,18 +324,19 @@ class History:
 
     def _number(self, moved: list[ItemId]) -> None:
         for item_id in moved:
+            self._sorted = False
             self._items[item_id] = replace(self._items[item_id], position=self._order.positions[item_id])
 
     def _join(self) -> None:
         """Put the newest words behind the others of their part. Before anything else looks at them."""
         if self._growing is not None:
-            item_id, index = self._growing
-            self._spoken[item_id][index] += "".join(self._newest)
+            self._spoken[self._growing][self._growing_index] += "".join(self._newest)
             self._growing = None
             self._newest.clear()
 
     def _show(self) -> None:
-        self._join()
+        if self._growing is not None:
+            self._join()
         while self._unshown:
             self._show_spoken(self._unshown.pop())
 
@@ -328,7 +346,7 @@ class History:
             item = AssistantMessageItem(item_id=item_id, status="in_progress")
             self.update(item, placed=False)
             item = self._items[item_id]
-        if isinstance(item, AssistantMessageItem):
+        if type(item) is AssistantMessageItem:
             parts = self._spoken[item_id]
             content = tuple(AssistantAudio(transcript=parts[index]) for index in sorted(parts))
             self._items[item_id] = replace(item, content=content)

@@ -35,14 +35,15 @@ class HookCaller:
         self._dropped = False
         self._closed = False
 
-    def turn_changed(self, happened: Iterable[RealtimeSessionEvent], output: str) -> None:
-        """A turn began or ended, as ``happened`` tells; ``output`` is what was said in it."""
+    def turn_changed(self, happened: Iterable[RealtimeSessionEvent], output: Callable[[], str]) -> None:
+        """A turn began or ended, as ``happened`` tells; ``output`` gives what was said in it."""
         for each in happened:
             match each:
                 case RealtimeAgentStartEvent(agent=agent):
                     self.agent_started(agent)
                 case RealtimeAgentEndEvent(agent=agent):
-                    self.agent_ended(agent, output)
+                    if self._run_hooks is not None or agent.hooks is not None:
+                        self.agent_ended(agent, output())
                 case _:
                     pass
 

@@ -11,7 +11,7 @@ from sipagent.identifiers import ItemId
 from sipagent.realtime import commands
 from sipagent.realtime.events import RealtimeModelEvent, RealtimeModelItemUpdatedEvent
 from sipagent.realtime.inputs import RealtimeModelSendMcpApproval
-from sipagent.realtime.mcp_items import RealtimeMcpApprovalResponseItem, RealtimeMcpItem
+from sipagent.realtime.mcp_items import MCP_ITEM_TYPES, RealtimeMcpApprovalResponseItem
 from sipagent.realtime.outgoing import Outgoing
 from sipagent.realtime.tool_turns import HostedTurns, ToolTurns, request_wanted
 from sipagent.realtime.turn import ResponseGate
@@ -31,11 +31,11 @@ class HostedLink:
 
     def take(self, event: RealtimeModelEvent) -> bool:
         """Something happened to a hosted tool, or to an item. True: everybody is to hear of it."""
-        if isinstance(event, RealtimeModelItemUpdatedEvent):
+        if type(event) is RealtimeModelItemUpdatedEvent:
             item = event.item
-            if isinstance(item, RealtimeMcpApprovalResponseItem):
+            if type(item) is RealtimeMcpApprovalResponseItem:
                 self._outgoing.came(item.item_id)
-            elif not self._turns.any and not isinstance(item, RealtimeMcpItem):
+            elif type(item) not in MCP_ITEM_TYPES and not self._turns.any:
                 return True  # as nearly always
         request_wanted(self._gate, self._turns.take(event, self._gate.response_id))
         return True

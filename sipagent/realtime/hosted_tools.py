@@ -17,7 +17,7 @@ from sipagent.realtime.hosted_approvals import HostedApprovals
 from sipagent.realtime.hosted_calls import FOLDED, TURNING, HostedCalls
 from sipagent.realtime.leading import Lead
 from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
-from sipagent.realtime.mcp_items import RealtimeMcpApprovalResponseItem, RealtimeMcpItem
+from sipagent.realtime.mcp_items import MCP_ITEM_TYPES, RealtimeMcpApprovalResponseItem
 from sipagent.realtime.mcp_session_events import RealtimeMcpToolList
 from sipagent.realtime.model import RealtimeModel
 from sipagent.realtime.session_events import RealtimeEventInfo, RealtimeSessionEvent
@@ -48,8 +48,8 @@ class HostedTools:
 
     def take(self, event: RealtimeModelEvent) -> Sequence[RealtimeSessionEvent]:
         """What one of the `HOSTED` events means. The history has heard of it already."""
-        if isinstance(event, RealtimeModelItemUpdatedEvent):
-            if not isinstance(event.item, RealtimeMcpItem):
+        if type(event) is RealtimeModelItemUpdatedEvent:
+            if type(event.item) not in MCP_ITEM_TYPES:
                 return ()  # as nearly always
             if isinstance(event.item, RealtimeMcpApprovalResponseItem):
                 self._approvals.settled(event.item.approval_request_id)

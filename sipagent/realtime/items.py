@@ -126,13 +126,18 @@ RealtimeItem = RealtimeMessageItem | RealtimeToolCallItem | RealtimeMcpItem
 
 def text_of(item: RealtimeMessageItem) -> str:
     """All words of a message, parts joined by a space; pictures and unknown transcripts have none."""
-    words: list[str] = []
-    for part in item.content:
-        match part:
-            case InputText() | AssistantText():
-                words.append(part.text)
-            case InputAudio() | AssistantAudio():
-                words.append(part.transcript or "")
-            case InputImage():
-                pass
-    return " ".join(word for word in words if word)
+    if len(item.content) == 1:
+        return _words(item.content[0])  # as nearly always
+    return " ".join(words for part in item.content if (words := _words(part)))
+
+
+def _words(part: UserContent | AssistantContent) -> str:
+    if type(part) is AssistantAudio:
+        return part.transcript or ""  # as mostly
+    match part:
+        case InputAudio() | AssistantAudio():
+            return part.transcript or ""
+        case InputText() | AssistantText():
+            return part.text
+        case InputImage():
+            return ""

@@ -7,7 +7,7 @@ item", ``mcp_list_tools``, ``mcp_call``, ``mcp_approval_request`` and ``mcp_appr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from msgspec.structs import replace
 
@@ -129,6 +129,8 @@ RealtimeMcpItem = (
     | RealtimeMcpCallItem
 )
 """Everything that hosted tools leave in a conversation; match on the class or on ``type``."""
+MCP_ITEM_TYPES: Final = frozenset[type](get_args(RealtimeMcpItem))
+"""The classes of them: to ask for one of these is quicker than ``isinstance``, and most items are none."""
 
 
 def merged_mcp(old: RealtimeMcpItem, new: RealtimeMcpItem) -> RealtimeMcpItem:

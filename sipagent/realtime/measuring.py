@@ -91,7 +91,7 @@ class TurnMeter:
     # Inside ----------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
-        if not self._measure.waits_for_tools and self._is_silent():
+        if self._is_silent() and not self._measure.waits_for_tools:
             self._told(self._measure.end(monotonic_s()))
 
     def _told(self, metrics: RealtimeTurnMetrics | None) -> None:

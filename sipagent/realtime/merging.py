@@ -26,26 +26,35 @@ ENDED: Final = ("completed", "incomplete")
 """The statuses of items to which nothing more is added."""
 
 
+def says_the_same(old: RealtimeItem, new: RealtimeItem) -> bool:
+    """Whether ``new`` certainly adds nothing, so that `merged_item` need not be asked. Messages only."""
+    if old.status != new.status:
+        return False
+    if type(old) is AssistantMessageItem and type(new) is AssistantMessageItem:
+        return old.content == new.content
+    return type(old) is UserMessageItem and type(new) is UserMessageItem and old.content == new.content
+
+
 def merged_item(old: RealtimeItem, new: RealtimeItem) -> RealtimeItem:
     """``new``, with what only ``old`` knows: words, pictures, outputs, that it was cut off, that it ended."""
     previous = old.previous_item_id
     overtaken = old.status in ENDED and new.status not in ENDED
     status = old.status if overtaken else new.status
+    if type(old) is AssistantMessageItem and type(new) is AssistantMessageItem:
+        keep = old.content and (overtaken or not text_of(new))
+        return replace(
+            new,
+            content=old.content if keep else new.content,
+            status=status,
+            interrupted=old.interrupted,
+            previous_item_id=previous,
+        )
     if isinstance(old, RealtimeMcpItem) and isinstance(new, RealtimeMcpItem):
         new = merged_mcp(old, new)
     match old, new:
         case UserMessageItem(), UserMessageItem():
             content = _merged_user(old, new)
             return replace(new, content=content, status=status, previous_item_id=previous)
-        case AssistantMessageItem(), AssistantMessageItem():
-            keep = old.content and (overtaken or not text_of(new))
-            return replace(
-                new,
-                content=old.content if keep else new.content,
-                status=status,
-                interrupted=old.interrupted,
-                previous_item_id=previous,
-            )
         case RealtimeToolCallItem(), RealtimeToolCallItem():
             output = new.output if new.output is not None else old.output
             arguments = old.arguments if overtaken else new.arguments

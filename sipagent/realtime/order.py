@@ -57,6 +57,14 @@ class ItemOrder:
     def add(self, item_id: ItemId, previous: ItemId | None, *, placed: bool) -> list[ItemId]:
         """Put a new item in its place; ``placed`` says that no predecessor means the first of all. The other
         items whose positions changed."""
+        if self.ids and self.ids[-1] == previous and item_id not in self._orphans:
+            # As nearly always: behind the last, and before nothing that came too early.
+            self._gone.pop(item_id, None)
+            self._expected.pop(item_id, None)
+            self._behind[item_id] = previous
+            self.ids.append(item_id)
+            self.positions[item_id] = self.positions[previous] + 1.0
+            return []
         self._gone.pop(item_id, None)
         overtaken = self._expected.pop(item_id, None) is not None
         before = self._anchor(previous)
@@ -96,6 +104,9 @@ class ItemOrder:
         if item_id not in self._unplaced or previous == item_id:
             return []
         self._unplaced.discard(item_id)
+        if previous is not None and self.ids[-2:] == [previous, item_id]:
+            self._behind[item_id] = previous
+            return []  # as nearly always: it stands there already
         before = self._anchor(previous)
         if before in self.positions:
             assert before is not None

@@ -14,6 +14,7 @@ from sipagent.errors import ConnectionLostError
 from sipagent.realtime.commands import Command, CommandWriter
 from sipagent.realtime.connection import Socket
 from sipagent.realtime.latch import Latch
+from sipagent.realtime.takeover import SendPermission
 
 
 class Outgoing:
@@ -24,6 +25,8 @@ class Outgoing:
         """None before the first connection, and after the end of the last."""
         self.reader: asyncio.Task[None] | None = None
         """Whoever reads: it finds out what became of a broken socket, and so must not wait for that."""
+        self.permission: SendPermission | None = None
+        """Asked before every command, if there is one."""
         self._usable = Latch(is_set=True)
         """Unset only while a broken connection is being had again, or its loss found out."""
         self._writer = CommandWriter()
@@ -58,8 +61,9 @@ class Outgoing:
     async def restored(self, socket: Socket) -> None:
         """``socket`` takes the place of the broken one. Whoever waits goes on after `resume`."""
         self.socket = socket
-        # A socket that is gone again is found out by the reader.
+        # A socket that is gone again, or a session that is another's, is found out by the reader.
         with contextlib.suppress(ConnectionLostError):
+            await self._permitted()
             for update in tuple(self._unconfirmed):
                 await socket.send(update)
             for item_id, answer in tuple(self._answers.items()):
@@ -150,7 +154,7 @@ class Outgoing:
 
     async def try_send(self, command: Command) -> bool:
         """Send unless the socket is gone; for the reader, which must not wait for itself."""
-        if self.socket is None:
+        if self.socket is None or (self.permission is not None and not self.permission.held):
             return False
         try:
             await self.socket.send(self._writer.write(command))
@@ -161,6 +165,7 @@ class Outgoing:
     async def _send_text(self, text: str, only_if: Callable[[], bool] | None = None) -> bool:
         while True:
             await self._restoration()
+            await self._permitted()
             socket = self.require_connection()
             # Nothing may be awaited between the question and the socket.
             if only_if is not None and not only_if():
@@ -173,6 +178,10 @@ class Outgoing:
                     self._usable.clear()
                 continue
             return True
+
+    async def _permitted(self) -> None:
+        if self.permission is not None and not self.permission.held:
+            await self.permission.wait()
 
     async def _restoration(self) -> None:
         """Wait while it is found out what became of a broken connection."""

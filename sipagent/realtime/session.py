@@ -59,6 +59,7 @@ from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSe
 from sipagent.realtime.speaking import Speaking
 from sipagent.realtime.stream import EventStream
 from sipagent.realtime.takeover import RealtimeTakeover, TakeoverOutcome
+from sipagent.realtime.taking_over import TakingOver
 from sipagent.realtime.tool_calls import ToolCalls
 from sipagent.realtime.translation import Translation
 from sipagent.realtime.usage import Usage
@@ -71,13 +72,8 @@ QUEUE_EVENTS = 1000
 _CAUSED_BY_US = frozenset(
     {RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent, RealtimeModelPlaybackEvent}
 )
-_FREQUENT = frozenset(
-    {
-        RealtimeModelTranscriptDeltaEvent,
-        RealtimeModelAudioEvent,
-        RealtimeModelInputAudioTranscriptionDeltaEvent,
-    }
-)
+_ASKING = frozenset({RealtimeModelToolCallEvent, RealtimeModelMcpApprovalRequestedEvent})
+"""The model wants something of us."""
 TOOL_GRACE_S = 1.0
 """How long a closing session waits for tools that it has cancelled."""
 
@@ -109,7 +105,6 @@ class RealtimeSession(RealtimeModelListener):
         takeover: RealtimeTakeover | None = None,
     ) -> None:
         """``history`` and ``takeover``: see `RealtimeRunner.run`."""
-        self._takeover = takeover
         self._takeover_outcome: TakeoverOutcome | None = None
         self._model = model
         self._seeds = seeds_of(history)
@@ -118,7 +113,9 @@ class RealtimeSession(RealtimeModelListener):
         self._info = RealtimeEventInfo(
             context=context if isinstance(context, RunContextWrapper) else RunContextWrapper(context)
         )
-        self._raw = bool(self._run_config.get("raw_events"))
+        raw = bool(self._run_config.get("raw_events"))
+        self._quick = not raw
+        """Words and sound are told, and nothing beside them."""
         self._work = SessionWork()
         # Bound to values and not to the session: whoever keeps it shall not keep the session.
         self._settings_of = partial(
@@ -131,14 +128,12 @@ class RealtimeSession(RealtimeModelListener):
         speaking = Speaking()
         self._meter = TurnMeter(
             self._info,
-            is_silent=lambda: (
-                not (speaking.agent_is_speaking or speaking.response_active or model.response_pending)
-            ),
+            is_silent=lambda: not (speaking.busy or model.response_pending),
             tell=self._events.put_at_once,
         )
         self._translation = Translation(
             self._info,
-            raw=self._raw,
+            raw=raw,
             speaking=speaking,
             words_come=self._meter.words_come,
             sound_comes=self._meter.sound_comes,
@@ -174,6 +169,10 @@ class RealtimeSession(RealtimeModelListener):
         self._guarding = Guarding(
             model, self._info, self._run_config, emit=self._events.put_at_once, start=self._work.start
         )
+        self._taking_over: TakingOver | None = None
+        if takeover is not None:
+            self._translation.known(takeover.history)
+            self._taking_over = TakingOver(takeover, model=model, history=self._translation.history)
         self._quiet = Latch()
         """Set when something happened that may mean silence."""
         self._entered = False
@@ -250,10 +249,22 @@ class RealtimeSession(RealtimeModelListener):
             raise
         try:
             await self._tell_history()
+            if self._taking_over is not None:
+                await self._take_over(self._taking_over)
         except BaseException:
             await self.close()
             raise
         return self
+
+    async def _take_over(self, taking_over: TakingOver) -> None:
+        outcome, again = await taking_over.find_out()
+        self._takeover_outcome = outcome
+        for call in again:
+            self._tool_calls.begin(
+                RealtimeModelToolCallEvent(
+                    name=call.name, call_id=call.tool_call_id, arguments=call.arguments
+                )
+            )
 
     async def _tell_history(self) -> None:
         for seed in self._seeds:
@@ -398,32 +409,32 @@ class RealtimeSession(RealtimeModelListener):
         """See `RealtimeModelListener.take_now`."""
         if not self._events.has_room:
             return False
-        self._take(event)
-        return True
-
-    def _take(self, event: RealtimeModelEvent) -> None:
-        handover = self._handover
-        if type(event) in _FREQUENT and not self._raw and not handover.speech.active:
+        happened: RealtimeSessionEvent | None = None
+        if self._quick and not self._handover.speech.active:
             # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
-            # else that is looked for below, silence least of all.
-            happened: RealtimeSessionEvent | None = None
-            if type(event) is RealtimeModelAudioEvent:
+            # else that `_take` looks for, silence least of all.
+            if type(event) is RealtimeModelTranscriptDeltaEvent:
+                if event.response_id == self._guarding.unguarded:
+                    happened = self._translation.take_words(event, self._handover.lead.speaker)
+            elif type(event) is RealtimeModelAudioEvent:
                 happened = self._translation.take_audio(event)
             elif type(event) is RealtimeModelInputAudioTranscriptionDeltaEvent:
                 happened = self._translation.take_caller_words(event)
-            elif type(event) is RealtimeModelTranscriptDeltaEvent and (
-                event.response_id == self._guarding.unguarded
-            ):
-                happened = self._translation.take_words(event, handover.lead.speaker)
-            if happened is not None:
-                self._events.put_at_once(happened)
-                return
-        if noteworthy := type(event) in NOTEWORTHY:
+        if happened is None:
+            self._take(event)
+        else:
+            self._events.put_at_once(happened)
+        return True
+
+    def _take(self, event: RealtimeModelEvent) -> None:
+        if self._taking_over is not None and self._taking_over.take(event):
+            return
+        handover, kind = self._handover, type(event)
+        if noteworthy := kind in NOTEWORTHY:
             handover.notice(event)
         self._guarding.take(event, handover.lead.speaker)
         meaning = self._translation.take(event, handover.lead.speaker)
-        if type(event) in HOSTED:
-            hosted = self._hosted.take(event)
+        if kind in HOSTED and (hosted := self._hosted.take(event)):
             self._meter.hosted_tools(hosted)
             meaning += hosted
         if handover.speech.active:
@@ -433,17 +444,21 @@ class RealtimeSession(RealtimeModelListener):
         self._quiet.set()
         for each in meaning:
             self._events.put_at_once(each)
-        if isinstance(event, RealtimeModelToolCallEvent) and not self._closed:
-            self._tool_calls.begin(event)
-        elif isinstance(event, RealtimeModelMcpApprovalRequestedEvent) and not self._closed:
-            self._hosted.ask(event)
+        if kind in _ASKING and not self._closed:
+            self._begin(event)
         self._meter.take(event)
         if self._translation.over:
             self._events.end()
 
+    def _begin(self, event: RealtimeModelEvent) -> None:
+        if isinstance(event, RealtimeModelToolCallEvent):
+            self._tool_calls.begin(event)
+        elif isinstance(event, RealtimeModelMcpApprovalRequestedEvent):
+            self._hosted.ask(event)
+
     def _tell_hooks(self, event: RealtimeModelEvent, meaning: list[RealtimeSessionEvent]) -> None:
-        if isinstance(event, RealtimeModelTurnStartedEvent | RealtimeModelTurnEndedEvent):
-            said = self._translation.history.said(event.response_id)
+        if type(event) is RealtimeModelTurnStartedEvent or type(event) is RealtimeModelTurnEndedEvent:
+            said = partial(self._translation.history.said, event.response_id)
             self._handover.hooks.turn_changed(meaning, said)
 
 

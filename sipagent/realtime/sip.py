@@ -241,7 +241,7 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         return True
 
     def _note_item(self, event: RealtimeModelItemUpdatedEvent) -> bool:
-        if event.response_id is not None and isinstance(event.item, AssistantMessageItem):
+        if event.response_id is not None and type(event.item) is AssistantMessageItem:
             self._items[event.response_id] = event.item.item_id
             if len(self._items) > _ITEMS_KEPT:
                 del self._items[next(iter(self._items))]

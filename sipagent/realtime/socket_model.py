@@ -133,6 +133,7 @@ class RealtimeSocketModel(RealtimeModel):
         if outgoing.reader is not None:
             raise AssertionError("Already connected")
         self._options = options  # what the first update says depends on them too
+        outgoing.permission = options.get("permission")
         writer = commands.CommandWriter()
         update = options.get("first_update")
         if update is None:

@@ -41,6 +41,11 @@ class Speaking:
         """Whether the agent is heard, or has begun what will be heard."""
         return bool(self._audible)
 
+    @property
+    def busy(self) -> bool:
+        """Whether there is either."""
+        return bool(self._running or self._audible)
+
     def was_heard(self, response_id: ResponseId) -> bool:
         """Whether a response that began has ended, and nothing of it is still to be heard."""
         return response_id not in self._running and response_id not in self._audible

@@ -52,15 +52,13 @@ class ProtectedSpeech:
         self._lead = lead
         self._start = start
         self._speeches: list[_Speech] = []
+        self.active = False
+        """Whether something is being said, or about to be, that must be heard to its end. Not to be changed
+        from outside; it is asked for every word."""
         self._told: bool | None = True
         """Whether the server lets the caller interrupt, as far as it was told; None when that is unknown."""
         self._telling = asyncio.Lock()
         self._count = 0
-
-    @property
-    def active(self) -> bool:
-        """Whether something is being said, or about to be, that must be heard to its end."""
-        return bool(self._speeches)
 
     def adjust(self, settings: RealtimeSessionModelSettings) -> RealtimeSessionModelSettings:
         """``settings`` as they may be sent now."""
@@ -84,6 +82,7 @@ class ProtectedSpeech:
         self._count += 1
         speech = _Speech(f"sipagent_say_{self._count}")
         self._speeches.append(speech)
+        self.active = True
         try:
             await self._tell_server()
             await self._model.send_event(
@@ -130,6 +129,7 @@ class ProtectedSpeech:
         except TimeoutError:
             logger.warning("An uninterruptible speech did not end within %g s", LONGEST_SPEECH_S)
         self._speeches.remove(speech)
+        self.active = bool(self._speeches)
         try:
             await self._tell_server()
         except ConnectionLostError:

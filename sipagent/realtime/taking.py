@@ -107,9 +107,11 @@ class Taking:
             if kind in self._for_reader:
                 self.begun = Begun(rest=events[number:])
                 return False
-            if kind in self._notes and not self._notes[kind](event):
+            note = self._notes.get(kind)
+            if note is not None and not note(event):
                 continue
-            reaction = self._reactions[kind](event) if kind in self._reactions else None
+            react = self._reactions.get(kind)
+            reaction = None if react is None else react(event)
             if reaction is not None or not self._audience.tell_now(event):
                 self.begun = Begun(event=event, reaction=reaction, rest=events[number + 1 :])
                 return False

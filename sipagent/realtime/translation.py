@@ -6,7 +6,7 @@ event; two methods for what nearly every message brings are called directly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -186,6 +186,13 @@ class Translation:
         known = self.history.get(item.item_id)
         assert known is not None, "it was just put there"
         return [RealtimeHistoryAdded(item=known, info=self._info)]
+
+    def known(self, items: Iterable[RealtimeItem]) -> None:
+        """What was said before this process led the conversation: the server has it, and its lines are in the
+        transcript."""
+        for item in items:
+            self.history.update(item, placed=False)
+            self.history.line_of(item.item_id)
 
     def tool_answered(self, call_id: ToolCallId, output: str) -> Events:
         """A tool call was answered."""
@@ -471,6 +478,8 @@ UNTOLD: Final = frozenset({RealtimeModelSessionEvent, RealtimeModelRawServerEven
 
 
 def _is_spoken(item: RealtimeItem) -> bool:
-    return isinstance(item, AssistantMessageItem) and any(
-        isinstance(part, AssistantAudio) for part in item.content
-    )
+    if type(item) is AssistantMessageItem:
+        for part in item.content:
+            if type(part) is AssistantAudio:
+                return True
+    return False

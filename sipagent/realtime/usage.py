@@ -30,9 +30,6 @@ class ResponseUsage(Value, frozen=True, kw_only=True):
     reasoning_tokens: int = 0
 
 
-_COUNTS = ResponseUsage.__struct_fields__
-
-
 class TranscriptionUsage(Value, frozen=True, kw_only=True):
     """What the transcription of one item of caller speech was billed by: tokens, or seconds."""
 
@@ -67,5 +64,16 @@ class Usage:
     def add(self, usage: ResponseUsage) -> None:
         """Count one more response."""
         self.requests += 1
-        for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(usage, name))
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.total_tokens += usage.total_tokens
+        self.input_text_tokens += usage.input_text_tokens
+        self.input_audio_tokens += usage.input_audio_tokens
+        self.input_image_tokens += usage.input_image_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.cached_text_tokens += usage.cached_text_tokens
+        self.cached_audio_tokens += usage.cached_audio_tokens
+        self.cached_image_tokens += usage.cached_image_tokens
+        self.output_text_tokens += usage.output_text_tokens
+        self.output_audio_tokens += usage.output_audio_tokens
+        self.reasoning_tokens += usage.reasoning_tokens

@@ -51,7 +51,7 @@ def read(text: bytes) -> RealtimeModelEvent | tuple[RealtimeModelEvent, ...]:
         known = _decode(text)
     except (msgspec.MsgspecError, RecursionError):
         return parse_message(parse_text(text))
-    if not isinstance(known, Shape):
+    if type(known) is RealtimeModelTranscriptDeltaEvent or not isinstance(known, Shape):
         return known
     events = known.events()
     return parse_message(parse_text(text)) if events is None else events

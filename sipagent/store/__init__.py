@@ -21,6 +21,7 @@ from sipagent.store.leases import (
 )
 from sipagent.store.memory import MemoryCallStore
 from sipagent.store.memory_leases import MemoryDatabase
+from sipagent.store.places import spill_folder
 from sipagent.store.records import (
     CallCheckpointed,
     CallEnded,
@@ -78,4 +79,5 @@ __all__ = [
     "WorkerSeen",
     "WorkerState",
     "open_store",
+    "spill_folder",
 ]

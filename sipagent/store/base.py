@@ -66,13 +66,13 @@ class CallStore(Protocol):
     async def configurations(self, *, limit: int = 50) -> tuple[ConfigurationLoaded, ...]:
         """At most ``limit`` configurations, the one loaded last first. Cancelling is safe."""
 
-
-class Store(CallStore, CallLeases, Protocol):
-    """What `open_store` returns: records of calls, and who holds which."""
-
     async def unfinished(self, before: datetime) -> tuple[CallSummary, ...]:
         """The calls that started earlier than ``before`` and have neither an end nor a claim, oldest first:
         what nobody will end any more. Cancelling is safe."""
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """What all calls have used at ``moment`` or later, by model and kind. Cancelling is safe."""
+
+
+class Store(CallStore, CallLeases, Protocol):
+    """What `open_store` returns: records of calls, and who holds which."""

@@ -17,10 +17,10 @@ All times are told by the clock of the database, never by a worker's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from sipagent.identifiers import CallId, WorkerId
 
@@ -138,6 +138,8 @@ class AuditLine:
 SignalKind = Literal["command", "orphans"]
 """``command``: there is a command for a call of this worker. ``orphans``: there are calls to adopt."""
 
+
+SIGNALS: Mapping[str, SignalKind] = {kind: kind for kind in get_args(SignalKind)}
 
 # What a store does ----------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from sipagent.store.records import (
     TokensUsed,
     ToolRan,
     TranscriptLineSaid,
+    UsageTotal,
 )
 
 Rows = Iterable[Row[Any]]
@@ -125,4 +126,20 @@ def _usage_of(call_id: CallId, row: Row[Any]) -> TokensUsed:
         input_audio_tokens=row.input_audio_tokens,
         output_audio_tokens=row.output_audio_tokens,
         duration_s=row.duration_s,
+        cached_audio_tokens=row.cached_audio_tokens,
+    )
+
+
+def usage_total_of(row: Row[Any]) -> UsageTotal:
+    """A row of sums over ``usage``."""
+    return UsageTotal(
+        model=row.model,
+        kind=row.kind,
+        input_tokens=row.input_tokens,
+        cached_tokens=row.cached_tokens,
+        output_tokens=row.output_tokens,
+        input_audio_tokens=row.input_audio_tokens,
+        output_audio_tokens=row.output_audio_tokens,
+        duration_s=row.duration_s,
+        cached_audio_tokens=row.cached_audio_tokens,
     )

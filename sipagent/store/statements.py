@@ -6,12 +6,11 @@ facts of one identity are merged first, so that a statement never meets the same
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, assert_never
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from sipagent.store import tables
 from sipagent.store.records import (
@@ -33,7 +32,7 @@ Row: TypeAlias = dict[str, Any]
 Batch: TypeAlias = list[tuple[sa.Executable, list[Row]]]
 
 
-def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
+def batch(facts: Sequence[Fact], statements: FactStatements, *, now: datetime) -> Batch:
     """The statements that write ``facts``, each with its rows, in the order in which to run them.
 
     ``now`` dates a call that was never opened and whose facts carry no time.
@@ -47,6 +46,7 @@ def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
     usage: dict[tuple[str, str, str], Row] = {}
     latencies: dict[tuple[str, str, int], Row] = {}
     notes: dict[tuple[str, int], Row] = {}
+    checkpoints: dict[str, Row] = {}
     ended: dict[str, Row] = {}
     configurations: dict[str, Row] = {}
     for fact in facts:
@@ -80,75 +80,98 @@ def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
             case CallNoted():
                 notes[call_id, fact.sequence] = _note_row(fact)
             case CallCheckpointed():
-                pass
+                earlier = checkpoints.get(call_id)
+                if earlier is None or _order_of(earlier) <= (fact.epoch, fact.sequence):
+                    checkpoints[call_id] = _checkpoint_row(fact)
             case CallEnded():
                 ended.setdefault(call_id, _ended_row(fact))
             case _:
                 assert_never(fact)
-    unopened = [row for call_id, row in known.items() if call_id not in opened]
+    unopened = {call_id: row for call_id, row in known.items() if call_id not in opened}
+    # Processes that write facts of the same calls do it in the same order, so that none of them waits for one
+    # that waits for it. What has a number of arrival keeps the order in which it arrived.
     steps: Batch = [
-        (KEEP_CONFIGURATION, list(configurations.values())),
-        (KNOW_CALL, unopened),
-        (OPEN_CALL, list(opened.values())),
-        (WRITE_STATE, list(states.values())),
-        (ENTER_STATE, list(latest.values())),
-        (WRITE_LINE, list(lines.values())),
-        (WRITE_RUN, list(runs.values())),
-        (WRITE_USAGE, list(usage.values())),
-        (WRITE_LATENCY, list(latencies.values())),
-        (WRITE_NOTE, list(notes.values())),
-        (END_CALL, list(ended.values())),
+        (statements.keep_configuration, _by_key(configurations)),
+        (statements.know_call, _by_key(unopened)),
+        (statements.open_call, _by_key(opened)),
+        (statements.write_state, _by_key(states)),
+        (ENTER_STATE, _by_key(latest)),
+        (statements.write_line, _by_key(lines)),
+        (statements.write_run, list(runs.values())),
+        (statements.write_usage, list(usage.values())),
+        (statements.write_latency, list(latencies.values())),
+        (statements.write_note, _by_key(notes)),
+        (KEEP_CHECKPOINT, _by_key(checkpoints)),
+        (END_CALL, _by_key(ended)),
+        (END_CLAIM, [{"of_call": call_id} for call_id in sorted(ended)]),
     ]
     return [(statement, rows) for statement, rows in steps if rows]
 
 
+def _by_key(rows: dict[Any, Row]) -> list[Row]:
+    return [rows[key] for key in sorted(rows)]
+
+
 # Statements -----------------------------------------------------------------------------------------
 
-KNOW_CALL = insert(tables.calls).on_conflict_do_nothing(index_elements=["call_id"])
-"""Makes room for facts of a call whose opening was lost."""
 
-KEEP_CONFIGURATION = insert(tables.configurations).on_conflict_do_nothing(index_elements=["fingerprint"])
-"""The first of a fingerprint counts."""
+class FactStatements:
+    """The statements that differ from database to database; ``insert`` makes an INSERT that knows
+    ``ON CONFLICT``."""
 
+    def __init__(self, insert: Callable[[sa.Table], Any]) -> None:
+        self._insert = insert
+        # Makes room for facts of a call whose opening was lost.
+        self.know_call = self._once(tables.calls, "call_id")
+        # The first of a fingerprint counts.
+        self.keep_configuration = self._once(tables.configurations, "fingerprint")
+        self.open_call = self._open_call()
+        self.write_state = self._upsert(tables.call_states, "call_id", "sequence")
+        self.write_line = self._upsert(tables.transcript_lines, "call_id", "item_id")
+        self.write_run = self._upsert(tables.tool_runs, "call_id", "tool_call_id", keep_if="output")
+        self.write_usage = self._upsert(tables.usage, "call_id", "kind", "source_id")
+        self.write_latency = self._upsert(tables.latencies, "call_id", "name", "sequence")
+        self.write_note = self._upsert(tables.call_notes, "call_id", "sequence")
 
-def _open_call() -> sa.Executable:
-    statement = insert(tables.calls)
-    filled = {
-        column: statement.excluded[column]
-        for column in (
-            "started_at", "webhook_id", "caller", "dialled", "agent", "model", "sip_call_id", "configuration"
+    def _once(self, table: sa.Table, *identity: str) -> sa.Executable:
+        statement: sa.Executable = self._insert(table).on_conflict_do_nothing(index_elements=list(identity))
+        return statement
+
+    def _open_call(self) -> sa.Executable:
+        statement = self._insert(tables.calls)
+        filled = {
+            column: statement.excluded[column]
+            for column in (
+                "started_at", "webhook_id", "caller", "dialled", "agent", "model", "sip_call_id",
+                "configuration",
+            )
+        }  # fmt: skip
+        # Only a call that was made room for is filled in: the first opening counts.
+        upsert: sa.Executable = statement.on_conflict_do_update(
+            index_elements=["call_id"], set_=filled, where=tables.calls.c.webhook_id.is_(None)
         )
-    }  # fmt: skip
-    # Only a call that was made room for is filled in: the first opening counts.
-    return statement.on_conflict_do_update(
-        index_elements=["call_id"], set_=filled, where=tables.calls.c.webhook_id.is_(None)
-    )
+        return upsert
+
+    def _upsert(self, table: sa.Table, *identity: str, keep_if: str | None = None) -> sa.Executable:
+        """Write a row, or overwrite the row with the same ``identity``.
+
+        With ``keep_if`` a row where this column is set is not overwritten by one where it is not.
+        """
+        statement = self._insert(table)
+        written = {
+            column.name: statement.excluded[column.name]
+            for column in table.columns
+            if column.name not in identity and column.name != "arrival"
+        }
+        where = None
+        if keep_if is not None:
+            where = sa.or_(table.c[keep_if].is_(None), statement.excluded[keep_if].is_not(None))
+        upsert: sa.Executable = statement.on_conflict_do_update(
+            index_elements=list(identity), set_=written, where=where
+        )
+        return upsert
 
 
-def _upsert(table: sa.Table, *identity: str, keep_if: str | None = None) -> sa.Executable:
-    """Write a row, or overwrite the row with the same ``identity``.
-
-    With ``keep_if`` a row where this column is set is not overwritten by one where it is not.
-    """
-    statement = insert(table)
-    written = {
-        column.name: statement.excluded[column.name]
-        for column in table.columns
-        if column.name not in identity and column.name != "arrival"
-    }
-    where = None
-    if keep_if is not None:
-        where = sa.or_(table.c[keep_if].is_(None), statement.excluded[keep_if].is_not(None))
-    return statement.on_conflict_do_update(index_elements=list(identity), set_=written, where=where)
-
-
-OPEN_CALL = _open_call()
-WRITE_STATE = _upsert(tables.call_states, "call_id", "sequence")
-WRITE_LINE = _upsert(tables.transcript_lines, "call_id", "item_id")
-WRITE_RUN = _upsert(tables.tool_runs, "call_id", "tool_call_id", keep_if="output")
-WRITE_USAGE = _upsert(tables.usage, "call_id", "kind", "source_id")
-WRITE_LATENCY = _upsert(tables.latencies, "call_id", "name", "sequence")
-WRITE_NOTE = _upsert(tables.call_notes, "call_id", "sequence")
 ENTER_STATE = (
     tables.calls.update()
     .where(
@@ -156,6 +179,25 @@ ENTER_STATE = (
         tables.calls.c.state_sequence <= sa.bindparam("new_sequence"),
     )
     .values(state=sa.bindparam("new_state"), state_sequence=sa.bindparam("new_sequence"))
+)
+KEEP_CHECKPOINT = (
+    tables.live_calls.update()
+    .where(
+        tables.live_calls.c.call_id == sa.bindparam("of_call"),
+        tables.live_calls.c.epoch <= sa.bindparam("new_epoch"),
+        sa.or_(
+            tables.live_calls.c.checkpoint_epoch < sa.bindparam("new_epoch"),
+            sa.and_(
+                tables.live_calls.c.checkpoint_epoch == sa.bindparam("new_epoch"),
+                tables.live_calls.c.checkpoint_sequence <= sa.bindparam("new_sequence"),
+            ),
+        ),
+    )
+    .values(
+        checkpoint=sa.bindparam("new_checkpoint"),
+        checkpoint_epoch=sa.bindparam("new_epoch"),
+        checkpoint_sequence=sa.bindparam("new_sequence"),
+    )
 )
 END_CALL = (
     tables.calls.update()
@@ -167,6 +209,8 @@ END_CALL = (
         end_detail=sa.bindparam("new_detail"),
     )
 )
+END_CLAIM = tables.live_calls.delete().where(tables.live_calls.c.call_id == sa.bindparam("of_call"))
+"""A call that has ended belongs to nobody; an end that was written already ends a late claim too."""
 
 # Rows ----------------------------------------------------------------------------------------------
 
@@ -226,6 +270,7 @@ def _usage_row(fact: TokensUsed) -> Row:
         "input_audio_tokens": fact.input_audio_tokens,
         "output_audio_tokens": fact.output_audio_tokens,
         "duration_s": fact.duration_s,
+        "cached_audio_tokens": fact.cached_audio_tokens,
     }
 
 
@@ -246,6 +291,19 @@ def _note_row(fact: CallNoted) -> Row:
         "kind": fact.kind,
         "data": fact.data,
     }
+
+
+def _checkpoint_row(fact: CallCheckpointed) -> Row:
+    return {
+        "of_call": fact.call_id,
+        "new_checkpoint": fact.data,
+        "new_epoch": fact.epoch,
+        "new_sequence": fact.sequence,
+    }
+
+
+def _order_of(checkpoint: Row) -> tuple[int, int]:
+    return checkpoint["new_epoch"], checkpoint["new_sequence"]
 
 
 def _ended_row(fact: CallEnded) -> Row:

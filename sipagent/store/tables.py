@@ -2,14 +2,20 @@
 
 Tool runs, usage and latencies carry an ``arrival`` number, because their own columns do not say in
 which order they happened; an update keeps the number of the first arrival.
+
+The tables of leases are written by the clock of the database: `now_unix_s` and `now_moment`. They name calls
+by foreign keys to nothing, since a call is claimed before anything of it is written down.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from sipagent.store.records import FIRST_STATE
@@ -52,6 +58,40 @@ class PlainText(TypeDecorator[str]):
         return whole.replace("\0", "\ufffd")
 
 
+class now_unix_s(FunctionElement[float]):  # noqa: N801 - written like the function it is
+    """Seconds since 1970 on the clock of the database, the same within one row."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+class now_moment(FunctionElement[datetime]):  # noqa: N801
+    """The present moment on the clock of the database, as `UtcDateTime`."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(now_unix_s, "sqlite")
+def _(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now_unix_s, "postgresql")
+def _(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+@compiles(now_moment, "sqlite")
+def _(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+@compiles(now_moment, "postgresql")
+def _(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "clock_timestamp()"
+
+
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows by itself for INTEGER only
 
 METADATA = sa.MetaData(
@@ -86,6 +126,12 @@ calls = sa.Table(
     sa.Column("end_reason", PlainText),
     sa.Column("fault_owner", PlainText),
     sa.Column("end_detail", PlainText),
+)
+sa.Index(
+    "ix_calls_unfinished",
+    calls.c.started_at,
+    sqlite_where=calls.c.ended_at.is_(None),
+    postgresql_where=calls.c.ended_at.is_(None),
 )
 
 call_states = sa.Table(
@@ -131,13 +177,14 @@ usage = sa.Table(
     _call_id(in_key=False),
     sa.Column("kind", PlainText, nullable=False),
     sa.Column("source_id", PlainText, nullable=False),
-    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
     sa.Column("input_tokens", sa.Integer, nullable=False),
     sa.Column("cached_tokens", sa.Integer, nullable=False),
     sa.Column("output_tokens", sa.Integer, nullable=False),
     sa.Column("input_audio_tokens", sa.Integer, nullable=False),
     sa.Column("output_audio_tokens", sa.Integer, nullable=False),
     sa.Column("duration_s", sa.Double, nullable=False),
+    sa.Column("cached_audio_tokens", sa.Integer, nullable=False, server_default="0"),
     sa.UniqueConstraint("call_id", "kind", "source_id"),
 )
 
@@ -171,4 +218,56 @@ configurations = sa.Table(
     sa.Column("loaded_at", UtcDateTime, nullable=False, index=True),
     sa.Column("text", PlainText, nullable=False),
     sa.Column("summary", PlainText, nullable=False),
+)
+
+workers = sa.Table(
+    "workers",
+    METADATA,
+    sa.Column("worker", PlainText, primary_key=True),
+    sa.Column("name", PlainText, nullable=False),
+    sa.Column("state", PlainText, nullable=False),  # up, left or gone
+    sa.Column("seen_unix_s", sa.Double, nullable=False),
+    sa.Column("expires_unix_s", sa.Double, nullable=False),
+)
+
+live_calls = sa.Table(
+    "live_calls",
+    METADATA,
+    sa.Column("call_id", PlainText, primary_key=True),
+    sa.Column("worker", PlainText, nullable=False, index=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("claimed_at", UtcDateTime, nullable=False),
+    sa.Column("webhook", PlainText, nullable=False),
+    sa.Column("former", PlainText),
+    sa.Column("checkpoint", PlainText),
+    sa.Column("checkpoint_epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("checkpoint_sequence", sa.Integer, nullable=False, server_default="0"),
+)
+
+effects = sa.Table(
+    "effects",
+    METADATA,
+    sa.Column("arrival", _BIG, sa.Identity(), primary_key=True),
+    sa.Column("call_id", PlainText, nullable=False),
+    sa.Column("key", PlainText, nullable=False),
+    sa.Column("worker", PlainText, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("begun_at", UtcDateTime, nullable=False),
+    sa.Column("output", PlainText),
+    sa.Column("is_error", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("call_id", "key"),
+)
+
+commands = sa.Table(
+    "commands",
+    METADATA,
+    sa.Column("command_id", PlainText, primary_key=True),
+    sa.Column("call_id", PlainText, nullable=False, index=True),
+    sa.Column("verb", PlainText, nullable=False),
+    sa.Column("argument", PlainText, nullable=False),
+    sa.Column("asked_by", PlainText, nullable=False),
+    sa.Column("asked_at", UtcDateTime, nullable=False),
+    sa.Column("outcome", PlainText),
+    sa.Column("detail", PlainText),
+    sa.Column("answered_at", UtcDateTime),
 )

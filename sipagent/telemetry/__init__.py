@@ -6,6 +6,7 @@ from sipagent.telemetry.latency import CallTimeline, Latency, LatencyName, Point
 from sipagent.telemetry.logs import bind_call, configure_logging
 from sipagent.telemetry.metrics import Metrics
 from sipagent.telemetry.redact import Redactor, mask_number
+from sipagent.telemetry.store_metrics import StoreMetrics
 
 __all__ = [
     "CallTimeline",
@@ -14,6 +15,7 @@ __all__ = [
     "Metrics",
     "Point",
     "Redactor",
+    "StoreMetrics",
     "bind_call",
     "configure_logging",
     "mask_number",

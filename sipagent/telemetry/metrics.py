@@ -10,6 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
 
 from sipagent.telemetry.latency import Latency
+from sipagent.telemetry.store_metrics import StoreMetrics
 
 LATENCY_BUCKETS_S = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0
@@ -26,6 +27,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         registry = self._registry
         ProcessCollector(registry=registry)
+        self.store = StoreMetrics(registry)
         self._live = Gauge("sipagent_live_calls", "Calls from webhook to last record.", registry=registry)
         self._started = Counter("sipagent_calls_started", "Calls taken.", registry=registry)
         self._ended = Counter(
@@ -52,12 +54,6 @@ class Metrics:
             ["name"],
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
-        )
-        self._queue_depth = Gauge(
-            "sipagent_store_queue_facts", "Facts that wait to be written.", registry=registry
-        )
-        self._dropped = Counter(
-            "sipagent_store_facts_dropped", "Facts that were never written.", registry=registry
         )
         self._reloads = Counter(
             "sipagent_configuration_reloads",
@@ -120,14 +116,6 @@ class Metrics:
     def latency(self, latency: Latency) -> None:
         """A latency of a call was measured."""
         self._latency.labels(latency.name).observe(latency.milliseconds / 1000)
-
-    def store_queue_depth(self, facts: int) -> None:
-        """So many facts wait to be written now."""
-        self._queue_depth.set(facts)
-
-    def store_fact_dropped(self) -> None:
-        """A fact is lost."""
-        self._dropped.inc()
 
     def configuration_serves(self, number: int, loaded_at: datetime) -> None:
         """Generation ``number`` of the configuration serves new calls now."""

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sipagent.identifiers import CallId
-from sipagent.store import CallStore, open_store
+from sipagent.store import Store, open_store
 from sipagent.store.records import CallFact, CallOpened, Fact, LatencyMeasured, StateChanged, TokensUsed
 from tests.store.facts import (
     CALL,
@@ -52,16 +52,17 @@ WHOLE_CALL: tuple[Fact, ...] = (
 )
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CallStore]:
+@pytest.fixture(params=["sqlite", "memory", "postgresql"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     urls = {"sqlite": f"sqlite:///{tmp_path / 'calls.db'}", "memory": "memory:"}
-    store = open_store(urls[request.param])
+    url = urls.get(request.param) or request.getfixturevalue("postgres_url")
+    store = open_store(url)
     await store.open()
     yield store
     await store.aclose()
 
 
-async def test_a_whole_call_is_read_back_as_it_was_written(store: CallStore) -> None:
+async def test_a_whole_call_is_read_back_as_it_was_written(store: Store) -> None:
     await store.apply(WHOLE_CALL)
     record = await store.call(CALL)
     assert record is not None
@@ -85,7 +86,7 @@ async def test_a_whole_call_is_read_back_as_it_was_written(store: CallStore) -> 
     assert record.notes == (note(0), note(1, "transfer_outcome", '{"target":"sales","outcome":"busy"}'))
 
 
-async def test_states_begin_with_ringing_and_come_in_sequence(store: CallStore) -> None:
+async def test_states_begin_with_ringing_and_come_in_sequence(store: Store) -> None:
     await store.apply([opened(), state(2, "talking"), state(1, "accepting")])
     record = await store.call(CALL)
     assert record is not None
@@ -94,14 +95,14 @@ async def test_states_begin_with_ringing_and_come_in_sequence(store: CallStore) 
     assert record.summary.state == "talking"
 
 
-async def test_a_late_state_does_not_become_the_present_one(store: CallStore) -> None:
+async def test_a_late_state_does_not_become_the_present_one(store: Store) -> None:
     await store.apply([opened(), state(2, "talking")])
     await store.apply([state(1, "accepting")])
     (summary,) = await store.calls()
     assert summary.state == "talking"
 
 
-async def test_the_transcript_is_in_conversation_order_and_marks_what_was_cut(store: CallStore) -> None:
+async def test_the_transcript_is_in_conversation_order_and_marks_what_was_cut(store: Store) -> None:
     await store.apply(WHOLE_CALL)
     record = await store.call(CALL)
     assert record is not None
@@ -112,7 +113,7 @@ async def test_the_transcript_is_in_conversation_order_and_marks_what_was_cut(st
     ]
 
 
-async def test_a_line_is_written_again_when_more_of_it_is_known(store: CallStore) -> None:
+async def test_a_line_is_written_again_when_more_of_it_is_known(store: Store) -> None:
     await store.apply([opened(), line("item_1", 1.0, "Good morn"), line("item_1", 1.0, "Good morning.")])
     await store.apply([line("item_1", 1.0, "Good morning.", interrupted=True)])
     record = await store.call(CALL)
@@ -121,7 +122,7 @@ async def test_a_line_is_written_again_when_more_of_it_is_known(store: CallStore
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_a_finished_tool_is_not_begun_again(store: CallStore, together: bool) -> None:
+async def test_a_finished_tool_is_not_begun_again(store: Store, together: bool) -> None:
     facts: list[Fact] = [opened(), tool(output="nine", is_error=True), tool()]
     for group in [facts] if together else [[fact] for fact in facts]:
         await store.apply(group)
@@ -130,7 +131,7 @@ async def test_a_finished_tool_is_not_begun_again(store: CallStore, together: bo
     assert record.tools == (tool(output="nine", is_error=True),)
 
 
-async def test_tools_and_usage_are_in_the_order_of_time(store: CallStore) -> None:
+async def test_tools_and_usage_are_in_the_order_of_time(store: Store) -> None:
     await store.apply([opened(), tool("call_2", second=9), response_tokens("resp_2", second=9)])
     await store.apply([tool("call_1", second=5), response_tokens("resp_1", second=5)])
     record = await store.call(CALL)
@@ -140,7 +141,7 @@ async def test_tools_and_usage_are_in_the_order_of_time(store: CallStore) -> Non
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_only_the_first_opening_and_the_first_end_count(store: CallStore, together: bool) -> None:
+async def test_only_the_first_opening_and_the_first_end_count(store: Store, together: bool) -> None:
     facts: list[Fact] = [
         opened(),
         ended("caller_hung_up"),
@@ -154,7 +155,7 @@ async def test_only_the_first_opening_and_the_first_end_count(store: CallStore, 
     assert (summary.end_reason, summary.fault_owner, summary.ended_at) == ("caller_hung_up", "none", at(60))
 
 
-async def test_writing_everything_again_changes_nothing(store: CallStore) -> None:
+async def test_writing_everything_again_changes_nothing(store: Store) -> None:
     await store.apply(WHOLE_CALL)
     once = await store.call(CALL)
     await store.apply(WHOLE_CALL)
@@ -164,7 +165,7 @@ async def test_writing_everything_again_changes_nothing(store: CallStore) -> Non
     assert len(await store.calls()) == 1
 
 
-async def test_a_fact_of_a_call_that_was_never_opened_is_kept_and_hurts_no_other(store: CallStore) -> None:
+async def test_a_fact_of_a_call_that_was_never_opened_is_kept_and_hurts_no_other(store: Store) -> None:
     await store.apply([opened(), line("item_1", 1.0, "Hello?", call_id="rtc_lost"), ended()])
     other = await store.call(CALL)
     assert other is not None
@@ -176,7 +177,7 @@ async def test_a_fact_of_a_call_that_was_never_opened_is_kept_and_hurts_no_other
     assert lost.summary.started_at == at(1.0)
 
 
-async def test_an_opening_that_comes_late_completes_the_call(store: CallStore) -> None:
+async def test_an_opening_that_comes_late_completes_the_call(store: Store) -> None:
     await store.apply([state(1, "accepting"), ended(second=3)])
     await store.apply([opened()])
     record = await store.call(CALL)
@@ -186,7 +187,7 @@ async def test_an_opening_that_comes_late_completes_the_call(store: CallStore) -
     assert [entered.state for entered in record.states] == ["ringing", "accepting"]
 
 
-async def test_a_latency_alone_is_dated_now(store: CallStore) -> None:
+async def test_a_latency_alone_is_dated_now(store: Store) -> None:
     await store.apply([latency("accept", 0, 12.0)])
     record = await store.call(CALL)
     assert record is not None
@@ -194,14 +195,14 @@ async def test_a_latency_alone_is_dated_now(store: CallStore) -> None:
     assert record.summary.started_at.tzinfo is UTC
 
 
-async def test_nothing_to_write_and_nothing_to_read(store: CallStore) -> None:
+async def test_nothing_to_write_and_nothing_to_read(store: Store) -> None:
     await store.apply([])
     assert await store.call(CALL) is None
     assert await store.calls() == ()
     await store.ping()
 
 
-async def test_the_list_is_newest_first_and_can_be_narrowed(store: CallStore) -> None:
+async def test_the_list_is_newest_first_and_can_be_narrowed(store: Store) -> None:
     for number in range(6):
         call_id = f"rtc_{number}"
         await store.apply([opened(call_id, second=number, agent="night" if number % 2 else "day")])
@@ -225,7 +226,7 @@ async def test_the_list_is_newest_first_and_can_be_narrowed(store: CallStore) ->
     assert await listed(agent="nobody") == []
 
 
-async def test_a_time_of_another_zone_is_the_same_moment(store: CallStore) -> None:
+async def test_a_time_of_another_zone_is_the_same_moment(store: Store) -> None:
     there = timezone(timedelta(hours=-7))
     fact = opened()
     elsewhere = CallOpened(
@@ -238,7 +239,7 @@ async def test_a_time_of_another_zone_is_the_same_moment(store: CallStore) -> No
     assert await store.calls(before=at(0).astimezone(there)) == ()
 
 
-async def test_writers_at_once_lose_nothing(store: CallStore) -> None:
+async def test_writers_at_once_lose_nothing(store: Store) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(40):
             group.create_task(store.apply([opened(f"rtc_{number}"), state(1, "talking", f"rtc_{number}")]))
@@ -248,7 +249,7 @@ async def test_writers_at_once_lose_nothing(store: CallStore) -> None:
     assert {call.state for call in found} == {"talking"}
 
 
-async def test_a_cancelled_write_is_whole_or_absent_and_can_be_repeated(store: CallStore) -> None:
+async def test_a_cancelled_write_is_whole_or_absent_and_can_be_repeated(store: Store) -> None:
     for steps in range(30):
         call_id = f"rtc_{steps}"
         facts: list[Fact] = [
@@ -270,7 +271,7 @@ async def test_a_cancelled_write_is_whole_or_absent_and_can_be_repeated(store: C
         assert (len(record.transcript), record.summary.end_reason) == (1, "agent_hung_up")
 
 
-async def test_closing_twice_is_fine(store: CallStore) -> None:
+async def test_closing_twice_is_fine(store: Store) -> None:
     await store.aclose()
     await store.aclose()
 
@@ -283,7 +284,7 @@ TEXTS = st.text(alphabet=st.characters(blacklist_categories=["Cs"], blacklist_ch
     said=st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 1e6), TEXTS), max_size=12), cut=st.data()
 )
 async def test_however_a_conversation_is_cut_into_writes_it_reads_the_same(
-    store: CallStore, said: list[tuple[str, float, str]], cut: st.DataObject
+    store: Store, said: list[tuple[str, float, str]], cut: st.DataObject
 ) -> None:
     """And any text a caller may say survives."""
     call_id = CallId(f"rtc_{len(await store.calls(limit=10_000))}")
@@ -301,7 +302,7 @@ async def test_however_a_conversation_is_cut_into_writes_it_reads_the_same(
     assert [found.position for found in record.transcript] == sorted(p for p, _ in expected.values())
 
 
-async def test_text_that_no_database_takes_hurts_nothing(store: CallStore) -> None:
+async def test_text_that_no_database_takes_hurts_nothing(store: Store) -> None:
     await store.apply([opened(), line("item_1", 1.0, "before \ud83d after \0"), ended()])
     record = await store.call(CALL)
     assert record is not None
@@ -309,7 +310,7 @@ async def test_text_that_no_database_takes_hurts_nothing(store: CallStore) -> No
     assert record.transcript[0].text.startswith("before ")
 
 
-async def test_the_order_of_kinds_within_a_write_does_not_matter(store: CallStore) -> None:
+async def test_the_order_of_kinds_within_a_write_does_not_matter(store: Store) -> None:
     kinds: tuple[CallFact, ...] = (opened(), state(1, "talking"), line("item_1", 1.0, "Hello."), ended())
     records = set()
     for number, order in enumerate(permutations(kinds)):
@@ -323,7 +324,7 @@ async def test_the_order_of_kinds_within_a_write_does_not_matter(store: CallStor
     assert records == {("front-desk", "agent_hung_up", 2, "Hello.")}
 
 
-async def test_usage_of_a_response_and_of_a_transcription_never_mix(store: CallStore) -> None:
+async def test_usage_of_a_response_and_of_a_transcription_never_mix(store: Store) -> None:
     same = "item_1"
     await store.apply([opened(), response_tokens(same), transcription_seconds(same)])
     record = await store.call(CALL)
@@ -332,7 +333,7 @@ async def test_usage_of_a_response_and_of_a_transcription_never_mix(store: CallS
     assert sum(usage.output_tokens for usage in record.usage) == 20
 
 
-async def test_notes_are_read_in_their_order_and_written_again_they_stay_one(store: CallStore) -> None:
+async def test_notes_are_read_in_their_order_and_written_again_they_stay_one(store: Store) -> None:
     await store.apply([opened(), note(2, "wrap_up", "{}"), note(0, "admission", "{}")])
     await store.apply([note(1, "idle_step", '{"step":1}'), note(0, "admission", "{}")])
     await store.apply([note(1, "idle_step", '{"step":1}'), note(0, call_id="rtc_two")])
@@ -349,7 +350,7 @@ async def test_notes_are_read_in_their_order_and_written_again_they_stay_one(sto
     assert other.summary.agent is None  # its opening was lost, its note was not
 
 
-async def test_a_configuration_is_kept_once_and_listed_newest_first(store: CallStore) -> None:
+async def test_a_configuration_is_kept_once_and_listed_newest_first(store: Store) -> None:
     assert await store.configuration("c0ffee") is None
     assert await store.configurations() == ()
     await store.apply([loaded(), loaded("beef", number=2, second=5, text="version: 1 # ü\n"), opened()])

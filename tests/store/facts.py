@@ -96,6 +96,7 @@ def response_tokens(response_id: str = "resp_1", *, output: int = 20, second: fl
         output_tokens=output,
         input_audio_tokens=80,
         output_audio_tokens=15,
+        cached_audio_tokens=48,
     )
 
 

@@ -17,8 +17,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId
 from sipagent.store import CallStore, open_store
-from sipagent.store.calls import BUSY_TIMEOUT_MS, _prepare_sqlite
 from sipagent.store.records import Fact
+from sipagent.store.sqlite import BUSY_TIMEOUT_MS, prepare
 from tests.store.facts import CALL, ended, latency, line, opened, state
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ async def test_the_database_is_set_up_for_one_writer_and_many_readers(
 def test_every_connection_waits_for_others_and_checks_what_belongs_together() -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("PRAGMA busy_timeout=0")
-    _prepare_sqlite(cast(DBAPIConnection, connection), None)
+    prepare(cast(DBAPIConnection, connection), None)
     pragmas = ("busy_timeout", "synchronous", "foreign_keys")
     found = {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas}
     normal = 1

@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sipagent.store.statements import batch
+from sqlalchemy.dialects.sqlite import insert
+
+from sipagent.store.records import Fact
+from sipagent.store.statements import Batch, FactStatements
+from sipagent.store.statements import batch as batch_of
 from tests.store.facts import CALL, START, at, ended, latency, line, loaded, note, opened, state, tool
+
+STATEMENTS = FactStatements(insert)
+
+
+def batch(facts: Sequence[Fact], *, now: datetime) -> Batch:
+    return batch_of(facts, STATEMENTS, now=now)
 
 
 def rows_by_table(facts: Any) -> dict[str, list[dict[str, Any]]]:
@@ -23,7 +35,7 @@ def test_many_calls_need_no_more_statements_than_one() -> None:
         ]
 
     one, many = batch(facts(1), now=START), batch(facts(300), now=START)
-    assert len(one) == len(many) == 4
+    assert len(one) == len(many) == 5
     assert {len(rows) for _, rows in many} == {300}
 
 

@@ -29,7 +29,8 @@ def test_a_moment_without_a_zone_is_our_mistake() -> None:
 
 def test_every_list_of_a_call_belongs_to_a_call() -> None:
     for table in METADATA.tables.values():
-        if table.name not in {"calls", "configurations"}:
+        # A call is claimed, and commands for it may come, before anything of it is written down.
+        if table.name not in {"calls", "configurations", "workers", "live_calls", "effects", "commands"}:
             assert [key.target_fullname for key in table.foreign_keys] == ["calls.call_id"], table.name
 
 

@@ -80,15 +80,6 @@ def test_latencies_are_in_seconds_and_fall_into_buckets() -> None:
     assert value(metrics, "sipagent_latency_seconds_bucket", name=name, le="+Inf") == 3
 
 
-def test_the_stores_queue_and_its_losses_can_be_seen() -> None:
-    metrics = Metrics()
-    metrics.store_queue_depth(7)
-    metrics.store_queue_depth(3)
-    metrics.store_fact_dropped()
-    assert value(metrics, "sipagent_store_queue_facts") == 3
-    assert value(metrics, "sipagent_store_facts_dropped_total") == 1
-
-
 def test_invented_tool_names_do_not_fill_the_memory() -> None:
     metrics = Metrics()
     for number in range(MAXIMUM_TOOL_NAMES + 50):

@@ -1,0 +1,86 @@
+"""What differs from database to database: `sipagent.store.sqlite` and `sipagent.store.postgres` say it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from sipagent.identifiers import WorkerId
+from sipagent.store.leases import SignalKind
+
+Called: TypeAlias = Callable[[SignalKind], None]
+Run: TypeAlias = Callable[[str, sa.Executable, Mapping[str, Any]], Awaitable[Sequence[sa.Row[Any]]]]
+"""Runs one statement, which commits itself; the first argument says what for ("claim a call in")."""
+
+
+class Presence(Protocol):
+    """Holds the liveness of workers, sees whose is free, and carries signals."""
+
+    async def join(self, worker: WorkerId) -> None:
+        """Hold the liveness of ``worker`` from now on."""
+
+    async def leave(self, worker: WorkerId) -> None:
+        """Free it, and call the worker no more. Leaving again changes nothing."""
+
+    async def free(self, workers: Collection[WorkerId]) -> frozenset[WorkerId]:
+        """Those of ``workers`` whose liveness nobody holds. When in doubt it is held."""
+
+    def bury(self, worker: WorkerId) -> None:
+        """Clean up what a dead worker has left behind."""
+
+    def listen(self, worker: WorkerId, called: Called) -> None:
+        """See `CallLeases.listen`."""
+
+    async def signal(self, kind: SignalKind, worker: WorkerId | None) -> None:
+        """Call ``worker``, or everybody. A signal that does not arrive is no error."""
+
+    async def aclose(self) -> None:
+        """Free everything. Idempotent."""
+
+
+class Backend(Protocol):
+    """One kind of database, at one place."""
+
+    name: str
+    """Of the database, for people; without its password."""
+    foreign_errors: tuple[type[Exception], ...]
+    """What the driver raises, beside SQLAlchemy's own errors."""
+    uptime: sa.Select[Any] | None
+    """Asks for how many seconds the database has been up; None when it cannot be down."""
+    takes_turns: bool
+    """Only one connection may write at a time."""
+
+    @property
+    def insert(self) -> Callable[[sa.Table], Any]:
+        """Makes an INSERT that knows ``ON CONFLICT``."""
+
+    async def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
+        """Two engines, which may be the same: one for records, and one whose statements never wait for
+        records. Raises ``foreign_errors`` when it can be told already that there is no database."""
+
+    async def begin_migrating(self, connection: AsyncConnection) -> None:
+        """Begin a transaction in which nobody else migrates."""
+
+    def serves_nobody(self, error: BaseException) -> bool | None:
+        """See `StoreAwayError.serves_nobody`; None when ``error`` says that the database is there."""
+
+    def is_collision(self, error: BaseException) -> bool:
+        """Whether a transaction was undone only because of another one, and may be tried again."""
+
+    def presence(self, run: Run) -> Presence:
+        """Where workers are known to be alive."""
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """``error`` and what it was made from, the outermost first."""
+    found: list[BaseException] = []
+    rest: list[BaseException | None] = [error]
+    while rest:
+        one = rest.pop()
+        if one is not None and one not in found:
+            found.append(one)
+            rest += [one.__cause__, getattr(one, "orig", None)]
+    return found

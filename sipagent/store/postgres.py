@@ -1,0 +1,127 @@
+"""PostgreSQL: any number of machines. The driver, asyncpg, comes with the extra ``postgres``.
+
+A worker needs five connections at most: two for records, two for leases and one that holds its liveness and
+hears signals. They must lead to the server itself: behind a pooler that shares connections between clients
+there are neither session locks nor notifications.
+
+Nothing that a frozen worker leaves open may hold up the others: statements about leases commit themselves on
+the server, and a transaction whose client is silent for `IDLE_TRANSACTION_MS` is undone by the server.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from sipagent.store.backend import Presence, Run, causes
+from sipagent.store.postgres_presence import PostgresPresence
+
+CONNECT_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 10.0
+IDLE_TRANSACTION_MS = 5000
+
+_SERVER_SETTINGS = {
+    "application_name": "sipagent",
+    "timezone": "UTC",
+    "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1000)),
+    "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_MS),
+    # The server finds out within ten seconds that the machine of a client is gone, and frees its locks.
+    "tcp_keepalives_idle": "4",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+_MIGRATION_LOCK = 5_746_370_193_401
+"""Any number that nobody else locks."""
+
+_SERVES_NOBODY = (asyncpg.CannotConnectNowError, ConnectionRefusedError, FileNotFoundError)
+_ONLY_AWAY = (
+    OSError,  # timeouts too
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # shutting down, statement timeout
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.LockNotAvailableError,
+    asyncpg.ReadOnlySQLTransactionError,  # a server that became a replica
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+_COLLISIONS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class PostgresBackend:
+    """See `Backend`. ``dsn`` is a URL in the form of libpq."""
+
+    insert = staticmethod(insert)
+    foreign_errors: tuple[type[Exception], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError)
+    uptime: sa.Select[Any] | None = sa.select(
+        sa.func.extract("epoch", sa.func.clock_timestamp() - sa.func.pg_postmaster_start_time())
+    )
+    takes_turns = False
+
+    def __init__(self, url: URL) -> None:
+        # What follows a question mark may hold secrets too.
+        self.name = url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    async def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
+        """See `Backend.engines`."""
+        pool: dict[str, Any] = {
+            "async_creator": self.connect,
+            "pool_size": 2,
+            "max_overflow": 0,
+            "pool_timeout": CONNECT_TIMEOUT_S,
+        }
+        records = create_async_engine("postgresql+asyncpg://", pool_pre_ping=True, **pool)
+        leases = create_async_engine("postgresql+asyncpg://", isolation_level="AUTOCOMMIT", **pool)
+        # Asking the server first would double the way to it.
+        sa.event.listen(leases.sync_engine, "checkout", _refuse_closed)
+        return records, leases
+
+    async def connect(self) -> asyncpg.Connection:
+        """A new connection. Raises ``foreign_errors`` or `OSError`."""
+        return await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=STATEMENT_TIMEOUT_S + 1,  # the server, asked to stop, answers first
+            server_settings=_SERVER_SETTINGS,
+        )
+
+    async def begin_migrating(self, connection: AsyncConnection) -> None:
+        """See `Backend.begin_migrating`."""
+        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+
+    def serves_nobody(self, error: BaseException) -> bool | None:
+        """See `Backend.serves_nobody`."""
+        chain = causes(error)
+        if any(isinstance(one, _SERVES_NOBODY) or _is_refused_everywhere(one) for one in chain):
+            return True
+        return False if any(isinstance(one, _ONLY_AWAY) for one in chain) else None
+
+    def is_collision(self, error: BaseException) -> bool:
+        """See `Backend.is_collision`."""
+        return any(isinstance(one, _COLLISIONS) for one in causes(error))
+
+    def presence(self, run: Run) -> Presence:
+        """See `Backend.presence`."""
+        return PostgresPresence(self.connect, run, errors=(OSError, *self.foreign_errors))
+
+
+def _is_refused_everywhere(error: BaseException) -> bool:
+    """A host with several addresses gives one error for all, which only its words tell apart."""
+    if not isinstance(error, OSError) or error.errno is not None:
+        return False
+    return set(re.findall(r"\[Errno (\d+)\]", str(error))) == {str(errno.ECONNREFUSED)}
+
+
+def _refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Let the pool make a new connection in place of one that is known to be lost."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the connection was lost")
