@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -31,13 +33,15 @@ from sipagent.calls import (
 )
 from sipagent.calls.connections import serve_http
 from sipagent.calls.lookup import open_lookup_session
+from sipagent.calls.shift import Shift, ShiftSettings
+from sipagent.calls.watched import WatchedStore
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
-from sipagent.config import ConfigurationWatcher, Loaded, Reload
-from sipagent.errors import StoreError
+from sipagent.config import ConfigurationWatcher, Loaded, Reload, load_stored
+from sipagent.errors import StoreError, UserError
 from sipagent.identifiers import CallId, ItemId
 from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
-from sipagent.store import CallStore, ConfigurationLoaded, Fact
+from sipagent.store import ConfigurationLoaded, Fact, Store
 from sipagent.telemetry import Metrics, Redactor, configure_logging
 
 logger = logging.getLogger(__name__)
@@ -58,6 +62,9 @@ class ServiceSettings:
     """0 takes a free one; `Service.port` tells which."""
     drain_timeout_s: float = 60.0
     """How long live calls may go on after SIGTERM."""
+    hands_over: bool = True
+    """Whether live calls go to other workers after SIGTERM, where there are some."""
+    shift: ShiftSettings = field(default_factory=ShiftSettings)
     store_timeout_s: float = 2.0
     """How long `/readyz` waits for the database."""
     spill: Path | None = None
@@ -92,16 +99,18 @@ class Service:
         api_key: str,
         base_url: str,
         webhook_secrets: Sequence[str],
-        store: CallStore,
+        store: Store,
         settings: ServiceSettings | None = None,
         utc_now: Callable[[], datetime] = utc_now,
         learn_secrets: Callable[[Sequence[str]], None] | None = None,
+        watch: Callable[[Fact], None] | None = None,
     ) -> None:
         """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets.
 
         ``utc_now`` is the clock that calendars and records go by; a test that plays a holiday brings its own.
         A ``front_door`` that was loaded from a file is loaded again when the file changes; ``learn_secrets``
-        hears of the secrets of every configuration that serves. The service opens ``store`` and closes it.
+        hears of the secrets of every configuration that serves, ``watch`` of every fact that the store has
+        kept. The service opens ``store`` and closes it.
         """
         self._loaded = front_door if isinstance(front_door, Loaded) else None
         self._front_door = front_door.door if isinstance(front_door, Loaded) else front_door
@@ -112,12 +121,15 @@ class Service:
         self._settings = settings or ServiceSettings()
         self._utc_now = utc_now
         self._learn_secrets = learn_secrets
+        self._watch_kept = watch
         self.metrics = Metrics()
         self._observers: list[CallObserver] = []
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
         self._secrets = (api_key, *webhook_secrets)
         self._supervisor: Supervisor | None = None
+        self._shift: Shift | None = None
+        self._working: asyncio.Task[None] | None = None
         self._watcher: ConfigurationWatcher | None = None
         self._last_reload: Reload | None = None
         self._port = 0
@@ -186,7 +198,11 @@ class Service:
         self._stop.set()
 
     async def drain(self, timeout_s: float) -> int:
-        """Refuse new calls and let the live ones finish; see `Supervisor.drain`."""
+        """Hand the live calls to other workers; where there are none, refuse new calls and let the live ones
+        finish, see `Supervisor.drain`."""
+        assert self._shift is not None, "the service's context is open"
+        if self._settings.hands_over and await self._shift.hand_over():
+            return 0
         return await self._running.drain(timeout_s)
 
     async def serve_until_stopped(self) -> int:
@@ -229,7 +245,8 @@ class Service:
         client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
         folder = self._settings.spill
         spill = None if folder is None else Spill(folder, began_at=self._utc_now())
-        recorder = Recorder(self._store, self.metrics, spill=spill)
+        kept = self._store if self._watch_kept is None else WatchedStore(self._store, self._watch_kept)
+        recorder = Recorder(kept, self.metrics, spill=spill)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(recorder.run(), name="recorder")
         stack.push_async_callback(recorder.aclose)
@@ -242,7 +259,10 @@ class Service:
             observe=self._observed,
             http=await stack.enter_async_context(open_lookup_session()),
             utc_now=self._utc_now,
+            memory=self._store,
         )
+        # After the last call has ended: until then the lease is kept, and then nobody is to adopt what ended.
+        stack.push_async_callback(self._end_shift, recorder)
         self._supervisor = await stack.enter_async_context(
             Supervisor(
                 generation=generation, services=services, record=recorder.record, utc_now=self._utc_now
@@ -256,8 +276,45 @@ class Service:
                 self._watcher.run(poll=self._settings.watch_configuration), name="configuration"
             )
             stack.callback(watching.cancel)
+        self._shift = Shift(
+            memory=self._store,
+            supervisor=self._supervisor,
+            client=client,
+            record=recorder.record,
+            flush=recorder.flush,
+            restore=self._restore,
+            look_for_commands=None,
+            metrics=self.metrics,
+            utc_now=self._utc_now,
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            settings=self._settings.shift,
+        )
+        # What a dead process wrote down and did not get into the database comes before what is adopted.
+        await recorder.flush(self._settings.shift.database_timeout_s)
+        await self._shift.join()
+        self._working = group.create_task(self._shift.run(), name="worker")
         # The door opens last and closes first, but webhooks are still answered while calls drain.
         await self._listen(stack)
+
+    async def _end_shift(self, recorder: Recorder) -> None:
+        if self._shift is None or self._working is None:
+            return
+        await recorder.flush(self._settings.shift.database_timeout_s)
+        self._working.cancel()
+        await self._shift.leave()
+
+    async def _restore(self, fingerprint: str) -> Generation | None:
+        """The generation of a configuration that another process served, from what the store has of it."""
+        if self._loaded is None or (kept := await self._store.configuration(fingerprint)) is None:
+            return None
+        path = Path(self._loaded.document.source.file)
+        try:
+            door = await asyncio.to_thread(load_stored, kept.text, path, fingerprint=fingerprint)
+            # Numbered as none of this process is: it never serves new calls.
+            return await prepare_generation(door, number=0, loaded_at=kept.at)
+        except UserError as error:
+            logger.warning("Configuration %s could not be made again: %s", fingerprint, error)
+            return None
 
     def _watch(self, loaded: Loaded, record: Callable[[Fact], None]) -> ConfigurationWatcher:
         async def serve(newer: Loaded) -> None:
@@ -299,7 +356,13 @@ class Service:
         self.metrics.configuration_reloaded(outcome.result)
 
     async def _listen(self, stack: AsyncExitStack) -> None:
-        endpoint = WebhookEndpoint(verifier=self._verifier, supervisor=self._running, metrics=self.metrics)
+        endpoint = WebhookEndpoint(
+            verifier=self._verifier,
+            supervisor=self._running,
+            metrics=self.metrics,
+            shift=self._shift,
+            utc_now=self._utc_now,
+        )
         app = web.Application(client_max_size=MAXIMUM_BODY_BYTES)
         app.router.add_post(WEBHOOK_PATH, endpoint.handle)
         app.router.add_get("/healthz", self._healthz)

@@ -11,13 +11,13 @@ import pytest
 from sipagent.app import Service, ServiceSettings
 from sipagent.errors import StoreError, UserError
 from sipagent.simulator.caller import CallPlan
-from sipagent.store import CallStore, MemoryCallStore
+from sipagent.store import MemoryCallStore, Store
 from tests.calls.test_webhook import NEW
 from tests.support.eventually import eventually
 from tests.support.practice import front_door, practice
 
 
-def service(*, store: CallStore | None = None, port: int = 0, secrets: tuple[str, ...] = (NEW,)) -> Service:
+def service(*, store: Store | None = None, port: int = 0, secrets: tuple[str, ...] = (NEW,)) -> Service:
     return Service(
         front_door=front_door(),
         api_key="sk-test",

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sipagent.calls.checkpoint import Checkpoint
 from sipagent.calls.context import CallContext
 from sipagent.calls.endings import Ending, EndReason
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
+from sipagent.calls.lease import Lease
 from sipagent.calls.lifecycle import CallState
 from sipagent.calls.lookup import LONGEST_TIMEOUT_S, LookupOutcome
 from sipagent.calls.measuring import CallMeasures
@@ -24,19 +26,32 @@ from sipagent.errors import (
     CallControlRateLimitedError,
     CallControlRefusedError,
     CallGoneError,
+    NotOursError,
     UserError,
 )
+from sipagent.identifiers import ToolCallId
 from sipagent.realtime import (
+    AssistantAudio,
+    AssistantMessageItem,
+    InputAudio,
     OpenAIRealtimeSIPModel,
+    PendingToolCall,
+    RealtimeItem,
     RealtimeModelConfig,
     RealtimeModelEvent,
     RealtimeModelListener,
     RealtimeModelSessionEvent,
     RealtimeRunner,
     RealtimeSession,
+    RealtimeTakeover,
+    UserMessageItem,
 )
+from sipagent.store import CallRecord, TranscriptLineSaid
 
 logger = logging.getLogger(__name__)
+
+TAKEN_OVER_ANSWER_S = 5.0
+"""How long a call that another process was about to answer may ring on at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,36 +105,80 @@ class Answering:
         measures: CallMeasures,
         received_at: float,
         called_at: datetime,
+        lease: Lease | None = None,
     ) -> None:
         """``received_at`` is when the webhook came, in ``loop.time()`` seconds; ``called_at`` the same moment
-        on the clock that people read."""
+        on the clock that people read. ``lease`` says whether this process may act for the call."""
         self._incoming = incoming
         self._services = services
         self._journal = journal
         self._measures = measures
         self._received_at = received_at
         self._called_at = called_at
+        self._lease = lease
+        self.session: RealtimeSession | None = None
+        """The session from when it is made, open or not."""
         self._deadline = received_at + services.settings.answer_timeout_s
 
-    async def answer(self, prepared: PreparedProfile, context: CallContext) -> Answered | Ending:
+    async def answer(
+        self, prepared: PreparedProfile, context: CallContext, *, maybe_accepted: bool = False
+    ) -> Answered | Ending:
         """Answer with ``prepared``; the open session, or why there is no call. Whoever gets the session
         closes it.
 
-        ``context`` is what is known so far. Cancel-safe, but for what the API has done by then.
+        ``context`` is what is known so far; ``maybe_accepted``: another process may have accepted the call
+        before it was gone. Cancel-safe, but for what the API has done by then.
         """
-        self._journal.enter(CallState.ACCEPTING)
+        if self._journal.state is not CallState.ACCEPTING:
+            self._journal.enter(CallState.ACCEPTING)
+        else:
+            loop = asyncio.get_running_loop()
+            self._deadline = max(self._deadline, loop.time() + TAKEN_OVER_ANSWER_S)
         context = await self._find_out(prepared, context)
-        answer = await self._accept(prepared, context)
+        self._journal.keep(variables=dict(context.variables))
+        answer = await self._accept(prepared, context, maybe_accepted=maybe_accepted)
         if isinstance(answer, Ending):
             return answer
         self._journal.enter(CallState.ATTACHING)
         session = await self._new_session(prepared, answer, context)
+        return await self._enter(session, context)
+
+    async def take_over(
+        self,
+        prepared: PreparedProfile,
+        context: CallContext,
+        checkpoint: Checkpoint,
+        known: CallRecord | None,
+    ) -> Answered | Ending:
+        """Attach to a call that another process held; ``prepared`` is of the agent that led it, ``known``
+        what the store knows. Ends, raises and may be cancelled as `answer`; a call that is over ends as one
+        whose caller hung up.
+        """
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + self._services.settings.answer_timeout_s
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                answer = await prepared.session_for(context)
+        except (UserError, TimeoutError) as error:
+            detail = f"No session could be made when the call was taken over: {error}"
+            return Ending(reason=EndReason.OPERATOR_CODE_FAILED, detail=detail)
+        session = await self._new_session(prepared, answer, context, takeover=takeover_of(checkpoint, known))
+        answered = await self._enter(session, context)
+        if isinstance(answered, Ending) and answered.reason is EndReason.SESSION_NOT_FOUND:
+            detail = "The call was over before it could be taken over from a process that was gone."
+            return Ending(reason=EndReason.CALLER_HUNG_UP, detail=detail, hang_up=False)
+        return answered
+
+    async def _enter(self, session: RealtimeSession, context: CallContext) -> Answered | Ending:
+        self.session = session
         expiry = SessionExpiry(session)
         try:
             async with asyncio.timeout_at(self._deadline):
                 await session.enter()
         except AttachNotFoundError as error:
             return Ending(reason=EndReason.SESSION_NOT_FOUND, detail=str(error))
+        except NotOursError:
+            raise
         except AttachError as error:
             return Ending(reason=EndReason.ATTACH_FAILED, detail=str(error))
         except UserError as error:
@@ -145,7 +204,9 @@ class Answering:
             )
         return replace(context, variables=briefed.values)
 
-    async def _accept(self, prepared: PreparedProfile, context: CallContext) -> CallSession | Ending:
+    async def _accept(
+        self, prepared: PreparedProfile, context: CallContext, *, maybe_accepted: bool
+    ) -> CallSession | Ending:
         """Accept; what was answered with, or why there is no call."""
         try:
             async with asyncio.timeout_at(self._deadline):
@@ -157,7 +218,13 @@ class Answering:
             return await self._not_made("The functions that make the session took too long.")
         try:
             self._measures.reached("accept_asked")
-            await self._services.client.accept(self._incoming.call_id, answer.accept, deadline=self._deadline)
+            await self._permitted()
+            await self._services.client.accept(
+                self._incoming.call_id,
+                answer.accept,
+                deadline=self._deadline,
+                maybe_accepted=maybe_accepted,
+            )
         except CallGoneError as error:
             return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)
         except CallControlError as error:
@@ -191,8 +258,16 @@ class Answering:
         except CallControlError as error:
             logger.info("The call could not be refused either, and is left to ring out: %s", error)
 
+    async def _permitted(self) -> None:
+        if self._lease is not None and not self._lease.held:
+            await self._lease.wait()
+
     async def _new_session(
-        self, prepared: PreparedProfile, answer: CallSession, context: CallContext
+        self,
+        prepared: PreparedProfile,
+        answer: CallSession,
+        context: CallContext,
+        takeover: RealtimeTakeover | None = None,
     ) -> RealtimeSession:
         runner = RealtimeRunner(
             answer.agent,
@@ -207,9 +282,36 @@ class Answering:
             "base_url": self._services.base_url,
             "call_id": self._incoming.call_id,
         }
+        if self._lease is not None:
+            config["permission"] = self._lease
         if answer.first_update is not None:
             config["first_update"] = answer.first_update
-        return await runner.run(context=context, model_config=config)
+        return await runner.run(context=context, model_config=config, takeover=takeover)
+
+
+def takeover_of(checkpoint: Checkpoint, known: CallRecord | None) -> RealtimeTakeover:
+    """What is known of the conversation that is taken over."""
+    lines = () if known is None else known.transcript
+    return RealtimeTakeover(
+        history=tuple(_item_of(line) for line in lines),
+        pending=tuple(
+            PendingToolCall(tool_call_id=ToolCallId(tool_call_id), name=tool.name, arguments=tool.arguments)
+            for tool_call_id, tool in checkpoint.tools.items()
+        ),
+    )
+
+
+def _item_of(line: TranscriptLineSaid) -> RealtimeItem:
+    if line.role == "caller":
+        return UserMessageItem(
+            item_id=line.item_id, content=(InputAudio(transcript=line.text),), position=line.position
+        )
+    return AssistantMessageItem(
+        item_id=line.item_id,
+        content=(AssistantAudio(transcript=line.text),),
+        interrupted=line.interrupted,
+        position=line.position,
+    )
 
 
 def _looked_up(outcome: LookupOutcome) -> dict[str, object]:

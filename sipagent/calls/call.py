@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from sipagent.calls.answering import Answering
+from sipagent.calls.answering import Answered, Answering
+from sipagent.calls.checkpoint import Checkpoint, EndingUnderWay
 from sipagent.calls.context import CallContext
-from sipagent.calls.conversation import Conversation, SpendingBrake
+from sipagent.calls.conversation import Conversation
+from sipagent.calls.conversation_keeping import SpendingBrake
+from sipagent.calls.effects import StoredEffects, restore
 from sipagent.calls.endings import Ending as Ending
 from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
+from sipagent.calls.lease import Holding, Lease
 from sipagent.calls.lifecycle import CallState
 from sipagent.calls.measuring import CallMeasures
 from sipagent.calls.preparation import PreparedProfile
@@ -25,10 +32,19 @@ from sipagent.calls.services import CallObserver as CallObserver
 from sipagent.calls.services import CallServices as CallServices
 from sipagent.calls.services import CallSettings as CallSettings
 from sipagent.calls.transferring import LineControls
-from sipagent.errors import CallControlError, CallGoneError
+from sipagent.errors import CallControlError, CallGoneError, NotOursError, StoreError
+from sipagent.identifiers import CallId
+from sipagent.realtime import RealtimeSession
+from sipagent.store import CallRecord
 from sipagent.telemetry import bind_call
 
 logger = logging.getLogger(__name__)
+
+REMEMBER_S = 2.0
+"""How long a caller waits, at most, until it is known what was said before the call was taken over."""
+_ON_THE_WIRE = frozenset(
+    {CallState.RINGING, CallState.REJECTING, CallState.ACCEPTING, CallState.ATTACHING, CallState.ENDING}
+)
 
 
 class PhoneCall:
@@ -43,10 +59,14 @@ class PhoneCall:
         received_at: float,
         called_at: datetime | None = None,
         brake: SpendingBrake | None = None,
+        holding: Holding | None = None,
+        doubtful: bool = False,
     ) -> None:
         """``received_at`` is when the webhook came, in ``loop.time()`` seconds; ``called_at`` the same moment
         on the clock that people read, for what the agent is told of date and opening hours, by default now.
-        ``brake`` ends the call politely when it costs too much.
+        ``brake`` ends the call politely when it costs too much. ``holding`` is by what right this process
+        acts, where several share the calls; ``doubtful``: the one that held the call before may have done
+        things in it that the store does not know.
         """
         self._incoming = incoming
         self._services = services
@@ -55,20 +75,72 @@ class PhoneCall:
         self._called_at = services.utc_now() if called_at is None else called_at
         self._brake = brake
         self._measures = CallMeasures(journal, services.metrics, received_at=received_at)
+        self._holding = holding
+        self._doubtful = doubtful
+        self._conversation: Conversation | None = None
+        self._let_go = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def call_id(self) -> CallId:
+        """Its id at the Calls API."""
+        return self._incoming.call_id
+
+    @property
+    def conversation(self) -> Conversation | None:
+        """The conversation while it lasts."""
+        return self._conversation
+
+    def is_held_under(self, lease: Lease) -> bool:
+        """Whether this process acts for the call by the right of ``lease``."""
+        return self._holding is not None and self._holding.lease is lease
+
+    def write_checkpoint(self) -> None:
+        """Write how far the call has come, though nothing is new."""
+        self._journal.keep_again()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something is under way that another process could not go on with without asking twice: a
+        request to the Calls API, or a tool."""
+        kept = self._journal.kept
+        return self._journal.state in _ON_THE_WIRE or (kept is not None and bool(kept.tools))
+
+    def let_go(self) -> None:
+        """Leave the call to another process: its task ends, the call does not, and nothing more is written
+        down of it."""
+        self._let_go = True
+        self._journal.mute()
+        if self._task is not None:
+            self._task.cancel()
 
     async def run(self, answer: PreparedProfile | Refusal) -> None:
-        """Answer, or refuse; return when the call is over.
+        """Answer, or refuse; return when the call is over, or let go of.
 
         Raises nothing but `asyncio.CancelledError`: being cancelled hangs the call up first.
         """
+        if isinstance(answer, Refusal):
+            await self._walled(self._refuse(answer))
+        else:
+            await self._walled(self._answer(answer))
+
+    async def resume(self, prepared: Mapping[str, PreparedProfile], checkpoint: Checkpoint) -> None:
+        """Go on with a call that another process held until ``checkpoint``. Ends and raises as `run`."""
+        await self._walled(self._resume(prepared, checkpoint))
+
+    async def _walled(self, work: Coroutine[Any, Any, Ending]) -> None:
         ending = Ending(reason=EndReason.INTERNAL_ERROR, detail="The call ended without saying why.")
+        self._task = asyncio.current_task()
         with bind_call(self._incoming.call_id):
             try:
-                if isinstance(answer, Refusal):
-                    ending = await self._refuse(answer)
-                else:
-                    ending = await self._answer(answer)
+                ending = await work
+            except NotOursError as error:
+                self._let_go = True
+                logger.warning("The call goes on without this process: %s", error)
             except asyncio.CancelledError:
+                if self._let_go:
+                    logger.info("The call is left to another process")
+                    raise
                 ending = Ending(
                     reason=EndReason.SERVICE_STOPPED,
                     detail="The service stopped before the call was over.",
@@ -83,7 +155,11 @@ class PhoneCall:
                 )
                 await self._hang_up()
             finally:
-                self._end(ending)
+                if self._let_go:
+                    work.close()
+                    self._services.metrics.workers.let_go()
+                else:
+                    self._end(ending)
 
     async def _refuse(self, refusal: Refusal) -> Ending:
         self._journal.enter(CallState.REJECTING)
@@ -100,37 +176,58 @@ class PhoneCall:
         detail = f"{refusal.detail} Refused with SIP status {refusal.sip_status}."
         return Ending(reason=refusal.reason, detail=detail, hang_up=False)
 
-    async def _answer(self, prepared: PreparedProfile) -> Ending:
-        controls = LineControls(
-            self._incoming.call_id,
-            client=self._services.client,
-            journal=self._journal,
-            settings=self._services.settings,
-            utc_now=self._services.utc_now,
-        )
-        answering = Answering(
-            self._incoming,
-            services=self._services,
-            journal=self._journal,
-            measures=self._measures,
-            received_at=self._received_at,
-            called_at=self._called_at,
-        )
-        context = CallContext(
-            call_id=self._incoming.call_id,
-            caller=self._incoming.caller,
-            dialled=self._incoming.dialled,
-            sip_headers=self._incoming.sip_headers,
-            controls=controls,
-            http=self._services.http,
-        )
-        answered = await answering.answer(prepared, context)
+    async def _answer(self, prepared: PreparedProfile, *, maybe_accepted: bool = False) -> Ending:
+        controls, answering = self._controls(), self._answering()
+        context = self._context(controls)
+        answered = await answering.answer(prepared, context, maybe_accepted=maybe_accepted)
         if isinstance(answered, Ending):
             return await self._hung_up(answered)
+        return await self._talk(answered, prepared, controls, None)
+
+    async def _resume(self, prepared: Mapping[str, PreparedProfile], checkpoint: Checkpoint) -> Ending:
+        if checkpoint.refusal is not None:
+            reason, status, detail = checkpoint.refusal
+            return await self._refuse(Refusal(reason=EndReason(reason), sip_status=status, detail=detail))
+        profile = prepared.get(checkpoint.profile or "") or next(iter(prepared.values()))
+        if checkpoint.state is CallState.ENDING:
+            ending = checkpoint.ending
+            if ending is None:
+                detail = "The call was being hung up by a process that was gone."
+                return await self._hung_up(Ending(reason=EndReason.WORKER_LOST, detail=detail))
+            return await self._hung_up(Ending(reason=ending.reason, detail=ending.detail))
+        if checkpoint.state in (CallState.RINGING, CallState.ACCEPTING):
+            return await self._answer(profile, maybe_accepted=checkpoint.state is CallState.ACCEPTING)
+        controls = self._controls()
+        controls.resume(checkpoint.transfer)
+        context = replace(self._context(controls), variables=checkpoint.variables)
+        context.tools.typed.update(checkpoint.typed)
+        known = await self._known(context)
+        leader = prepared.get(checkpoint.agent or "") or profile
+        answering = self._answering()
+        if self._doubtful and isinstance(context.effects, StoredEffects):
+            context.effects.doubt(lambda tool_call_id: _was_pending(answering.session, tool_call_id))
+        answered = await answering.take_over(leader, context, checkpoint, known)
+        if isinstance(answered, Ending):
+            if checkpoint.ending is not None:
+                answered = replace(answered, reason=checkpoint.ending.reason, detail=checkpoint.ending.detail)
+            elif answered.reason is EndReason.CALLER_HUNG_UP:
+                reason, detail = await controls.leaving()
+                answered = replace(answered, reason=reason, detail=detail or answered.detail)
+            return await self._hung_up(answered)
+        return await self._talk(answered, profile, controls, checkpoint)
+
+    async def _talk(
+        self,
+        answered: Answered,
+        prepared: PreparedProfile,
+        controls: LineControls,
+        checkpoint: Checkpoint | None,
+    ) -> Ending:
         try:
             controls.attach(answered.session, answered.context, prepared.briefing.calendars)
-            self._journal.enter(CallState.TALKING)
-            conversation = Conversation(
+            if self._journal.state is not CallState.TALKING:
+                self._journal.enter(CallState.TALKING)
+            self._conversation = Conversation(
                 answered,
                 prepared,
                 controls=controls,
@@ -138,15 +235,84 @@ class PhoneCall:
                 journal=self._journal,
                 measures=self._measures,
                 brake=self._brake,
+                resumed=checkpoint,
             )
-            return await self._hung_up(await conversation.run())
+            ending = await self._conversation.run()
+            if answered.session.end is not None:
+                # The API may close a socket because another process has attached to the call.
+                await self._make_sure_it_is_ours()
+            return await self._hung_up(ending)
         finally:
+            self._conversation = None
             await answered.session.close()
+
+    async def _make_sure_it_is_ours(self) -> None:
+        """Raises `NotOursError` when the call belongs to another process; a database that does not answer
+        belongs to nobody else."""
+        if self._holding is None or self._services.memory is None:
+            return
+        try:
+            async with asyncio.timeout(REMEMBER_S):
+                found = await self._services.memory.holder(self.call_id)
+        except (StoreError, TimeoutError) as error:
+            logger.warning("Whose the call is could not be asked: %s", error)
+            return
+        if found is not None and (found.worker, found.epoch) != (self._holding.worker, self._holding.epoch):
+            raise NotOursError("The call was taken over by another process.")
+
+    async def _known(self, context: CallContext) -> CallRecord | None:
+        """What the store knows of the call, with what its tools did, in the ledger; None where it does not
+        answer in time: the caller waits."""
+        if context.effects is None or self._services.memory is None:
+            return None
+        try:
+            async with asyncio.timeout(REMEMBER_S):
+                restore(context.tools.ledger, await self._services.memory.effects(self.call_id))
+                return await self._services.memory.call(self.call_id)
+        except (StoreError, TimeoutError) as error:
+            logger.warning("The call goes on without what was said before: %s", error)
+            return None
+
+    def _controls(self) -> LineControls:
+        return LineControls(
+            self._incoming.call_id,
+            client=self._services.client,
+            journal=self._journal,
+            settings=self._services.settings,
+            utc_now=self._services.utc_now,
+            lease=None if self._holding is None else self._holding.lease,
+        )
+
+    def _answering(self) -> Answering:
+        return Answering(
+            self._incoming,
+            services=self._services,
+            journal=self._journal,
+            measures=self._measures,
+            received_at=self._received_at,
+            called_at=self._called_at,
+            lease=None if self._holding is None else self._holding.lease,
+        )
+
+    def _context(self, controls: LineControls) -> CallContext:
+        effects = None
+        if self._holding is not None and self._services.memory is not None:
+            effects = StoredEffects(self.call_id, memory=self._services.memory, holding=self._holding)
+        return CallContext(
+            call_id=self._incoming.call_id,
+            caller=self._incoming.caller,
+            dialled=self._incoming.dialled,
+            sip_headers=self._incoming.sip_headers,
+            controls=controls,
+            http=self._services.http,
+            effects=effects,
+        )
 
     # Ending ----------------------------------------------------------------------------------------
 
     async def _hung_up(self, ending: Ending) -> Ending:
         if ending.hang_up:
+            self._journal.keep(ending=EndingUnderWay(reason=ending.reason, detail=ending.detail))
             await self._hang_up()
         return ending
 
@@ -158,9 +324,13 @@ class PhoneCall:
             self._journal.enter(CallState.ENDING)
         try:
             async with asyncio.timeout(self._services.settings.hang_up_timeout_s):
+                if self._holding is not None:
+                    await self._holding.lease.wait()
                 await self._services.client.hang_up(self._incoming.call_id)
         except CallGoneError:
             logger.debug("The call was over before it was hung up")
+        except NotOursError:
+            self._let_go = True
         except (CallControlError, TimeoutError) as error:
             logger.error("The call could not be hung up and may go on without an agent: %s", error)
 
@@ -174,3 +344,9 @@ class PhoneCall:
             ending.detail,
             extra={"fields": {"end_reason": ending.reason.value, "fault_owner": owner.value}},
         )
+
+
+def _was_pending(session: RealtimeSession | None, tool_call_id: str) -> bool:
+    """Whether another process may have begun this tool call."""
+    outcome = None if session is None else session.takeover_outcome
+    return outcome is not None and tool_call_id in outcome.rerun

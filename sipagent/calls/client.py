@@ -107,15 +107,24 @@ class CallsClient:
         await self._http.close()
         await self._openai.close()
 
-    async def accept(self, call_id: CallId, session: bytes, *, deadline: float) -> None:
+    async def accept(
+        self, call_id: CallId, session: bytes, *, deadline: float, maybe_accepted: bool = False
+    ) -> None:
         """Answer the call with ``session``, the JSON of a Realtime session.
 
         Tries again on 429, 5xx, time-out and lost connections until ``deadline`` (``loop.time()``). Returns
         once the telephone leg rings and the session is being set up. When an earlier try timed out and a
         later one is told that the call is gone or already answered, the earlier one may well have
-        succeeded: this method then returns, and attaching finds out.
+        succeeded: this method then returns, and attaching finds out. ``maybe_accepted`` says the same of a
+        try that another process may have made.
         """
-        await self._try("accept", call_id, lambda: self._post_accept(call_id, session), deadline=deadline)
+        await self._try(
+            "accept",
+            call_id,
+            lambda: self._post_accept(call_id, session),
+            deadline=deadline,
+            uncertain=maybe_accepted,
+        )
 
     async def reject(self, call_id: CallId, status: int, *, deadline: float) -> None:
         """Refuse the call with the SIP status ``status`` (4xx to 6xx), with retries until ``deadline``."""
@@ -152,11 +161,13 @@ class CallsClient:
         *,
         deadline: float | None = None,
         tries: int | None = None,
+        uncertain: bool = False,
     ) -> None:
-        """Make ``request`` until it succeeds, is refused, or ``deadline`` or ``tries`` are used up."""
+        """Make ``request`` until it succeeds, is refused, or ``deadline`` or ``tries`` are used up.
+        ``uncertain``: it may have been made before, and have succeeded."""
         loop = asyncio.get_running_loop()
         pause_s = self._settings.first_retry_s
-        tried, timed_out = 0, False
+        tried, timed_out = 0, uncertain
         while True:
             tried += 1
             try:

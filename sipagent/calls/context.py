@@ -14,6 +14,16 @@ from sipagent.identifiers import CallId
 from sipagent.realtime import RunContextWrapper
 
 
+class Effects(Protocol):
+    """Asked before, and told after, everything that a tool does in the world."""
+
+    async def begin(self, tool_call_id: str, key: str) -> None:
+        """Return when the work may begin; raises `ToolFailureError` when it may not. Cancel-safe."""
+
+    async def end(self, tool_call_id: str, key: str, *, state: str, outcome: Any) -> None:
+        """The work that was begun has ended. Raises nothing of its own; cancelled, the entry stays open."""
+
+
 class CallControls(Protocol):
     """What a tool may do with its call."""
 
@@ -68,6 +78,8 @@ class CallContext:
     """Connections for the requests of tools, shared by all calls; None opens some for each request."""
     tools: ToolState = field(default_factory=ToolState, repr=False, compare=False)
     """What the tools of this call remember."""
+    effects: Effects | None = field(default=None, repr=False, compare=False)
+    """Asked before anything is done in the world, where several processes share the calls."""
 
     @property
     def values(self) -> Mapping[str, str]:

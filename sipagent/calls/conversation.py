@@ -7,12 +7,14 @@ import json
 import logging
 import math
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from sipagent.calls.acts import EndCall, Note, SayGoodbye, SayWords, TellAgent
 from sipagent.calls.announcing import TransferPromises
 from sipagent.calls.answering import Answered
 from sipagent.calls.asking import ask, ask_for_words, tell_agent
+from sipagent.calls.checkpoint import Checkpoint
+from sipagent.calls.conversation_keeping import ConversationKeeping, SpendingBrake, minded
 from sipagent.calls.endings import Ending, EndReason
 from sipagent.calls.greeting import GreetingKeeper
 from sipagent.calls.journal import CallJournal
@@ -23,6 +25,7 @@ from sipagent.calls.preparation import PreparedProfile, spoken
 from sipagent.calls.profile import CallTool
 from sipagent.calls.second_try import SecondTry
 from sipagent.calls.services import CallServices
+from sipagent.calls.steering import Steering
 from sipagent.calls.transferring import LineControls
 from sipagent.clock import utc_now
 from sipagent.realtime import RealtimeSession, SessionEnd
@@ -51,14 +54,6 @@ REPAIR = (
 )
 
 
-class SpendingBrake(Protocol):
-    """Says when a call costs too much."""
-
-    def observe(self, event: RealtimeSessionEvent) -> str | None:
-        """Take in one event of the session that tells of usage; why the call must end, as a sentence, or
-        None. Never raises."""
-
-
 class Conversation:
     """One conversation. `run` is its whole life; the session stays open behind it."""
 
@@ -72,8 +67,10 @@ class Conversation:
         journal: CallJournal,
         measures: CallMeasures,
         brake: SpendingBrake | None = None,
+        resumed: Checkpoint | None = None,
     ) -> None:
-        """Made when the session is open; time counts from here."""
+        """Made when the session is open; time counts from here, or, in a call that another process held until
+        ``resumed``, from when that one began to count."""
         self._session = answered.session
         self._context = answered.context
         self._controls = controls
@@ -90,12 +87,33 @@ class Conversation:
         self._second_try = SecondTry(
             _Greeter(self._session, interruptible=self._interruptible), greeting=self._greeting
         )
+        self._resumed = resumed
+        now = asyncio.get_running_loop().time()
         self._minder = CallMinder(
             prepared.profile.manners,
             services.settings.limits,
-            now=asyncio.get_running_loop().time(),
+            now=now,
+            resumed=None if resumed is None else minded(resumed, services.utc_now()),
             finish_s=services.settings.finish_speaking_timeout_s,
             write=lambda words: spoken(words, answered.context),
+        )
+        self._timer: asyncio.Timeout | None = None
+        """Runs out when the minder has something to do; None while no event is waited for."""
+        self.steering = Steering(
+            self._session,
+            controls=controls,
+            minder=self._minder,
+            targets=prepared.targets,
+            wake=self._wake,
+        )
+        """For whoever may decide about the call beside the agent."""
+        self._keeping = ConversationKeeping(
+            journal,
+            session=self._session,
+            minder=self._minder,
+            brake=brake,
+            tools=self._context.tools,
+            utc_now=services.utc_now,
         )
         self._untold: list[_Untold] = []
         """What the agent is to be told as soon as the event is dealt with that asks for it."""
@@ -106,13 +124,33 @@ class Conversation:
 
         Raises `ConnectionLostError` when the call is over before the greeting. Cancel-safe.
         """
-        if self._greeting is not None:
+        self._keeping.begin(self._resumed)
+        if self._greeting is not None and not self._was_greeted:
             await self._session.say(self._greeting, interruptible=self._interruptible)
             self._measures.reached("greeting_asked")
+        self._journal.keep(greeted=True)
+        if self._resumed is not None and (was_ending := self._resumed.ending) is not None:
+            self.stop(was_ending.reason, was_ending.detail)
+        ending: Ending | None = None
         try:
-            return await self._follow()
+            ending = await self._follow()
+            return ending
         finally:
+            self.steering.ended(ending)
             await self._second_try.aclose()
+
+    def stop(self, reason: EndReason, detail: str) -> None:
+        """End the call for ``reason``, politely: whoever speaks may finish, and the agent says goodbye."""
+        self._minder.stop(reason, detail, now=asyncio.get_running_loop().time())
+        self._wake()
+
+    @property
+    def _was_greeted(self) -> bool:
+        """Whether another process has greeted the caller, or the conversation has begun without."""
+        if self._resumed is None:
+            return False
+        outcome = self._session.takeover_outcome
+        return self._resumed.greeted or (outcome is not None and not outcome.is_empty)
 
     # Following -------------------------------------------------------------------------------------
 
@@ -123,6 +161,7 @@ class Conversation:
             over = False
             try:
                 async with asyncio.timeout_at(_moment(minder.deadline())) as timer:
+                    self._timer = timer
                     async for event in self._session:
                         now = loop.time()
                         if isinstance(event, RealtimeTranscriptDelta):
@@ -139,17 +178,27 @@ class Conversation:
                     else:
                         over = True
             except TimeoutError:
-                # Events may have moved the deadline since it was set; only the minder knows whether it holds.
+                # Events may have moved the deadline since it was set, and `stop` has it pass early; only the
+                # minder knows whether it holds.
                 pass
+            finally:
+                self._timer = None
             if over:
                 return await self._ending_of(self._session.end)
             await self._tell()
             minder.settle(loop.time(), quiet=self._quiet)
+            self._keeping.acts()
             while (act := minder.due(loop.time())) is not None:
                 if isinstance(act, EndCall):
                     return Ending(reason=act.reason, detail=act.detail)
                 await self._perform(act)
                 minder.settle(loop.time(), quiet=self._quiet)
+                self._keeping.acts()
+
+    def _wake(self) -> None:
+        """Have the minder asked now; if no event is waited for, it is asked anyway."""
+        if self._timer is not None and not self._timer.expired():
+            self._timer.reschedule(asyncio.get_running_loop().time())
 
     @property
     def _quiet(self) -> bool:
@@ -172,6 +221,7 @@ class Conversation:
         self._minder.observe(event, now, quiet=self._quiet)
         if was_ending and not self._minder.ending:
             self._journal.note("goodbye_taken_back")
+            self._keeping.acts()
         if not self._minder.ending:
             self._second_try.observe(event)
             self._look_for_repairs(event, now)
@@ -180,6 +230,7 @@ class Conversation:
             if detail is not None:
                 note = Note(kind="spend", data={"detail": detail})
                 self._minder.stop(EndReason.SPEND_LIMIT, detail, now=now, note=note)
+        self._keeping.observe(event)
         match event:
             case RealtimeToolEnd():
                 self._services.metrics.tool_ran(event.tool.name, is_error=event.is_error)

@@ -91,8 +91,12 @@ class EndReason(StrEnum):
     """The caller's line was heard for minutes without a word: music or noise."""
     SPEND_LIMIT = "spend_limit"
     """The call, or the day, reached what it may cost."""
+    HUNG_UP_BY_OPERATOR = "hung_up_by_operator"
+    """Somebody of the company had the call ended; the record has a note of who."""
     SERVICE_STOPPED = "service_stopped"
     """The service stopped and its drain deadline passed with the call still up."""
+    WORKER_LOST = "worker_lost"
+    """The process that held the call was gone, and the call was over when another looked for it."""
     INTERNAL_ERROR = "internal_error"
     """A defect of ours ended the call; the log has the traceback."""
 
@@ -130,7 +134,9 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
     EndReason.MACHINE_CALLER: FaultOwner.CALLER,
     EndReason.HOLD_MUSIC: FaultOwner.CALLER,
     EndReason.SPEND_LIMIT: FaultOwner.OPERATOR,
+    EndReason.HUNG_UP_BY_OPERATOR: FaultOwner.NONE,
     EndReason.SERVICE_STOPPED: FaultOwner.OPERATOR,
+    EndReason.WORKER_LOST: FaultOwner.OURS,
     EndReason.INTERNAL_ERROR: FaultOwner.OURS,
 }
 

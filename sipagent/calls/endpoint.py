@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from datetime import datetime
 
 from aiohttp import web
 
+from sipagent.calls.checkpoint import Ringing
 from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.lease import Holding
+from sipagent.calls.shift import Shift
 from sipagent.calls.sources import FailureLimit, Sources, whole_seconds
 from sipagent.calls.supervisor import Supervisor
 from sipagent.calls.webhook import (
@@ -23,6 +28,7 @@ from sipagent.calls.webhook import (
     WebhookVerifier,
     parse_webhook,
 )
+from sipagent.clock import utc_now
 from sipagent.errors import WebhookBodyError, WebhookError, WebhookSignatureError
 from sipagent.telemetry import Metrics, bind_call
 
@@ -47,8 +53,13 @@ class WebhookEndpoint:
         supervisor: Supervisor,
         metrics: Metrics,
         sources: Sources | None = None,
+        shift: Shift | None = None,
+        utc_now: Callable[[], datetime] = utc_now,
     ) -> None:
-        """``sources`` tells senders apart, by default behind proxies in local networks."""
+        """``sources`` tells senders apart, by default behind proxies in local networks. ``shift`` claims each
+        call before it is answered, where several processes share the calls."""
+        self._shift = shift
+        self._utc_now = utc_now
         self._verifier = verifier
         self._supervisor = supervisor
         self._metrics = metrics
@@ -80,7 +91,7 @@ class WebhookEndpoint:
                 self._metrics.webhook("ignored")
                 logger.info("A webhook of type %r was ignored: %s", webhook.type, webhook.why)
             case IncomingCall():
-                self._take(webhook, received_at)
+                await self._take(webhook, received_at)
         return web.Response()
 
     def _refused(self, error: WebhookError, source: str | None) -> web.Response:
@@ -99,13 +110,27 @@ class WebhookEndpoint:
         body = {"error": {"code": kind, "message": message}}
         return web.json_response(body, status=429, headers=headers)
 
-    def _take(self, call: IncomingCall, received_at: float) -> None:
+    async def _take(self, call: IncomingCall, received_at: float) -> None:
         with bind_call(call.call_id):
-            if self._supervisor.take(call, received_at):
+            if self._supervisor.knows(call):
+                self._repeated()
+                return
+            holding: Holding | None = None
+            if self._shift is not None:
+                # The answer to the webhook says that the call is taken care of, so the claim comes first.
+                holding = await self._shift.claim(Ringing(incoming=call, received_at=self._utc_now()))
+                if holding is None:
+                    self._metrics.webhook("claimed_elsewhere")
+                    logger.info("Another process has the call")
+                    return
+            if self._supervisor.take(call, received_at, holding):
                 self._metrics.webhook("call")
             else:
-                self._metrics.webhook("duplicate")
-                logger.info("The webhook of a call that was taken before came again")
+                self._repeated()
+
+    def _repeated(self) -> None:
+        self._metrics.webhook("duplicate")
+        logger.info("The webhook of a call that was taken before came again")
 
 
 async def _read(request: web.Request) -> bytes:

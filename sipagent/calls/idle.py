@@ -20,9 +20,10 @@ from sipagent.realtime.session_events import (
 class IdleLadder:
     """The steps of one conversation. ``now`` is in seconds, on any one clock."""
 
-    def __init__(self, steps: tuple[IdleStep, ...]) -> None:
+    def __init__(self, steps: tuple[IdleStep, ...], *, taken: int = 0) -> None:
+        """``taken`` is how many steps were taken before, by another process."""
         self._steps = steps
-        self._taken = 0
+        self._taken = taken
         self._since: float | None = None
         """When the silence began that counts now; None while none does."""
 

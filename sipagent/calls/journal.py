@@ -7,8 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from sipagent.calls.checkpoint import Checkpoint
 from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.keeping import CheckpointKeeper
 from sipagent.calls.lifecycle import CallLifecycle, CallState
 from sipagent.identifiers import CallId, ToolCallId
 from sipagent.realtime.session_events import (
@@ -32,6 +34,9 @@ from sipagent.store import (
 )
 from sipagent.telemetry import Latency
 
+SEQUENCES_OF_AN_EPOCH = 1_000_000
+"""Each holder of a call numbers what it writes from a multiple of this."""
+
 
 class CallJournal:
     """What happened in one call, written down through ``record`` the moment it happens.
@@ -40,20 +45,56 @@ class CallJournal:
     """
 
     def __init__(
-        self, call_id: CallId, record: Callable[[Fact], None], utc_now: Callable[[], datetime]
+        self,
+        call_id: CallId,
+        record: Callable[[Fact], None],
+        utc_now: Callable[[], datetime],
+        *,
+        keeper: CheckpointKeeper | None = None,
     ) -> None:
+        """``keeper`` keeps what another process would need to go on with the call; it knows where the call
+        stands already if it was taken over."""
         self._call_id = call_id
-        self._record = record
+        self._write = record
         self._utc_now = utc_now
-        self._lifecycle = CallLifecycle()
+        self._keeper = keeper
+        # What is numbered within the call goes on far above what an earlier holder may still be writing.
+        first = 0 if keeper is None else (keeper.epoch - 1) * SEQUENCES_OF_AN_EPOCH
+        state = CallState.RINGING if keeper is None else keeper.now.state
+        self._lifecycle = CallLifecycle(state=state, sequence=first)
         self._tools: dict[ToolCallId, ToolRan] = {}
+        self._first_sequence = first
         self._latency_counts: dict[str, int] = {}
-        self._notes = 0
+        self._notes = first
+        self._muted = False
 
     @property
     def state(self) -> CallState:
         """Where the call stands."""
         return self._lifecycle.state
+
+    @property
+    def kept(self) -> Checkpoint | None:
+        """What another process would know of the call; None where there can be none."""
+        return None if self._keeper is None else self._keeper.now
+
+    def keep(self, **changes: Any) -> None:
+        """Keep ``changes`` (fields of `Checkpoint`) for whoever may have to go on with the call."""
+        if self._keeper is not None and not self._muted:
+            self._keeper.change(**changes)
+
+    def keep_again(self) -> None:
+        """Write what is kept, though it has not changed: the store may not have had a place for it."""
+        if self._keeper is not None and not self._muted:
+            self._keeper.write()
+
+    def mute(self) -> None:
+        """Write nothing more: the call is another's, and how it is left is nothing that happened in it."""
+        self._muted = True
+
+    def _record(self, fact: Fact) -> None:
+        if not self._muted:
+            self._write(fact)
 
     def opened(self, call: IncomingCall, *, agent: str | None, model: str | None, configuration: str) -> None:
         """The call was heard of."""
@@ -74,13 +115,14 @@ class CallJournal:
     def enter(self, state: CallState) -> None:
         """The call entered ``state``."""
         sequence = self._lifecycle.enter(state)
+        self.keep(state=state)
         self._record(
             StateChanged(call_id=self._call_id, sequence=sequence, state=state.value, at=self._utc_now())
         )
 
     def latency(self, latency: Latency) -> None:
         """A latency was measured; a name that repeats is numbered."""
-        sequence = self._latency_counts.get(latency.name, 0)
+        sequence = self._latency_counts.get(latency.name, self._first_sequence)
         self._latency_counts[latency.name] = sequence + 1
         self._record(
             LatencyMeasured(
@@ -130,8 +172,12 @@ class CallJournal:
                 )
                 self._tools[event.tool_call_id] = run
                 self._record(run)
+                if self._keeper is not None and not self._muted:
+                    self._keeper.tool_began(event.tool_call_id, event.tool.name, event.arguments)
             case RealtimeToolEnd():
                 self._tool_ended(event.tool_call_id, event.output_text, event.is_error, event.duration_ms)
+                if self._keeper is not None and not self._muted:
+                    self._keeper.tool_ended(event.tool_call_id)
             case RealtimeResponseEnded(usage=usage) if usage is not None:
                 self._record(
                     TokensUsed(

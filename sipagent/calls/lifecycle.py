@@ -52,9 +52,10 @@ TRANSITIONS: dict[CallState, frozenset[CallState]] = {
 class CallLifecycle:
     """The state of one call; refuses any step the table does not have."""
 
-    def __init__(self) -> None:
-        self.state = CallState.RINGING
-        self.sequence = 0
+    def __init__(self, *, state: CallState = CallState.RINGING, sequence: int = 0) -> None:
+        """``state`` and ``sequence`` are where a call stands that is taken over."""
+        self.state = state
+        self.sequence = sequence
         """How many steps were taken; the number of the current state within the call."""
 
     def enter(self, state: CallState) -> int:

@@ -79,6 +79,15 @@ class _Closing:
     """A caller who speaks takes it back."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """How far a conversation had come when another process went on with it."""
+
+    elapsed_s: float
+    idle_steps: int
+    wrapped_up: bool
+
+
 class CallMinder:
     """Minds one conversation. ``now`` is in seconds, on one clock throughout."""
 
@@ -90,9 +99,10 @@ class CallMinder:
         now: float,
         finish_s: float,
         write: Callable[[Template], str],
+        resumed: Resumed | None = None,
     ) -> None:
         """``finish_s`` bounds each wait for words to be heard to their end; ``write`` puts what is known of
-        the call into words that are said."""
+        the call into words that are said. ``resumed`` is how far another process had come."""
         self._manners = manners
         self._limits = limits
         self._finish_s = finish_s
@@ -100,14 +110,16 @@ class CallMinder:
         longest = manners.maximum_duration_s
         wrap_up = manners.wrap_up
         self._time = TimeLeft(
-            began=now,
+            began=now if resumed is None else now - resumed.elapsed_s,
             maximum_s=limits.maximum_duration_s
             if longest is None
             else min(longest, limits.maximum_duration_s),
             wrap_up_before_s=None if wrap_up is None else wrap_up.before_s,
         )
         self._watch = CallWatch(_for_silence(limits, manners.idle), now)
-        self._idle = IdleLadder(manners.idle)
+        self._idle = IdleLadder(manners.idle, taken=0 if resumed is None else resumed.idle_steps)
+        if resumed is not None and resumed.wrapped_up:
+            self._time.wrapped_up = True
         self._loops = None if manners.loops is None else LoopWatch(manners.loops, ours=self._own_words())
         self._floor = Floor()
         self._phase = _Phase.TALKING
@@ -126,6 +138,21 @@ class CallMinder:
     def ending(self) -> bool:
         """Whether it is decided that the call ends."""
         return self._phase is not _Phase.TALKING
+
+    @property
+    def closing(self) -> tuple[EndReason, str] | None:
+        """Why the call is being ended, in a sentence too; None while it is not."""
+        return None if self._closing is None else (self._closing.reason, self._closing.detail)
+
+    @property
+    def idle_steps(self) -> int:
+        """How many steps of the ladder were taken since the caller was last there."""
+        return self._idle.taken
+
+    @property
+    def wrapped_up(self) -> bool:
+        """Whether the caller was told that little time is left."""
+        return self._time.wrapped_up
 
     def session_ends(self, at: float) -> None:
         """The API closes the session at ``at``."""
@@ -151,6 +178,15 @@ class CallMinder:
         if reason is EndReason.SPEND_LIMIT and self._manners.spend_say is not None:
             words = self._manners.spend_say
         self._close(_Closing(reason=reason, detail=detail, words=words, note=note, revocable=False), now)
+
+    def abort(self, reason: EndReason, detail: str) -> None:
+        """The call is to end without another word: for ``reason``, unless it is being ended for another."""
+        if self._phase is _Phase.OVER:
+            return
+        if self._closing is None or self._closing.revocable:
+            self._closing = _Closing(reason=reason, detail=detail, words=None, note=None, revocable=False)
+        self._phase = _Phase.GOODBYE
+        self._phase_ends_at = -math.inf
 
     def observe(self, event: RealtimeSessionEvent, now: float, *, quiet: bool) -> None:
         """Take in one event. ``quiet``: the agent is not heard, and no response runs, waits or was asked

@@ -104,6 +104,12 @@ class Admission:
         self._count(place, 1)
         return place
 
+    def seat(self, agent: str, caller: str | None) -> Place:
+        """Take a place for a call that is up already."""
+        place = Place(agent, caller, counts=True)
+        self._count(place, 1)
+        return place
+
     def release(self, place: Place) -> None:
         """Give a place back. Doing it twice changes nothing."""
         if place.held:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from sipagent.calls.actions import call_tools
 from sipagent.calls.briefing import Briefing
 from sipagent.calls.context import CallContext
 from sipagent.calls.leading import Team
-from sipagent.calls.profile import AgentProfile
+from sipagent.calls.profile import AgentProfile, TransferTarget
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.template import Template
 from sipagent.calls.tools.handing_over import connect_agents
@@ -79,6 +79,8 @@ class PreparedProfile:
     """What is said first."""
     around: SessionAround | None = None
     """The session without its instructions; None when more of it depends on the call, or nothing does."""
+    targets: Mapping[str, TransferTarget] = field(default_factory=dict)
+    """Whom people of the company may send its callers to: the targets of every agent, its own first."""
     team: Team = field(default_factory=Team)
     """Those who may lead the call in its course."""
 
@@ -150,8 +152,13 @@ async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict
     named = {name: profile.handoffs for name, profile in door.profiles.items() if profile.handoffs}
     connect_agents(agents, named)
     team = Team(door.profiles.values())
+    everybodys = {target.name: target for each in door.profiles.values() for target in each.transfer_targets}
+    prepared = [
+        await _prepare(profile, agents[name], briefing, team) for name, profile in door.profiles.items()
+    ]
     return {
-        name: await _prepare(profile, agents[name], briefing, team) for name, profile in door.profiles.items()
+        name: replace(one, targets={**everybodys, **one.targets})
+        for name, one in zip(door.profiles, prepared, strict=True)
     }
 
 
@@ -176,6 +183,7 @@ async def _prepare(
         briefing=briefing,
         greeting=None if profile.greeting is None else profile.greeting.text,
         around=around,
+        targets={target.name: target for target in profile.transfer_targets},
         team=team,
     )
     if around is None or callable(agent.instructions):

@@ -35,6 +35,11 @@ class Refusal:
     detail: str
     """One sentence."""
 
+    @property
+    def kept(self) -> tuple[str, int, str]:
+        """The same for a `Checkpoint`."""
+        return self.reason.value, self.sip_status, self.detail
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
@@ -54,6 +59,11 @@ class SpendBrake:
     def __init__(self, spend: CallSpend, utc_now: Callable[[], datetime]) -> None:
         self.spend = spend
         self._utc_now = utc_now
+
+    @property
+    def spent(self) -> float:
+        """What the call has cost so far."""
+        return self.spend.cost
 
     def observe(self, event: RealtimeSessionEvent) -> str | None:
         """Take in one event of the session; why the call must end, or None."""
@@ -87,13 +97,22 @@ class Reception:
             return Received(agent=outcome.agent, place=place, refusal=None, decision=decision, full=None)
         return self._instead(door, call, outcome, decision, place, at)
 
+    def readmit(self, door: FrontDoor, call: IncomingCall, agent: str | None) -> Received:
+        """Take a place for a call that is up already, whether there is one or not: it was admitted before,
+        by another process. ``agent`` is None for one that is refused."""
+        place = None if agent is None else self.admission.seat(agent, call.caller)
+        decision = Decision(outcome=Refuse(reason=EndReason.WORKER_LOST, sip_status=FULL_STATUS), why=())
+        known = agent if agent in door.profiles else None
+        return Received(agent=known, place=place, refusal=None, decision=decision, full=None)
+
     def leave(self, received: Received) -> None:
         """The call is over. Doing it twice changes nothing."""
         if received.place is not None:
             self.admission.release(received.place)
 
-    def brake(self, door: FrontDoor, received: Received) -> SpendBrake | None:
-        """What ends the call when it costs too much; None where nothing is said about costs."""
+    def brake(self, door: FrontDoor, received: Received, *, spent: float = 0.0) -> SpendBrake | None:
+        """What ends the call when it costs too much; None where nothing is said about costs. ``spent`` is
+        what it has cost already."""
         if door.limits.spend is None or received.agent is None:
             return None
         settings = door.profiles[received.agent].settings
@@ -104,6 +123,7 @@ class Reception:
             model=settings.get("model_name"),
             transcription_model=transcription.get("model"),
         )
+        spend.cost = spent
         if not spend.has_prices:
             logger.warning(
                 "What the model %s costs is not known: no limit of costs holds for the call",

@@ -14,6 +14,7 @@ from sipagent.clock import utc_now
 from sipagent.identifiers import CallId
 from sipagent.realtime import AttachPolicy
 from sipagent.realtime.session_events import RealtimeSessionEvent
+from sipagent.store import Store
 from sipagent.telemetry import Metrics
 
 CallObserver = Callable[[CallId, RealtimeSessionEvent], None]
@@ -53,3 +54,6 @@ class CallServices:
     """Connections for lookups (`open_lookup_session`), shared by all calls; None opens some for each call."""
     utc_now: Callable[[], datetime] = utc_now
     """The clock that calendars go by."""
+    memory: Store | None = None
+    """What several processes share: whose the calls are, and what was done in them. None for one that is
+    alone, and forgets its calls with its end."""

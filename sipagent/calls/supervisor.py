@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from sipagent.calls.call import CallServices, PhoneCall
+from sipagent.calls.checkpoint import Checkpoint, Ringing
 from sipagent.calls.endings import EndReason
 from sipagent.calls.generation import Generation
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
+from sipagent.calls.keeping import CheckpointKeeper
+from sipagent.calls.lease import Holding, Lease
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.reception import Received, Reception, Refusal
 from sipagent.calls.webhook import SeenWebhooks
@@ -29,6 +32,7 @@ class _Live:
     """A call between its webhook and its last record."""
 
     task: asyncio.Task[None]
+    phone_call: PhoneCall
     journal: CallJournal
     generation: Generation
     overtaken: bool = False
@@ -114,27 +118,123 @@ class Supervisor:
                     newer_generation=generation.number,
                 )
 
-    def take(self, call: IncomingCall, received_at: float) -> bool:
+    def knows(self, call: IncomingCall) -> bool:
+        """Whether ``call`` was taken here before, by its webhook or by itself."""
+        return self._seen.knows(call, asyncio.get_running_loop().time())
+
+    def take(self, call: IncomingCall, received_at: float, holding: Holding | None = None) -> bool:
         """Begin to answer ``call`` and return at once: True, or False when it was taken before.
 
-        ``received_at`` is when its webhook came (``loop.time()``).
+        ``received_at`` is when its webhook came (``loop.time()``); ``holding`` is the claim to it, where
+        several processes share the calls.
         """
         if not self._seen.take(call, received_at):
             return False
-        journal = CallJournal(call.call_id, self._record, self._utc_now)
+        self._answer(call, received_at, holding)
+        return True
+
+    def adopt(
+        self,
+        ringing: Ringing,
+        checkpoint: Checkpoint | None,
+        holding: Holding,
+        generation: Generation,
+        *,
+        doubtful: bool = False,
+    ) -> None:
+        """Go on with a call that another process held, and return at once.
+
+        It is served by ``generation``. Without a ``checkpoint`` nothing had been decided, and it is answered
+        as if it came now. ``doubtful``: the other may have acted without the database's knowing.
+        """
+        loop = asyncio.get_running_loop()
+        age_s = (self._utc_now() - ringing.received_at).total_seconds()
+        # A clock of another machine may be ahead of ours.
+        received_at = loop.time() - max(0.0, age_s)
+        self._seen.take(ringing.incoming, loop.time())
+        if checkpoint is None:
+            self._answer(ringing.incoming, received_at, holding)
+            return
+        keeper = self._keeper(ringing.incoming.call_id, checkpoint, holding)
+        journal = CallJournal(ringing.incoming.call_id, holding.lease.record, self._utc_now, keeper=keeper)
+        journal.note("adopted", worker=holding.worker, epoch=holding.epoch, state=checkpoint.state.value)
+        door = generation.door
+        received = self._reception.readmit(door, checkpoint.incoming, checkpoint.profile)
+        phone_call = PhoneCall(
+            checkpoint.incoming,
+            services=self._services,
+            journal=journal,
+            received_at=received_at,
+            called_at=ringing.received_at,
+            brake=self._reception.brake(door, received, spent=checkpoint.spent),
+            holding=holding,
+            doubtful=doubtful,
+        )
+        work = phone_call.resume(generation.prepared, checkpoint)
+        self._start(phone_call, journal, generation, received, work)
+
+    def held_under(self, lease: Lease) -> tuple[CallId, ...]:
+        """The calls that are up here by the right of ``lease``."""
+        return tuple(call_id for call_id, live in self._live.items() if live.phone_call.is_held_under(lease))
+
+    def generation(self, fingerprint: str) -> Generation | None:
+        """The generation of that configuration, if it serves or has calls."""
+        if self._current.fingerprint == fingerprint:
+            return self._current
+        for live in self._live.values():
+            if live.generation.fingerprint == fingerprint:
+                return live.generation
+        return None
+
+    def live(self, call_id: CallId) -> PhoneCall | None:
+        """The call, if it is up here."""
+        found = self._live.get(call_id)
+        return None if found is None else found.phone_call
+
+    @property
+    def live_call_ids(self) -> tuple[CallId, ...]:
+        """The calls that are up here."""
+        return tuple(self._live)
+
+    async def let_go(self, call_ids: Iterable[CallId]) -> None:
+        """Leave these calls to others: nothing more is done to them, and they stay up. Returns when none of
+        their tasks is left. Cancelling goes on letting go."""
+        tasks = []
+        for call_id in call_ids:
+            if (live := self._live.get(call_id)) is not None:
+                live.phone_call.let_go()
+                tasks.append(live.task)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _answer(self, call: IncomingCall, received_at: float, holding: Holding | None) -> None:
         # Asked once: what follows, and the whole call, is of this generation.
         generation = self._current
         door, now = generation.door, self._utc_now()
         caller, dialled = door.numbers_of(call)
         call = replace(call, caller=caller, dialled=dialled)
         received = self._reception.receive(door, call, now=now, at=received_at)
-        answer: PreparedProfile | Refusal | None = received.refusal
+        refusal = received.refusal
         if self._draining:
             status = self._services.settings.drain_reject_status
-            answer = Refusal(
+            refusal = Refusal(
                 reason=EndReason.REJECTED_DRAINING, sip_status=status, detail="The service is stopping."
             )
-        elif received.agent is not None:
+        keeper = None
+        if holding is not None:
+            first = Checkpoint(
+                incoming=call,
+                received_at=now,
+                configuration=generation.fingerprint,
+                profile=None if refusal is not None else received.agent,
+                refusal=None if refusal is None else refusal.kept,
+            )
+            keeper = self._keeper(call.call_id, first, holding)
+            keeper.write()
+        record = self._record if holding is None else holding.lease.record
+        journal = CallJournal(call.call_id, record, self._utc_now, keeper=keeper)
+        answer: PreparedProfile | Refusal | None = refusal
+        if answer is None and received.agent is not None:
             answer = generation.prepared[received.agent]
         assert answer is not None, "who is not answered is refused"
         agent = None if received.agent is None else door.profiles[received.agent]
@@ -156,13 +256,29 @@ class Supervisor:
             received_at=received_at,
             called_at=now,
             brake=self._reception.brake(door, received),
+            holding=holding,
         )
-        task = self._group.create_task(phone_call.run(answer), name=f"call {call.call_id}")
-        self._live[call.call_id] = _Live(task=task, journal=journal, generation=generation)
+        self._start(phone_call, journal, generation, received, phone_call.run(answer))
+
+    def _keeper(self, call_id: CallId, first: Checkpoint, holding: Holding) -> CheckpointKeeper:
+        return CheckpointKeeper(
+            call_id, first, epoch=holding.epoch, record=holding.lease.record, utc_now=self._utc_now
+        )
+
+    def _start(
+        self,
+        phone_call: PhoneCall,
+        journal: CallJournal,
+        generation: Generation,
+        received: Received,
+        work: Coroutine[Any, Any, None],
+    ) -> None:
+        call_id = phone_call.call_id
+        task = self._group.create_task(work, name=f"call {call_id}")
+        self._live[call_id] = _Live(task=task, phone_call=phone_call, journal=journal, generation=generation)
         self._idle.clear()
         self._services.metrics.call_started()
-        task.add_done_callback(lambda _: self._forget(call.call_id, received))
-        return True
+        task.add_done_callback(lambda _: self._forget(call_id, received))
 
     async def drain(self, timeout_s: float) -> int:
         """Refuse new calls, and wait until the live ones have ended; at most ``timeout_s`` seconds.

@@ -22,10 +22,12 @@ from typing import Any
 
 from sipagent.calls.asking import ask_for_words
 from sipagent.calls.briefing import OpeningHours
+from sipagent.calls.checkpoint import TransferUnderWay
 from sipagent.calls.client import CallsClient
 from sipagent.calls.context import CallContext
 from sipagent.calls.endings import EndReason
 from sipagent.calls.journal import CallJournal
+from sipagent.calls.lease import Lease
 from sipagent.calls.lifecycle import CallState
 from sipagent.calls.profile import TAKE_A_MESSAGE, TransferTarget
 from sipagent.calls.services import CallSettings
@@ -100,7 +102,11 @@ class LineControls:
         journal: CallJournal,
         settings: CallSettings,
         utc_now: Callable[[], datetime],
+        lease: Lease | None = None,
     ) -> None:
+        """``lease`` says whether this process may act for the call."""
+        self._lease = lease
+        self._before: TransferUnderWay | None = None
         self._call_id = call_id
         self._client = client
         self._journal = journal
@@ -120,6 +126,11 @@ class LineControls:
         self._session = session
         self._context = context
         self._calendars = calendars
+
+    def resume(self, before: TransferUnderWay | None) -> None:
+        """Another process held the call, and ``before`` is the transfer it was trying, if any. It goes on
+        when the tool that asked for it runs again; no address is tried twice."""
+        self._before = before
 
     @property
     def transferring(self) -> bool:
@@ -164,11 +175,24 @@ class LineControls:
         Raises nothing of its own. Cancelling gives up; a REFER that was accepted may take effect all the
         same.
         """
-        session = self._running
-        if self._journal.state is not CallState.TALKING:
+        if not self.may_transfer:
             return "Another transfer of this call is being tried; wait for its outcome."
         if (opening := self._closed(target)) is not None:
-            return await self._not_called(session, target, opening)
+            return await self._not_called(self._running, target, opening)
+        return await self.told(target, await self.send(target))
+
+    @property
+    def may_transfer(self) -> bool:
+        """Whether a transfer may begin now."""
+        return self._journal.state is CallState.TALKING
+
+    def is_closed(self, target: TransferTarget) -> bool:
+        """Whether the target's calendar says that nobody is there now."""
+        return self._closed(target) is not None
+
+    async def send(self, target: TransferTarget) -> TransferOutcome:
+        """As `transfer`, which may begin now; how it failed."""
+        session = self._running
         self._journal.enter(CallState.TRANSFERRING)
         attempt = self._attempt = _Attempt(target)
         attempt.answered.set()
@@ -179,9 +203,13 @@ class LineControls:
             # A call that is over by now has left through this transfer, or not: `leaving` says which.
             if session.end is None:
                 self._give_up(attempt, outcome)
+        return outcome
+
+    async def told(self, target: TransferTarget, outcome: TransferOutcome) -> str:
+        """What the agent is to be told of a transfer that failed; whoever is to help instead takes over."""
         why = _WHY.get(outcome, "it did not work")
         tried = f" on any of {len(target.uris)} lines" if len(target.uris) > 1 else ""
-        offer = await self._offer(session, target)
+        offer = await self._offer(self._running, target)
         return (
             f"The transfer to {target.spoken_name} did not go through{tried}: {why}. The caller is still "
             f"with you: say so, and {offer}"
@@ -193,6 +221,13 @@ class LineControls:
         """Why a call is over whose session has closed by itself, in a sentence too. Cancel-safe."""
         now = asyncio.get_running_loop().time()
         attempt = self._attempt
+        if attempt is None and (before := self._before) is not None and self._is_recent(before.asked_at):
+            if before.accepted:
+                return EndReason.TRANSFERRED, "The call left us after the transfer."
+            return EndReason.CALLER_HUNG_UP, (
+                "A process that was gone had asked for a transfer, and nobody heard the answer: the caller "
+                "hung up, or was transferred all the same."
+            )
         if attempt is None:
             if self._given_up_at is not None and now < self._given_up_at + LATE_S:
                 detail = (
@@ -217,6 +252,9 @@ class LineControls:
         self._noted(attempt, TransferOutcome.CONNECTED)
         return EndReason.TRANSFERRED, "The call left us after the transfer."
 
+    def _is_recent(self, asked_at: datetime | None) -> bool:
+        return asked_at is not None and (self._utc_now() - asked_at).total_seconds() < LATE_S
+
     # One transfer ----------------------------------------------------------------------------------
 
     @property
@@ -227,24 +265,46 @@ class LineControls:
     async def _try_all(self, session: RealtimeSession, attempt: _Attempt) -> TransferOutcome:
         target = attempt.target
         outcome = TransferOutcome.UNAVAILABLE
+        before, self._before = self._before, None
+        if before is not None and before.target != target.name:
+            before = None
         for number, uri in enumerate(target.uris):
-            if number > 0:
-                # Otherwise the caller would sit in silence, not knowing whether anything happens.
-                await ask_for_words(session, SAY_NEXT.format(label=target.spoken_name))
-            await self.finish_speaking()
             attempt.uri = uri
-            outcome = await self._try(session, attempt)
+            if before is not None and number < before.line:
+                continue  # a process that is gone has tried it
+            if before is not None and number == before.line and before.asked_at is not None:
+                attempt.accepted, attempt.unanswered = before.accepted, not before.accepted
+                outcome = await self._proof(target, asked_at=before.asked_at)
+            else:
+                if number > 0:
+                    # Otherwise the caller would sit in silence, not knowing whether anything happens.
+                    await ask_for_words(session, SAY_NEXT.format(label=target.spoken_name))
+                self._keep(attempt, number)
+                await self.finish_speaking()
+                outcome = await self._try(session, attempt, number)
             if outcome is TransferOutcome.CALLER_GONE:
                 break
             if number + 1 < len(target.uris):
                 self._noted(attempt, outcome)
         return outcome
 
-    async def _try(self, session: RealtimeSession, attempt: _Attempt) -> TransferOutcome:
+    def _keep(
+        self, attempt: _Attempt, line: int, *, asked_at: datetime | None = None, accepted: bool = False
+    ) -> None:
+        under_way = TransferUnderWay(
+            target=attempt.target.name, line=line, asked_at=asked_at, accepted=accepted
+        )
+        self._journal.keep(transfer=under_way)
+
+    async def _try(self, session: RealtimeSession, attempt: _Attempt, line: int) -> TransferOutcome:
         if session.end is not None:
             return TransferOutcome.CALLER_GONE
         target = attempt.target
+        if self._lease is not None:
+            await self._lease.wait()
         self._journal.note("transfer_tried", target=target.name, uri=attempt.uri)
+        asked_at = self._utc_now()
+        self._keep(attempt, line, asked_at=asked_at)
         attempt.answered.clear()
         try:
             await self._client.refer(self._call_id, attempt.uri)
@@ -258,17 +318,23 @@ class LineControls:
             return TransferOutcome.REFUSED if refused else TransferOutcome.UNAVAILABLE
         else:
             attempt.accepted = True
+            self._keep(attempt, line, asked_at=asked_at, accepted=True)
         finally:
             attempt.answered.set()
-        # The only proof of a transfer is that the call leaves us, which ends the session and this task
-        # with it. No event tells of a failure.
+        return await self._proof(target, asked_at=asked_at)
+
+    async def _proof(self, target: TransferTarget, *, asked_at: datetime) -> TransferOutcome:
+        """Wait for the proof of a transfer that was asked for at ``asked_at``, which is that the call leaves
+        us: it ends the session, and this task with it. No event tells of a failure."""
         confirm_s = self._settings.transfer_confirm_s if target.confirm_s is None else target.confirm_s
-        await asyncio.sleep(confirm_s)
+        passed_s = (self._utc_now() - asked_at).total_seconds()
+        await asyncio.sleep(confirm_s - min(max(0.0, passed_s), confirm_s))
         logger.warning("The transfer to %s was accepted, but the call did not leave", target.name)
         return TransferOutcome.NOT_CONFIRMED
 
     def _give_up(self, attempt: _Attempt, outcome: TransferOutcome) -> None:
         self._attempt = None
+        self._journal.keep(transfer=None)
         if attempt.accepted or attempt.unanswered:
             self._given_up_at = asyncio.get_running_loop().time()
         self._noted(attempt, outcome)

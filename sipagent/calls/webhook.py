@@ -152,6 +152,11 @@ class SeenWebhooks:
             self._seen.setdefault(key, now)
         return new
 
+    def knows(self, call: IncomingCall, now: float) -> bool:
+        """Whether `take` would refuse ``call``. Nothing is remembered."""
+        self._forget(now)
+        return ("webhook", call.webhook_id) in self._seen or ("call", str(call.call_id)) in self._seen
+
     def _forget(self, now: float) -> None:
         while self._seen and (
             len(self._seen) > 2 * self._capacity or next(iter(self._seen.values())) < now - self._keep_s

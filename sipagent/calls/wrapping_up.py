@@ -28,7 +28,8 @@ class TimeLeft:
         self._ends_at = began + maximum_s
         self._session_ends_at = math.inf
         self._before_s: float | None = None
-        self._wrapped_up = False
+        self.wrapped_up = False
+        """Whether the signal to wrap up was given."""
         self._over = False
         self.wrap_up(wrap_up_before_s)
 
@@ -56,7 +57,7 @@ class TimeLeft:
         """When `due` has a signal, if nothing changes before; ``free``: nobody speaks or is about to."""
         if self._over:
             return math.inf
-        if self._before_s is None or self._wrapped_up:
+        if self._before_s is None or self.wrapped_up:
             return self.ends_at
         return self.ends_at - self._before_s * (1.0 if free else LATEST_WRAP_UP)
 
@@ -67,7 +68,7 @@ class TimeLeft:
         if now >= self.ends_at:
             self._over = True
             return "over"
-        self._wrapped_up = True
+        self.wrapped_up = True
         return "wrap_up"
 
     def left_s(self, now: float) -> float:

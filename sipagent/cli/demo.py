@@ -18,7 +18,7 @@ from sipagent.cli.arguments import sip_address
 from sipagent.cli.example import example_configuration
 from sipagent.cli.output import console, print_json
 from sipagent.cli.record import print_record, record_as_json
-from sipagent.cli.watching import LiveView, WatchedStore
+from sipagent.cli.watching import LiveView
 from sipagent.config import load
 from sipagent.errors import SimulatorError, UserError
 from sipagent.simulator.phone import Phone
@@ -26,7 +26,7 @@ from sipagent.simulator.script import Script, shipped_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.voice import Voice, VoiceMode
-from sipagent.store import open_store
+from sipagent.store import Store, open_store
 from sipagent.store.records import CallRecord
 
 CALL_DEADLINE_S = 50.0
@@ -80,7 +80,7 @@ class _Stage:
 
     simulator: Simulator
     service: Service
-    store: WatchedStore
+    store: Store
     view: LiveView
 
 
@@ -113,7 +113,7 @@ async def _open_stage(
     simulator = await _open_simulator(stack, options, may_move=arguments.sip is None)
     view = LiveView(out)
     stack.callback(view.close)
-    store = WatchedStore(open_store(f"sqlite:///{folder / 'calls.db'}"), view.show)
+    store = open_store(f"sqlite:///{folder / 'calls.db'}")
     service = await stack.enter_async_context(
         Service(
             front_door=load(example_configuration()),
@@ -122,6 +122,7 @@ async def _open_stage(
             webhook_secrets=(simulator.webhook_secret,),
             store=store,
             settings=ServiceSettings(port=0, drain_timeout_s=5.0),
+            watch=view.show,
         )
     )
     service.observe_words(view.hear)

@@ -7,7 +7,6 @@ lines appear whole.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -19,14 +18,11 @@ from sipagent.app import SpokenWords
 from sipagent.cli.record import speech, tool_run
 from sipagent.clock import utc_now
 from sipagent.identifiers import CallId, ItemId
-from sipagent.store import CallStore
 from sipagent.store.records import (
     CallCheckpointed,
     CallEnded,
     CallNoted,
     CallOpened,
-    CallRecord,
-    CallSummary,
     ConfigurationLoaded,
     Fact,
     LatencyMeasured,
@@ -34,65 +30,7 @@ from sipagent.store.records import (
     TokensUsed,
     ToolRan,
     TranscriptLineSaid,
-    UsageTotal,
 )
-
-
-class WatchedStore:
-    """A `CallStore` that tells ``watch`` of every fact it has kept, and is otherwise ``store``."""
-
-    def __init__(self, store: CallStore, watch: Callable[[Fact], None]) -> None:
-        self._store = store
-        self._watch = watch
-
-    async def open(self) -> None:
-        """As `CallStore.open`."""
-        await self._store.open()
-
-    async def aclose(self) -> None:
-        """As `CallStore.aclose`."""
-        await self._store.aclose()
-
-    async def ping(self) -> None:
-        """As `CallStore.ping`."""
-        await self._store.ping()
-
-    async def apply(self, facts: Sequence[Fact]) -> None:
-        """As `CallStore.apply`; only what was kept is told."""
-        await self._store.apply(facts)
-        for fact in facts:
-            self._watch(fact)
-
-    async def call(self, call_id: CallId) -> CallRecord | None:
-        """As `CallStore.call`."""
-        return await self._store.call(call_id)
-
-    async def calls(
-        self,
-        *,
-        limit: int = 50,
-        before: datetime | None = None,
-        agent: str | None = None,
-        reason: str | None = None,
-    ) -> tuple[CallSummary, ...]:
-        """As `CallStore.calls`."""
-        return await self._store.calls(limit=limit, before=before, agent=agent, reason=reason)
-
-    async def configuration(self, fingerprint: str) -> ConfigurationLoaded | None:
-        """As `CallStore.configuration`."""
-        return await self._store.configuration(fingerprint)
-
-    async def configurations(self, *, limit: int = 50) -> tuple[ConfigurationLoaded, ...]:
-        """As `CallStore.configurations`."""
-        return await self._store.configurations(limit=limit)
-
-    async def unfinished(self, before: datetime) -> tuple[CallSummary, ...]:
-        """As `CallStore.unfinished`."""
-        return await self._store.unfinished(before)
-
-    async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
-        """As `CallStore.usage_since`."""
-        return await self._store.usage_since(moment)
 
 
 class LiveView:

@@ -11,6 +11,7 @@ from sipagent.config.published import published_schema
 from sipagent.config.question import CalendarThen, Question, RouteVerdict, ask, describe_route, zone_of
 from sipagent.config.reload import ConfigurationWatcher, Reload
 from sipagent.config.starter import starter_text
+from sipagent.config.stored import load_stored
 
 __all__ = [
     "AccountSeen",
@@ -32,6 +33,7 @@ __all__ = [
     "load",
     "load_base_url",
     "load_configuration",
+    "load_stored",
     "parse_document",
     "published_schema",
     "read_database_url",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 FINGERPRINT_CHARACTERS = 12
+
+_MARK = re.compile(r"\n# (.+), (\d+) characters\n")
 
 Stamp: TypeAlias = tuple[int, int, int]
 """Time of the last change in nanoseconds, size in bytes, and inode: another one when a file was replaced."""
@@ -20,6 +23,20 @@ def stamp_of(path: Path) -> Stamp | None:
     except (OSError, ValueError):  # ValueError: a path with a NUL in it
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def parts_of(text: str) -> dict[str, str] | None:
+    """What `FilesRead.text` was put together from, by name, the first under ``""``; None for another text."""
+    for first in _MARK.finditer(text):
+        parts, at = {"": text[: first.start()]}, first.start()
+        while (mark := _MARK.match(text, at)) is not None:
+            end = mark.end() + int(mark[2])
+            parts[mark[1]] = text[mark.end() : end]
+            # A text that ends within a line has had its end put in.
+            at = end if text[end - 1 : end] == "\n" else end + 1
+        if at == len(text):
+            return parts
+    return None if _MARK.search(text) else {"": text}
 
 
 class FilesRead:
@@ -91,9 +108,10 @@ class FilesRead:
 
     @property
     def text(self) -> str:
-        """Every text that was read, the first as it is and the others each under a line with its name."""
+        """Every text that was read, the first as it is and the others each under a line with its name and
+        length; `parts_of` takes it apart again."""
         parts = [
-            text if number == 0 else f"\n# {self._name(path)}\n{text}"
+            text if number == 0 else f"\n# {self._name(path)}, {len(text)} characters\n{text}"
             for number, (path, text) in enumerate(self._texts.items())
         ]
         return "".join(part if part.endswith("\n") else f"{part}\n" for part in parts)

@@ -16,23 +16,25 @@ TakeNow = Callable[[RealtimeModelEvent], bool]
 class Audience:
     """The listeners of one model, in the order in which they came."""
 
-    __slots__ = ("members",)
+    __slots__ = ("members", "prompt")
 
     def __init__(self) -> None:
         self.members: tuple[tuple[RealtimeModelListener, TakeNow | None], ...] = ()
         """Each with the method by which it hears without waiting, if it has one. Changed by `add` and
         `remove` only; for whoever tells events too often to ask for more."""
+        self.prompt: TakeNow | None = None
+        """That method of the one listener; None where several listen, or one that has none."""
 
     def add(self, listener: RealtimeModelListener) -> None:
         """``listener`` hears every event from now on. Adding it twice changes nothing."""
         if not any(each is listener for each, _ in self.members):
             own = getattr(type(listener), "take_now", None)
             plain = own is None or own is RealtimeModelListener.take_now
-            self.members = (*self.members, (listener, None if plain else listener.take_now))
+            self._change((*self.members, (listener, None if plain else listener.take_now)))
 
     def remove(self, listener: RealtimeModelListener) -> None:
         """``listener`` hears nothing more; nothing happens if it never did."""
-        self.members = tuple(pair for pair in self.members if pair[0] is not listener)
+        self._change(tuple(pair for pair in self.members if pair[0] is not listener))
 
     async def tell(self, event: RealtimeModelEvent) -> None:
         """Let every listener hear ``event``; one that raises is reported. Returns when all have taken it.
@@ -50,12 +52,8 @@ class Audience:
     def tell_now(self, event: RealtimeModelEvent) -> bool:
         """Let the one listener hear ``event`` if that takes no waiting; False when nobody has heard it yet,
         as always where several listen. One that raises is reported."""
-        members = self.members
-        if len(members) != 1:
-            return False
-        _, take_now = members[0]
         try:
-            return take_now is not None and take_now(event)
+            return self.prompt is not None and self.prompt(event)
         except Exception as error:  # noqa: BLE001 - code that users wrote
             self.report_now(error)
             return True
@@ -63,10 +61,10 @@ class Audience:
     def report_now(self, error: Exception) -> None:
         """Let the one listener know that it raised, as far as that takes no waiting; the log knows anyway."""
         logger.warning("A listener raised %s", type(error).__name__)
-        if len(self.members) != 1 or (take_now := self.members[0][1]) is None:
+        if self.prompt is None:
             return
         try:
-            take_now(RealtimeModelExceptionEvent(exception=error, context="a listener raised"))
+            self.prompt(RealtimeModelExceptionEvent(exception=error, context="a listener raised"))
         except Exception as again:  # noqa: BLE001 - code that users wrote
             logger.warning("A listener raised %s", type(again).__name__)
 
@@ -74,3 +72,7 @@ class Audience:
         """Let everybody know that a listener raised."""
         logger.warning("A listener raised %s", type(error).__name__)
         await self.tell(RealtimeModelExceptionEvent(exception=error, context="a listener raised"))
+
+    def _change(self, members: tuple[tuple[RealtimeModelListener, TakeNow | None], ...]) -> None:
+        self.members = members
+        self.prompt = members[0][1] if len(members) == 1 else None

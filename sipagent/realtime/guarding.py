@@ -57,6 +57,15 @@ class _Turn(Checks):
 class Guarding:
     """Watches what a session's model reports, and cuts off what a guardrail forbids."""
 
+    __slots__ = (
+        "_debounce",
+        "_everyones",
+        "_inputs",
+        "_runner",
+        "_turns",
+        "unguarded",
+    )
+
     def __init__(
         self,
         model: RealtimeModel,
@@ -223,3 +232,5 @@ _REACTIONS: Final[Mapping[type[Any], Callable[[Guarding, Any, RealtimeAgent[Any]
     RealtimeModelInputAudioTranscriptionCompletedEvent: Guarding._read,
     RealtimeModelConnectionStatusEvent: Guarding._connection,
 }
+GUARDED: Final = frozenset(_REACTIONS)
+"""The events that `Guarding` needs to hear of."""

@@ -19,7 +19,6 @@ from sipagent.realtime.events import (
     RealtimeModelEvent,
     RealtimeModelSessionEvent,
     RealtimeModelToolCallEvent,
-    RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
 from sipagent.realtime.handoffs import Handoff
@@ -48,7 +47,6 @@ Start = Callable[[Coroutine[Any, Any, None], str], object]
 NOTEWORTHY = frozenset(
     {
         RealtimeModelTurnStartedEvent,
-        RealtimeModelTurnEndedEvent,
         RealtimeModelSessionEvent,
         RealtimeModelErrorEvent,
         RealtimeModelConnectionStatusEvent,
@@ -59,6 +57,19 @@ NOTEWORTHY = frozenset(
 
 class Handover:
     """Who leads one session, and how that changes."""
+
+    __slots__ = (
+        "_history",
+        "_info",
+        "_model",
+        "_one_at_a_time",
+        "_resolve",
+        "_start",
+        "_tell",
+        "hooks",
+        "lead",
+        "speech",
+    )
 
     def __init__(
         self,

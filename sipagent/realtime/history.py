@@ -40,8 +40,38 @@ class Line(Value, frozen=True, kw_only=True):
     final: bool
 
 
+class Growing:
+    """A part of what the agent says whose words come now, and nothing else that concerns it."""
+
+    __slots__ = ("content_index", "item_id", "newest")
+
+    def __init__(self, item_id: ItemId, content_index: int) -> None:
+        self.item_id = item_id
+        self.content_index = content_index
+        self.newest: list[str] | None = []
+        """Words that the history has not joined to the others yet: whoever has more may append them. None
+        once it has: then they are for `History.spoke`."""
+
+
 class History:
     """The items of one session. Methods return whether, or as which line, the history changed."""
+
+    __slots__ = (
+        "_cut_early",
+        "_deleted",
+        "_early_transcripts",
+        "_final",
+        "_full",
+        "_hearing",
+        "_items",
+        "_items_of",
+        "_order",
+        "_sorted",
+        "_spoken",
+        "_told",
+        "_unshown",
+        "growing",
+    )
 
     def __init__(self) -> None:
         self._items: dict[ItemId, RealtimeItem] = {}
@@ -55,12 +85,8 @@ class History:
         """What the agent says, as it grows, by part."""
         self._unshown: set[ItemId] = set()
         """Items that lack the newest words. Words come far more often than anybody looks."""
-        self._growing: ItemId | None = None
-        """The item whose words come now, and only they: it is known, and known to be unshown."""
-        self._growing_index = 0
-        """The part of it."""
-        self._newest: list[str] = []
-        """Its words that `_spoken` lacks."""
+        self.growing: Growing | None = None
+        """The part whose words come now, and only they: its item is known, and known to be unshown."""
         self._final: set[ItemId] = set()
         self._full: dict[ItemId, set[int]] = {}
         """Parts of what the agent says that were told in full."""
@@ -113,7 +139,7 @@ class History:
     def update(self, item: RealtimeItem, *, placed: bool, response_id: ResponseId | None = None) -> Change:
         """An item is new, or may be known better. ``placed`` says that ``previous_item_id`` is known; None
         is then the predecessor of the first item."""
-        if self._unshown or self._growing is not None:
+        if self._unshown or self.growing is not None:
             self._show()
         item_id = item.item_id
         if type(item) is AssistantMessageItem:
@@ -218,10 +244,12 @@ class History:
 
     def spoke(self, item_id: ItemId, delta: str, response_id: ResponseId, content_index: int = 0) -> None:
         """The agent says more."""
-        if item_id == self._growing and content_index == self._growing_index:
-            self._newest.append(delta)
-            return
-        self._join()
+        if (growing := self.growing) is not None:
+            if item_id == growing.item_id and content_index == growing.content_index:
+                assert growing.newest is not None, "it is joined when it is given up"
+                growing.newest.append(delta)
+                return
+            self._join()
         full = self._full.get(item_id)
         if full is not None and content_index in full:
             return  # it was overtaken by the whole
@@ -230,7 +258,7 @@ class History:
         parts[content_index] = parts.get(content_index, "") + delta
         if item_id in self._items:
             self._unshown.add(item_id)
-            self._growing, self._growing_index = item_id, content_index
+            self.growing = Growing(item_id, content_index)
         elif item_id not in self._deleted:
             self._show_spoken(item_id)
 
@@ -329,13 +357,14 @@ class History:
 
     def _join(self) -> None:
         """Put the newest words behind the others of their part. Before anything else looks at them."""
-        if self._growing is not None:
-            self._spoken[self._growing][self._growing_index] += "".join(self._newest)
-            self._growing = None
-            self._newest.clear()
+        growing, self.growing = self.growing, None
+        if growing is not None:
+            assert growing.newest is not None, "it is joined once"
+            self._spoken[growing.item_id][growing.content_index] += "".join(growing.newest)
+            growing.newest = None
 
     def _show(self) -> None:
-        if self._growing is not None:
+        if self.growing is not None:
             self._join()
         while self._unshown:
             self._show_spoken(self._unshown.pop())

@@ -64,6 +64,16 @@ class Change:
 class Lead:
     """Who leads one conversation."""
 
+    __slots__ = (
+        "_changes",
+        "_confirms",
+        "_count",
+        "_followed",
+        "_of_response",
+        "current",
+        "speaker",
+    )
+
     def __init__(self, agent: RealtimeAgent[Any]) -> None:
         self.current = Offer(agent=agent, settings={})
         self.speaker = agent

@@ -29,6 +29,13 @@ from sipagent.realtime.turn_metrics import RealtimeTurnMetrics, TurnMeasure
 class TurnMeter:
     """Tells how long each turn took, once it is over."""
 
+    __slots__ = (
+        "_is_silent",
+        "_measure",
+        "_playing_is_told",
+        "_tell",
+    )
+
     def __init__(
         self,
         info: RealtimeEventInfo,
@@ -135,3 +142,5 @@ _FACTS: Final[Mapping[type[Any], Callable[[TurnMeter, Any], None]]] = {
     RealtimeModelPlaybackEvent: TurnMeter._playback,
     RealtimeModelEndOfStreamEvent: TurnMeter._over,
 }
+MEASURED: Final = frozenset(_FACTS)
+"""The events that `TurnMeter` needs to hear of; of all others, while nothing runs or is still to be heard."""

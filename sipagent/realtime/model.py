@@ -69,6 +69,8 @@ class TransportConfig(TypedDict, total=False):
 class RealtimeModelListener(abc.ABC):
     """Hears what a model reports."""
 
+    __slots__ = ()
+
     @abc.abstractmethod
     async def on_event(self, event: RealtimeModelEvent) -> None:
         """Called for each event, in order. The next message is not read before this returns, so waiting

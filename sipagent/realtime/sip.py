@@ -82,13 +82,10 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         self._attached_at = -math.inf
         """When the socket was last attached again, on the loop's clock."""
         self._attempts_left = self._policy.reattach_attempts
-        self._spoke: RealtimeModelTranscriptDeltaEvent | RealtimeModelPlaybackEvent | None = None
-        """What showed last that the agent speaks, unless that was heard to its end or cut off."""
         self._playing: ResponseId | None = None
         """What the server plays."""
         self._items: dict[ResponseId, ItemId] = {}
         """What the latest responses say, for those whose words are not the latest."""
-        self._notes[RealtimeModelTranscriptDeltaEvent] = self._note_words
         self._notes[RealtimeModelItemUpdatedEvent] = self._note_item
         self._reactions[RealtimeModelPlaybackEvent] = self._playback_changed
 
@@ -147,7 +144,8 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         await super().connect(options)
         # Nothing was read yet: the reader runs when this task waits next.
         self._attached_at = -math.inf
-        self._spoke = self._playing = None
+        self._playing = None
+        self._taking.say_otherwise(None)
         self._items.clear()
 
     async def _address(self, options: RealtimeModelConfig) -> Address:
@@ -234,11 +232,7 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
     @property
     def _spoke_last(self) -> ResponseId | None:
         """The latest response with words, unless it was heard to its end or cut off."""
-        return None if self._spoke is None else self._spoke.response_id
-
-    def _note_words(self, event: RealtimeModelTranscriptDeltaEvent) -> bool:
-        self._spoke = event
-        return True
+        return None if self._taking.spoke is None else self._taking.spoke.response_id
 
     def _note_item(self, event: RealtimeModelItemUpdatedEvent) -> bool:
         if event.response_id is not None and type(event.item) is AssistantMessageItem:
@@ -249,17 +243,17 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
 
     def _playback_changed(self, event: RealtimeModelPlaybackEvent) -> Reaction | None:
         """Follow the server's buffer; what it empties while it plays was not heard to its end."""
-        response_id, spoke = event.response_id, self._spoke
+        response_id, spoke = event.response_id, self._taking.spoke
         if event.change == "started":
             self._playing = response_id
             if spoke is None or spoke.response_id != response_id:
-                self._spoke = event
+                self._taking.say_otherwise(event)
             return None
         was_playing = response_id == self._playing
         if was_playing:
             self._playing = None
         if spoke is not None and spoke.response_id == response_id:
-            self._spoke = None
+            self._taking.say_otherwise(None)
         if event.change == "cleared" and was_playing:
             index, item_id = 0, self._items.get(response_id)
             if isinstance(spoke, RealtimeModelTranscriptDeltaEvent) and spoke.response_id == response_id:

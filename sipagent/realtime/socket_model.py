@@ -29,6 +29,7 @@ from sipagent.realtime.events import (
     RealtimeModelResponseRequestedEvent,
     RealtimeModelSessionEvent,
     RealtimeModelToolCallEvent,
+    RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
@@ -78,8 +79,8 @@ class RealtimeSocketModel(RealtimeModel):
 
     default_format: ClassVar[str]
     """The audio format where the settings name none."""
-    _told_first: ClassVar[frozenset[type[Any]]] = OFTEN
-    """Events that may be told before they are noted; nothing reacts to them."""
+    _at_once: ClassVar[frozenset[type[Any]]] = OFTEN
+    """Events that come often, and that nothing notes or reacts to, but that words are remembered."""
     _for_reader: ClassVar[frozenset[type[Any]]] = frozenset()
     """Events on which depends how long the reader waits: it alone may take them."""
 
@@ -109,6 +110,7 @@ class RealtimeSocketModel(RealtimeModel):
             RealtimeModelItemPlacedEvent: self._note_placed,
             RealtimeModelErrorEvent: self._note_error,
             RealtimeModelSessionEvent: self._note_session,
+            RealtimeModelTranscriptDeltaEvent: self._note_words,
         }
         """What keeps the turn and the playback in step with an event, before anybody hears of it; each
         returns False when nobody need."""
@@ -120,7 +122,7 @@ class RealtimeSocketModel(RealtimeModel):
             self._audience,
             notes=self._notes,
             reactions=self._reactions,
-            told_first=self._told_first,
+            at_once=self._at_once,
             for_reader=self._for_reader,
             asks=lambda: self._ask if self._gate.pending else None,
         )
@@ -336,7 +338,9 @@ class RealtimeSocketModel(RealtimeModel):
             socket.offer_to(taking.take_now)
         receive = self._receiver(socket)
         while outgoing.socket is socket:
-            message = socket.receive_now() or await receive()
+            message: bytes | Closed | None = socket.receive_now()
+            if message is None:
+                message = await receive()
             if isinstance(message, Closed):
                 return message
             if taking.begun is not None:
@@ -378,6 +382,10 @@ class RealtimeSocketModel(RealtimeModel):
         if not self._gate.cancel(event.response_id):
             return None
         return partial(self._outgoing.try_send, commands.response_cancel(event.response_id))
+
+    def _note_words(self, event: RealtimeModelTranscriptDeltaEvent) -> bool:
+        self._taking.said(event)
+        return True
 
     def _note_turn_ended(self, event: RealtimeModelTurnEndedEvent) -> bool:
         self._gate.done(event.response_id)

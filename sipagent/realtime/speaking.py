@@ -16,6 +16,17 @@ from sipagent.realtime.agent import RealtimeAgent
 class Speaking:
     """The responses of one session."""
 
+    __slots__ = (
+        "_aside",
+        "_audible",
+        "_over",
+        "_played",
+        "_playing",
+        "_playing_is_told",
+        "_playing_is_unknown",
+        "_running",
+    )
+
     def __init__(self) -> None:
         self._running: dict[ResponseId, RealtimeAgent[Any]] = {}
         self._aside: set[ResponseId] = set()

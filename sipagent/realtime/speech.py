@@ -44,6 +44,17 @@ class _Speech:
 class ProtectedSpeech:
     """The uninterruptible speech of one session."""
 
+    __slots__ = (
+        "_count",
+        "_lead",
+        "_model",
+        "_speeches",
+        "_start",
+        "_telling",
+        "_told",
+        "active",
+    )
+
     def __init__(
         self, *, model: RealtimeModel, lead: Lead, start: Callable[[Coroutine[Any, Any, None], str], object]
     ) -> None:

@@ -19,6 +19,8 @@ class EventStream(Generic[T]):
     room. So a stream holds what each of its writers wrote last beyond its capacity, and no more.
     """
 
+    __slots__ = ("_capacity", "_ended", "_reader", "_somebody_waits", "_waiting", "_writable", "was_read")
+
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._waiting: deque[T] = deque()
@@ -26,8 +28,10 @@ class EventStream(Generic[T]):
         self.was_read = False
         """Whether anybody has ever begun to read."""
         self._reader: asyncio.Future[None] | None = None
-        """Present while somebody waits for an event."""
+        """Present while somebody waits for an event that has not come."""
         self._writable = Latch(is_set=True)
+        self._somebody_waits = False
+        """For room."""
 
     @property
     def has_room(self) -> bool:
@@ -37,6 +41,7 @@ class EventStream(Generic[T]):
     async def room(self) -> None:
         """Return once there is room, or nothing is written any more. Cancel-safe."""
         while len(self._waiting) >= self._capacity and not self._ended:
+            self._somebody_waits = True
             self._writable.clear()
             await self._writable.wait()
 
@@ -53,13 +58,26 @@ class EventStream(Generic[T]):
         if not self._ended:
             self._waiting.append(event)
             if self._reader is not None:
-                self._wake(self._reader)
+                self._wake()
+
+    def offer(self, event: T) -> bool:
+        """Queue ``event`` if there is room, or drop it after the end; False when there is no room."""
+        waiting = self._waiting
+        if len(waiting) >= self._capacity:
+            return False
+        if not self._ended:
+            waiting.append(event)
+            if (reader := self._reader) is not None:
+                # As `_wake`: this is most of what a call does, and a call less is worth it.
+                self._reader = None
+                if not reader.done():
+                    reader.set_result(None)
+        return True
 
     def end(self) -> None:
         """Nothing follows what is queued. Idempotent."""
         self._ended = True
-        if self._reader is not None:
-            self._wake(self._reader)
+        self._wake()
         self._writable.set()
 
     def __aiter__(self) -> Self:
@@ -68,19 +86,24 @@ class EventStream(Generic[T]):
 
     async def __anext__(self) -> T:
         """The next event, in order; ends behind the last one. Cancelling loses none."""
-        while not self._waiting:
+        waiting = self._waiting
+        while not waiting:
             if self._ended:
                 raise StopAsyncIteration
-            self._reader = asyncio.get_running_loop().create_future()
+            reader: asyncio.Future[None] = asyncio.Future(loop=asyncio.get_running_loop())
+            self._reader = reader
             try:
-                await self._reader
+                await reader
             finally:
-                self._reader = None
-        event = self._waiting.popleft()
-        if not self._writable.is_set() and len(self._waiting) < self._capacity:
+                if self._reader is reader:
+                    self._reader = None
+        event = waiting.popleft()
+        if self._somebody_waits and len(waiting) < self._capacity:
+            self._somebody_waits = False
             self._writable.set()
         return event
 
-    def _wake(self, reader: asyncio.Future[None]) -> None:
-        if not reader.done():
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
             reader.set_result(None)

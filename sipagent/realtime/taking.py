@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sipagent.identifiers import ItemId
 from sipagent.realtime.audience import Audience
 from sipagent.realtime.events import (
     RealtimeModelAudioEvent,
     RealtimeModelEvent,
     RealtimeModelInputAudioTranscriptionDeltaEvent,
     RealtimeModelOutputTextDeltaEvent,
+    RealtimeModelPlaybackEvent,
     RealtimeModelTranscriptDeltaEvent,
 )
 from sipagent.realtime.wire_frequent import read
@@ -31,6 +33,7 @@ OFTEN: frozenset[type[Any]] = frozenset(
 )
 """Nearly all that comes."""
 Events = tuple[RealtimeModelEvent, ...]
+Spoke = RealtimeModelTranscriptDeltaEvent | RealtimeModelPlaybackEvent
 Note = Callable[[Any], bool]
 """Keeps the model in step with an event; False when nobody need hear of it."""
 Reaction = Callable[[], Awaitable[object]]
@@ -51,7 +54,18 @@ class Begun:
 class Taking:
     """Takes the messages of one model."""
 
-    __slots__ = ("_asks", "_audience", "_for_reader", "_notes", "_reactions", "_told_first", "begun")
+    __slots__ = (
+        "_asks",
+        "_at_once",
+        "_audience",
+        "_for_reader",
+        "_notes",
+        "_reactions",
+        "_said",
+        "_said_part",
+        "begun",
+        "spoke",
+    )
 
     def __init__(
         self,
@@ -59,25 +73,40 @@ class Taking:
         *,
         notes: Mapping[type[Any], Note],
         reactions: Mapping[type[Any], Callable[[Any], Reaction | None]],
-        told_first: frozenset[type[Any]],
+        at_once: frozenset[type[Any]],
         for_reader: frozenset[type[Any]],
         asks: Callable[[], Reaction | None],
     ) -> None:
-        """``told_first``: events that may be told before they are noted, and that nothing reacts to.
-        ``for_reader``: those that only the reader may take. ``asks`` gives what has to be sent when a message
-        was taken, if anything."""
+        """``at_once``: events that come often, and that nothing notes or reacts to; words of the agent are
+        `said`. ``for_reader``: those that only the reader may take. ``asks`` gives what has to be sent when a
+        message was taken, if anything."""
         self._audience = audience
         self._notes = notes
         self._reactions = reactions
-        self._told_first = told_first
+        self._at_once = at_once
         self._for_reader = for_reader
         self._asks = asks
         self.begun: Begun | None = None
         """What the reader has to `finish` instead of the next message that it receives."""
+        self.spoke: Spoke | None = None
+        """What showed last that the agent speaks, as far as somebody else did not `say_otherwise`."""
+        self._said: ItemId | None = None
+        """Its item and its part, where it is words."""
+        self._said_part = 0
 
     def start(self) -> None:
         """Another socket is read: what was left of the messages of the one before is left for ever."""
         self.begun = None
+
+    def say_otherwise(self, spoke: Spoke | None) -> None:
+        """Something else than words has shown that the agent speaks, or no longer does."""
+        self.spoke, self._said = spoke, None
+
+    def said(self, words: RealtimeModelTranscriptDeltaEvent) -> None:
+        """The agent says more."""
+        # Only where it is news: what is put in its place would have to be found in memory to be let go.
+        if words.item_id != self._said or words.content_index != self._said_part:
+            self.spoke, self._said, self._said_part = words, words.item_id, words.content_index
 
     def take_now(self, message: bytes) -> bool:
         """Take a message that nothing waits before; False leaves it, or the rest of it, to the reader.
@@ -85,20 +114,18 @@ class Taking:
         event = read(message)
         if isinstance(event, tuple):
             return self._begin(event)
-        kind = type(event)
-        if kind not in self._told_first:
+        if type(event) not in self._at_once:
             return self._begin((event,))
-        members = self._audience.members
-        if len(members) != 1:
-            return False
-        _, take_now = members[0]
+        take_now = self._audience.prompt
         try:
             if take_now is None or not take_now(event):
                 return False
         except Exception as error:  # noqa: BLE001 - code that users wrote
             self._audience.report_now(error)
-        if (note := self._notes.get(kind)) is not None:
-            note(event)
+        if type(event) is RealtimeModelTranscriptDeltaEvent and (
+            event.item_id != self._said or event.content_index != self._said_part
+        ):
+            self.said(event)
         return True
 
     def _begin(self, events: Events) -> bool:

@@ -100,6 +100,21 @@ def _nobody_asks(response_id: ResponseId) -> None:
 class Translation:
     """The state of one session as its events tell it."""
 
+    __slots__ = (
+        "_info",
+        "_noted",
+        "_raw",
+        "_seeds",
+        "_sound_comes",
+        "_sounds",
+        "_worded",
+        "_words_come",
+        "ended",
+        "history",
+        "over",
+        "speaking",
+    )
+
     def __init__(
         self,
         info: RealtimeEventInfo,

@@ -36,7 +36,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
     """
 
     default_format = "pcm16"
-    _told_first = OFTEN - {RealtimeModelAudioEvent}
+    _at_once = OFTEN - {RealtimeModelAudioEvent}
     _for_reader = frozenset({RealtimeModelAudioEvent, RealtimeModelTurnEndedEvent})
 
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:

@@ -116,7 +116,7 @@ class RealtimeApi:
         if (problem := check_session(session)) is not None:
             return error_response(400, problem.message, code=problem.code, param=problem.param)
         await asyncio.sleep(call.faults.seconds(Fault.ACCEPT_SLOW))
-        return _answer(call.accept(session))
+        return _answer(call.note_request("accept", call.accept(session)))
 
     async def _reject(self, request: web.Request) -> web.StreamResponse:
         call = self._directory.calls.find(request.match_info["call_id"])
@@ -135,7 +135,7 @@ class RealtimeApi:
                 code="invalid_value",
                 param="status_code",
             )
-        return _answer(call.reject(status))
+        return _answer(call.note_request("reject", call.reject(status)))
 
     async def _refer(self, request: web.Request) -> web.StreamResponse:
         call = self._directory.calls.find(request.match_info["call_id"])
@@ -163,11 +163,13 @@ class RealtimeApi:
                 code="invalid_value",
                 param="target_uri",
             )
-        return _answer(await call.refer(target))
+        return _answer(call.note_request("refer", await call.refer(target)))
 
     async def _hang_up(self, request: web.Request) -> web.StreamResponse:
         call = self._directory.calls.find(request.match_info["call_id"])
-        return _call_not_found() if call is None else _answer(call.hang_up())
+        if call is None:
+            return _call_not_found()
+        return _answer(call.note_request("hangup", call.hang_up()))
 
     # The socket
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
+
+MOST_REQUESTS: Final = 200
+"""Requests to one call that are remembered, the latest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,4 +102,14 @@ class StateChange:
     """One step of a call's life; ``at_s`` is Unix time."""
 
     state: CallState
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """Something that was asked of a call over HTTP; ``at_s`` is Unix time."""
+
+    action: str
+    """``accept``, ``reject``, ``refer`` or ``hangup``."""
+    verdict: Verdict
     at_s: float

@@ -21,7 +21,16 @@ from typing import Any, Protocol
 
 from sipagent import clock
 from sipagent.identifiers import CallId
-from sipagent.simulator.call_values import CallSettings, CallState, EndedBy, StateChange, Verdict
+from sipagent.simulator.call_values import (
+    MOST_REQUESTS,
+    CallRequest,
+    CallSettings,
+    CallState,
+    EndedBy,
+    StateChange,
+    Verdict,
+)
+from sipagent.simulator.controllers import Controllers, Socket
 from sipagent.simulator.conversation import Conversation
 from sipagent.simulator.faults import Fault, FaultSet
 from sipagent.simulator.leg import CallLeg, LegEnd, LegStatistics
@@ -44,19 +53,6 @@ _LEG_ENDS: Mapping[LegEnd, EndedBy] = {
 }
 
 
-class Socket(Protocol):
-    """The sideband of a call, as the call uses it."""
-
-    def send(self, text: str) -> None:
-        """Queue one event; never blocks, never raises."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Close with a close frame, behind what is queued."""
-
-    def abort(self) -> None:
-        """Break the connection at once: what is queued is lost, the peer sees 1006."""
-
-
 class MeasuredLeg(CallLeg, Protocol):
     """A leg that counts."""
 
@@ -75,7 +71,7 @@ class CallSurroundings:
 
 
 class SimulatedCall:
-    """A call, its leg, its conversation and its socket.
+    """A call, its leg, its conversation and its sockets.
 
     It listens to its leg (`LegListener`) and is the host of its conversation (`ConversationHost`). Except
     for `run` and `refer` nothing awaits, so each method sees and leaves a consistent state.
@@ -103,7 +99,10 @@ class SimulatedCall:
         self._surroundings = surroundings
         self._on_agent_finished = on_agent_finished
         self._accepted = False
-        self._socket: Socket | None = None
+        self.controllers = Controllers()
+        """Whoever is attached, and was."""
+        self.requests: list[CallRequest] = []
+        """What was asked of the call over HTTP, in order."""
         self._changed = asyncio.Event()
         """Set at the next change of state, and then replaced."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -186,6 +185,12 @@ class SimulatedCall:
 
     # Requests of the service
 
+    def note_request(self, action: str, verdict: Verdict) -> Verdict:
+        """Remember what was asked and what became of it; gives ``verdict`` back."""
+        self.requests.append(CallRequest(action=action, verdict=verdict, at_s=clock.unix_s()))
+        del self.requests[:-MOST_REQUESTS]
+        return verdict
+
     def strikes(self, fault: Fault) -> bool:
         """Whether ``fault`` hits this request; counts the request."""
         tries = self._tries[fault]
@@ -254,7 +259,7 @@ class SimulatedCall:
         status = await self.leg.refer(target_uri)
         return Verdict.DONE if 200 <= status < 300 else Verdict.REFUSED
 
-    # The socket
+    # The sockets
 
     @property
     def is_attachable(self) -> bool:
@@ -262,35 +267,29 @@ class SimulatedCall:
         return self.conversation is not None and not self.state.is_over
 
     def attach(self, socket: Socket) -> bool:
-        """Give the conversation its socket; False when there is none. A later socket replaces an earlier."""
+        """Give the conversation a socket, beside those that it has; False when there is no conversation."""
         if self.conversation is None or self.state.is_over:
             return False
-        if self._socket is not None:
-            earlier, self._socket = self._socket, None
-            self.conversation.detach()
-            earlier.close(1000, "another connection was attached to this call")
-        self._socket = socket
+        self.controllers.attach(socket)
         self.conversation.attach(socket.send)
         return True
 
     def receive(self, socket: Socket, text: str) -> None:
-        """One client event; what comes over a replaced socket is ignored."""
-        if self.conversation is not None and socket is self._socket:
-            self.conversation.receive(text)
+        """One client event; what comes over a socket that is not attached is ignored."""
+        if self.conversation is not None and socket in self.controllers:
+            self.controllers.command(socket)
+            self.conversation.receive(text, by=socket.send)
 
     def detach(self, socket: Socket) -> None:
         """The socket is closed. The call goes on; the conversation, too."""
-        if socket is self._socket:
-            self._socket = None
-            if self.conversation is not None:
-                self.conversation.detach()
+        if self.controllers.detach(socket) and self.conversation is not None:
+            self.conversation.detach(socket.send)
 
     # ConversationHost
 
     def drop_socket(self) -> None:
-        """Break the socket; the call goes on."""
-        if self._socket is not None:
-            socket = self._socket
+        """Break the sockets; the call goes on."""
+        for socket in self.controllers.sockets:
             self.detach(socket)
             socket.abort()
 
@@ -362,8 +361,7 @@ class SimulatedCall:
         self._refuse(self._surroundings.settings.accept_timeout_status, EndedBy.NO_ACCEPT)
 
     def _expire(self) -> None:
-        if self._socket is not None:
-            socket = self._socket
+        for socket in self.controllers.sockets:
             self.detach(socket)
             socket.close(EXPIRED_CODE, EXPIRED_REASON)
         self._release_caller(EndedBy.EXPIRY, status=480)
@@ -387,10 +385,7 @@ class SimulatedCall:
         self.ended_by = by
         self._enter(state)
         self._cancel_timers()
-        if self._socket is not None:
-            socket = self._socket
-            self.detach(socket)
-            socket.abort()
+        self.drop_socket()
 
     def _enter(self, state: CallState) -> None:
         self.state = state

@@ -30,6 +30,7 @@ from sipagent.simulator.caller import (
     check_digits,
 )
 from sipagent.simulator.calls import SimulatedCall
+from sipagent.simulator.controllers import Attachment
 from sipagent.simulator.faults import FaultSet
 
 LONGEST_WAIT_S = 300.0
@@ -234,6 +235,8 @@ def summary(call: SimulatedCall) -> dict[str, Any]:
         "state": call.state.value,
         "ended_by": None if call.ended_by is None else call.ended_by.value,
         "faults": str(call.faults),
+        "sockets": len(call.controllers.sockets),
+        "last_command_at": call.controllers.last_command_at_s,
         "began_at": call.history[0].at_s,
     }
 
@@ -250,9 +253,24 @@ def details(call: SimulatedCall) -> dict[str, Any]:
         "transcript": []
         if conversation is None
         else [dataclasses.asdict(line) for line in conversation.transcript],
+        "controllers": [_attachment(each) for each in call.controllers.attachments],
+        "unattended_s": call.controllers.unattended_s,
+        "requests": [
+            {"action": each.action, "verdict": each.verdict.value, "at": each.at_s} for each in call.requests
+        ],
+        "tool_outputs": {} if conversation is None else conversation.tool_outputs,
         "events_sent": {} if conversation is None else dict(conversation.events_sent),
         "events_received": {} if conversation is None else dict(conversation.events_received),
         "statistics": dataclasses.asdict(call.leg.statistics()),
+    }
+
+
+def _attachment(attachment: Attachment) -> dict[str, Any]:
+    return {
+        "attached_at": attachment.attached_at_s,
+        "detached_at": attachment.detached_at_s,
+        "commands": attachment.commands,
+        "last_command_at": attachment.last_command_at_s,
     }
 
 

@@ -11,7 +11,7 @@ nothing here awaits, so each method finds and leaves a consistent conversation. 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, assert_never
 
@@ -28,7 +28,7 @@ from sipagent.simulator.item_requests import ItemRequests, refuse
 from sipagent.simulator.items import ItemList
 from sipagent.simulator.leg import CallLeg
 from sipagent.simulator.script import Script
-from sipagent.simulator.server_events import EventSender, IdSource
+from sipagent.simulator.server_events import EventSender, IdSource, Send
 from sipagent.simulator.session_config import SessionConfig
 from sipagent.simulator.session_faults import ConversationHost, SessionFaults
 from sipagent.simulator.silence import SilenceWatch
@@ -86,6 +86,7 @@ class Conversation:
         self.call_label = call_label
         self.events_received: Counter[str] = Counter()
         """Client events by type; ``refused`` counts those that were answered with an error."""
+        self._outputs: Counter[ToolCallId] = Counter()
         self._host = host
         self._timers = Timers()
         self._sender = EventSender(ids)
@@ -146,30 +147,33 @@ class Conversation:
 
     # The socket --------------------------------------------------------------------------------------
 
-    def attach(self, send: Callable[[str], None]) -> None:
-        """Send events to ``send`` from now on, beginning with ``session.created``.
-
-        ``send`` must return quickly and not raise. An earlier one is forgotten; nothing is replayed.
+    def attach(self, send: Send) -> None:
+        """Send events to ``send`` too from now on, beginning with a ``session.created`` that says how the
+        session is by now. Nothing is replayed.
         """
         if self._closed:
             return
-        self._sender.stalled = False
         first = not self._sender.sent
         self._sender.attach(send)
         if self._announces_session:
-            self._sender.emit(server_events.session_created(self._config.body))
+            self._sender.emit(server_events.session_created(self._config.body), to=send)
             if first:
-                self._sender.emit(server_events.conversation_created(self._agent.conversation_id))
+                created = server_events.conversation_created(self._agent.conversation_id)
+                self._sender.emit(created, to=send)
         self._hosted.refresh()
 
-    def detach(self) -> None:
-        """The socket is gone. The conversation goes on, unheard."""
-        self._sender.detach()
+    def detach(self, send: Send | None = None) -> None:
+        """A socket is gone, or all are. The conversation goes on, be it unheard."""
+        self._sender.detach(send)
 
-    def receive(self, text: str) -> None:
-        """One client event. Never raises: what is wrong with it is answered with an ``error`` event."""
+    def receive(self, text: str, *, by: Send | None = None) -> None:
+        """One client event. Never raises: what is wrong with it is answered with an ``error`` event.
+
+        What answers the event goes to ``by``, or to all.
+        """
         if self._closed:
             return
+        self._sender.asking = by
         try:
             event = client.parse_client_event(text)
             self.events_received[event.type] += 1
@@ -177,7 +181,7 @@ class Conversation:
         except ClientEventError as error:
             self.events_received["refused"] += 1
             problem = error.problem
-            self._sender.emit(
+            self._sender.answer(
                 server_events.error(
                     code=problem.code,
                     message=problem.message,
@@ -185,6 +189,8 @@ class Conversation:
                     event_id=error.event_id,
                 )
             )
+        finally:
+            self._sender.asking = None
 
     async def aclose(self) -> None:
         """End the session without a word: nothing is sent, played or reported any more, whatever still
@@ -204,6 +210,12 @@ class Conversation:
     def events_sent(self) -> Counter[str]:
         """Server events that went out, by type."""
         return self._sender.sent
+
+    @property
+    def tool_outputs(self) -> dict[ToolCallId, int]:
+        """The function calls of the conversation, each with how many outputs it was given."""
+        calls = (item.body for item in self._items if item.body["type"] == "function_call")
+        return {ToolCallId(call["call_id"]): self._outputs[ToolCallId(call["call_id"])] for call in calls}
 
     @property
     def session(self) -> Mapping[str, Any]:
@@ -285,6 +297,7 @@ class Conversation:
         self._unanswered.heard += (words,)
 
     def _tool_answered(self, tool_call_id: ToolCallId, output: str) -> None:
+        self._outputs[tool_call_id] += 1
         self._unanswered.outputs += ((tool_call_id, output),)
         self._agent.tool_answered(tool_call_id)
 

@@ -92,7 +92,7 @@ class ItemRequests:
         """Send an item with the sound in it."""
         item = self._find(event, "retrieve")
         sound = SocketEncoder().feed(item.audio, self._config.input_format)
-        self._sender.emit(server_events.item_retrieved(item.with_audio(sound)))
+        self._sender.answer(server_events.item_retrieved(item.with_audio(sound)))
 
     def truncate(self, event: client.ItemTruncate) -> None:
         """Cut off what the client says was not heard."""

@@ -32,48 +32,70 @@ class IdSource:
         return f"{prefix}_{self._session}{self._count:06x}"
 
 
+Send = Callable[[str], None]
+"""Takes one event as text. Returns quickly, and does not raise."""
+
+
 class EventSender:
-    """Numbers, writes and sends events to whoever is attached; to nobody when nobody is.
+    """Numbers, writes and sends events to all that are attached; to nobody when nobody is.
 
     Events are not kept for a later attachment: the real service replays nothing.
     """
 
     def __init__(self, ids: IdSource) -> None:
         self._ids = ids
-        self._send: Callable[[str], None] | None = None
-        self.stalled = False
-        """While true nothing leaves, as on a socket that hangs."""
+        self._attached: dict[Send, bool] = {}
+        """Each with whether it is stalled."""
+        self.asking: Send | None = None
+        """Whose event is being carried out: what answers it goes to nobody else."""
         self.sent: Counter[str] = Counter()
-        """How many events of each type left."""
+        """How many events of each type left, however many heard them."""
 
     @property
     def is_attached(self) -> bool:
         """Whether events go anywhere."""
-        return self._send is not None
+        return bool(self._attached)
 
-    def attach(self, send: Callable[[str], None]) -> None:
-        """Send to ``send`` from now on, and to nobody else."""
-        self._send = send
+    def attach(self, send: Send) -> None:
+        """Send to ``send`` too from now on."""
+        self._attached[send] = False
 
-    def detach(self) -> None:
-        """Send to nobody."""
-        self._send = None
+    def detach(self, send: Send | None = None) -> None:
+        """Send to ``send`` no more, or to nobody. Nothing happens when it is not attached."""
+        if send is None:
+            self._attached.clear()
+        else:
+            self._attached.pop(send, None)
 
-    def emit(self, event: Json) -> None:
-        """Send ``event``, or drop it when nobody is attached."""
-        if self._send is None or self.stalled:
+    def stall(self) -> None:
+        """Let nothing leave any more to those that are attached now, as on a socket that hangs."""
+        self._attached = dict.fromkeys(self._attached, True)
+
+    def emit(self, event: Json, *, to: Send | None = None) -> None:
+        """Send ``event`` to all, or to one of them; it is lost where nobody is attached."""
+        heard_by = [send for send in self._heard_by() if to in (None, send)]
+        if not heard_by:
             return
         kind: str = event["type"]
         self.sent[kind] += 1
         if kind not in _WITHOUT_EVENT_ID:
             event = {"type": kind, "event_id": self._ids.new("event"), **event}
         # ASCII only: a client may have sent half a surrogate pair, which no UTF-8 can carry back.
-        self._send(json.dumps(event, separators=(",", ":")))
+        text = json.dumps(event, separators=(",", ":"))
+        for send in heard_by:
+            send(text)
+
+    def answer(self, event: Json) -> None:
+        """Send ``event`` to whoever asked for it by the event that is being carried out."""
+        self.emit(event, to=self.asking)
 
     def emit_text(self, text: str) -> None:
         """Send ``text`` as it is; for frames that are broken on purpose."""
-        if self._send is not None and not self.stalled:
-            self._send(text)
+        for send in self._heard_by():
+            send(text)
+
+    def _heard_by(self) -> list[Send]:
+        return [send for send, stalled in self._attached.items() if not stalled]
 
 
 # Session and errors ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ class ConversationHost(Protocol):
     """What a conversation asks of the call around it. Nothing here blocks or raises."""
 
     def drop_socket(self) -> None:
-        """Break the attached socket without a close frame; the call lives on."""
+        """Break the attached sockets without a close frame; the call lives on."""
 
     def hang_up_as_caller(self) -> None:
         """End the call as if the caller had done it."""
@@ -63,7 +63,7 @@ class SessionFaults:
         if share < 1 / 3:
             return
         if self._strikes(Fault.SOCKET_STALLED):
-            self._sender.stalled = True
+            self._sender.stall()
         if self._host is not None and self._strikes(Fault.SOCKET_DROPPED):
             self._timers.later(0, self._host.drop_socket)
 

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sipagent.identifiers import CallId, WorkerId
+from sipagent.store.leases import NOBODY
 from sipagent.store.tables import (
     PlainText,
     calls,
@@ -129,9 +130,13 @@ def claim(insert: Callable[[sa.Table], Any]) -> Any:
     ).returning(live_calls.c.call_id)
 
 
+_IS_NOBODYS = live_calls.c.worker == NOBODY
 _PICKED = (
     sa.select(live_calls.c.call_id)
-    .where(live_calls.c.worker.not_in(_OWNED))
+    .where(
+        live_calls.c.worker.not_in(_OWNED),
+        ~sa.and_(_IS_NOBODYS, live_calls.c.former == _text("this_worker")),
+    )
     .order_by(live_calls.c.claimed_at, live_calls.c.call_id)
     .limit(sa.bindparam("most", type_=sa.Integer))
     .with_for_update(skip_locked=True)
@@ -140,7 +145,12 @@ _PICKED = (
 TAKE = (
     live_calls.update()
     .where(live_calls.c.call_id.in_(sa.select(_PICKED.c.call_id)))
-    .values(former=live_calls.c.worker, worker=_text("this_worker"), epoch=live_calls.c.epoch + 1)
+    .values(
+        former=sa.case((_IS_NOBODYS, live_calls.c.former), else_=live_calls.c.worker),
+        was_handed_over=_IS_NOBODYS,
+        worker=_text("this_worker"),
+        epoch=live_calls.c.epoch + 1,
+    )
     .returning(live_calls.c.call_id)
 )
 ORPHANS = sa.select(sa.func.count()).where(
@@ -148,9 +158,25 @@ ORPHANS = sa.select(sa.func.count()).where(
 )
 
 
-def claimed_calls(condition: sa.ColumnElement[bool], *, unseen: sa.Column[Any]) -> sa.Select[Any]:
-    """The calls for which ``condition`` holds; ``unseen`` is the column of the worker who was not seen."""
-    unseen_s = (now_unix_s() - workers.c.seen_unix_s).label("unseen_s")
+def hand_over(call_ids: Sequence[CallId]) -> Any:
+    """Gives calls of the worker to nobody."""
+    return (
+        live_calls.update()
+        .where(live_calls.c.worker == _text("this_worker"), live_calls.c.call_id.in_(call_ids))
+        .values(former=live_calls.c.worker, worker=NOBODY)
+    )
+
+
+def held(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """The calls for which ``condition`` holds, each with how long its worker has not been seen."""
+    return _claimed(condition, unseen=live_calls.c.worker, is_seen=_IS_NOBODYS)
+
+
+def _claimed(
+    condition: sa.ColumnElement[bool], *, unseen: sa.Column[Any], is_seen: sa.ColumnElement[bool]
+) -> sa.Select[Any]:
+    # A call that was given up in good order has been unseen for no time at all.
+    unseen_s = sa.case((is_seen, 0.0), else_=now_unix_s() - workers.c.seen_unix_s).label("unseen_s")
     return (
         sa.select(live_calls, unseen_s)
         .select_from(live_calls.outerjoin(workers, workers.c.worker == unseen))
@@ -160,8 +186,12 @@ def claimed_calls(condition: sa.ColumnElement[bool], *, unseen: sa.Column[Any]) 
 
 
 def taken(call_ids: Sequence[CallId]) -> sa.Select[Any]:
-    """Calls that were adopted just now."""
-    return claimed_calls(live_calls.c.call_id.in_(call_ids), unseen=live_calls.c.former)
+    """Calls that were adopted just now, each with how long its former worker had not been seen."""
+    return _claimed(
+        live_calls.c.call_id.in_(call_ids),
+        unseen=live_calls.c.former,
+        is_seen=live_calls.c.was_handed_over,
+    )
 
 
 # Effects ---------------------------------------------------------------------------------------------

@@ -17,12 +17,15 @@ All times are told by the clock of the database, never by a worker's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, get_args
 
 from sipagent.identifiers import CallId, WorkerId
+
+NOBODY = WorkerId("")
+"""Has the calls that were handed over and that nobody has adopted yet."""
 
 # Values --------------------------------------------------------------------------------------------
 
@@ -192,6 +195,11 @@ class CallLeases(Protocol):
         even if no call of it was taken. ``quiet_s`` is how long a worker whose liveness is free must not have
         been seen. When the answer is lost, `claims` tells what was taken.
         """
+
+    async def hand_over(self, worker: WorkerId, call_ids: Sequence[CallId]) -> None:
+        """Give up those of the calls that belong to ``worker``: any other worker may adopt them at once, and
+        everybody who listens hears "orphans". ``worker`` stays what it is, and never gets them back by
+        adoption. Asking again changes nothing."""
 
     async def claims(self, worker: WorkerId) -> tuple[ClaimedCall, ...]:
         """The calls that belong to ``worker``, those claimed first first."""

@@ -6,7 +6,7 @@ Several stores of one event loop may share one `MemoryDatabase`, as several proc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -15,6 +15,7 @@ from sipagent.clock import unix_s
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store.leases import (
+    NOBODY,
     AuditLine,
     CallCommand,
     ClaimedCall,
@@ -175,16 +176,28 @@ class MemoryLeases:
             if other != worker and row.state == "up" and (row.expires_s <= now_s or is_dead):
                 row.state = "gone"
         free = sorted(
-            (claim.claimed_s, call_id) for call_id, claim in database.claims.items() if self._is_free(claim)
+            (claim.claimed_s, call_id)
+            for call_id, claim in database.claims.items()
+            if self._is_free(claim) and not (claim.worker == NOBODY and claim.former == worker)
         )
         taken = []
         for _, call_id in free[:limit]:
             claim = database.claims[call_id]
             unseen_s = self._unseen_s(claim.worker)
-            claim.former, claim.worker = claim.worker, worker
+            if claim.worker != NOBODY:
+                claim.former = claim.worker
+            claim.worker = worker
             claim.epoch += 1
             taken.append(_claimed_call(call_id, claim, unseen_s))
         return tuple(taken)
+
+    async def hand_over(self, worker: WorkerId, call_ids: Sequence[CallId]) -> None:
+        """See `CallLeases.hand_over`."""
+        for call_id in call_ids:
+            claim = self._database.claims.get(call_id)
+            if claim is not None and claim.worker == worker:
+                claim.former, claim.worker = worker, NOBODY
+        self._signal("orphans")
 
     async def claims(self, worker: WorkerId) -> tuple[ClaimedCall, ...]:
         """See `CallLeases.claims`."""
@@ -301,6 +314,8 @@ class MemoryLeases:
         return row is None or row.state != "up"
 
     def _unseen_s(self, worker: WorkerId) -> float:
+        if worker == NOBODY:
+            return 0.0  # it was given up in good order
         row = self._database.workers.get(worker)
         return math.inf if row is None else max(0.0, self._database.now_s() - row.seen_s)
 

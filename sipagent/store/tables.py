@@ -239,6 +239,7 @@ live_calls = sa.Table(
     sa.Column("claimed_at", UtcDateTime, nullable=False),
     sa.Column("webhook", PlainText, nullable=False),
     sa.Column("former", PlainText),
+    sa.Column("was_handed_over", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("checkpoint", PlainText),
     sa.Column("checkpoint_epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Column("checkpoint_sequence", sa.Integer, nullable=False, server_default="0"),

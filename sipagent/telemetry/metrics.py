@@ -11,6 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from sipagent.telemetry.latency import Latency
 from sipagent.telemetry.store_metrics import StoreMetrics
+from sipagent.telemetry.worker_metrics import WorkerMetrics
 
 LATENCY_BUCKETS_S = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0
@@ -82,6 +83,8 @@ class Metrics:
             registry=registry,
         )
         self._tool_names: set[str] = set()
+        self.workers = WorkerMetrics(registry)
+        """What happens between processes that share calls."""
 
     def webhook(self, result: str) -> None:
         """A webhook was answered; ``result`` is one of few words."""

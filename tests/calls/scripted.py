@@ -45,7 +45,9 @@ class Api:
     refers: deque[Exception | None] = field(default_factory=deque)
     """How the next REFERs are answered; they are accepted when these have run out."""
 
-    async def accept(self, call_id: CallId, session: bytes, *, deadline: float) -> None:
+    async def accept(
+        self, call_id: CallId, session: bytes, *, deadline: float, maybe_accepted: bool = False
+    ) -> None:
         await self._asked("accept")
 
     async def reject(self, call_id: CallId, status: int, *, deadline: float) -> None:

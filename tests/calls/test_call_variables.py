@@ -60,7 +60,14 @@ def accepted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     sessions: list[dict[str, Any]] = []
     accept = CallsClient.accept
 
-    async def note(client: CallsClient, call_id: CallId, session: bytes, *, deadline: float) -> None:
+    async def note(
+        client: CallsClient,
+        call_id: CallId,
+        session: bytes,
+        *,
+        deadline: float,
+        maybe_accepted: bool = False,
+    ) -> None:
         sessions.append(json.loads(session))
         await accept(client, call_id, session, deadline=deadline)
 

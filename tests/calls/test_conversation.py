@@ -16,7 +16,7 @@ from sipagent.calls import (
     Manners,
     WrapUp,
 )
-from sipagent.calls.conversation import SpendingBrake
+from sipagent.calls.conversation_keeping import SpendingBrake
 from sipagent.calls.reception import Reception
 from sipagent.calls.template import Template
 from sipagent.realtime import RealtimeAgent
@@ -305,6 +305,10 @@ class Brake:
 
     def __init__(self) -> None:
         self.responses = 0
+
+    @property
+    def spent(self) -> float:
+        return float(self.responses)
 
     def observe(self, event: RealtimeSessionEvent) -> str | None:
         self.responses += isinstance(event, RealtimeResponseEnded)

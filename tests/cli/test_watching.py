@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from sipagent.app import SpokenWords
-from sipagent.cli.watching import LiveView, WatchedStore
+from sipagent.calls.watched import WatchedStore
+from sipagent.cli.watching import LiveView
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId, ItemId, ToolCallId
 from sipagent.store import MemoryCallStore

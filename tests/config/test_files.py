@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sipagent.config.files import FilesRead, stamp_of
+from sipagent.config.files import FilesRead, parts_of, stamp_of
 
 
 def read_all(folder: Path, *names: str) -> FilesRead:
@@ -67,8 +67,25 @@ def test_the_text_holds_every_file_under_its_name(tmp_path: Path) -> None:
     outside.write_text("Elsewhere.\n")
     read = read_all(folder, "a.yaml", "prompt.md")
     read.read_text(outside)
-    assert read.text == f"version: 1\n\n# prompt.md\nBe kind.\n\n# {outside.as_posix()}\nElsewhere.\n"
+    name = outside.as_posix()
+    assert (
+        read.text
+        == f"version: 1\n\n# prompt.md, 8 characters\nBe kind.\n\n# {name}, 11 characters\nElsewhere.\n"
+    )
+    assert parts_of(read.text) == {"": "version: 1\n", "prompt.md": "Be kind.", name: "Elsewhere.\n"}
     assert read.paths == (folder / "a.yaml", folder / "prompt.md", outside)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["version: 1\n\n# prompt.md, 80 characters\nBe kind.\n", "version: 1\n\n# a, 2 characters\nBe kind.\n"],
+)
+def test_a_text_that_is_not_whole_has_no_parts(text: str) -> None:
+    assert parts_of(text) is None
+
+
+def test_a_text_of_one_file_is_one_part() -> None:
+    assert parts_of("version: 1\n") == {"": "version: 1\n"}
 
 
 def test_a_file_that_is_missing_is_watched_all_the_same(tmp_path: Path) -> None:

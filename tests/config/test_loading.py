@@ -35,7 +35,7 @@ def file(tmp_path: Path) -> Path:
 def test_what_was_loaded_says_what_it_is_made_of(file: Path) -> None:
     loaded = load_configuration(file, {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1/"})
     assert [path.name for path in loaded.files] == ["sipagent.yaml", "prompt.md", "loading_shop.py"]
-    assert loaded.text == f"{CONFIGURATION}\n# prompt.md\nBe kind.\n"
+    assert loaded.text == f"{CONFIGURATION}\n# prompt.md, 9 characters\nBe kind.\n"
     assert loaded.summary == "2 agents, 1 route"
     assert loaded.base_url == "http://127.0.0.1:9/v1"
     assert loaded.fingerprint == loaded.door.fingerprint == loaded.read.fingerprint

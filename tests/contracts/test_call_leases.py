@@ -272,6 +272,40 @@ async def test_the_oldest_calls_are_adopted_first_and_an_adopted_call_can_be_ado
     assert second[0].claimed_at == first[0].claimed_at
 
 
+async def test_calls_that_are_handed_over_go_to_anybody_else(place: Place) -> None:
+    store, a = await place.worker("a")
+    other, b = await place.worker("b")
+    held = await claim_all(store, a, 3)
+    ear = Ear()
+    await other.listen(b, ear)
+    await place.pass_time(5)
+    await store.hand_over(a, [held[0], held[2], CallId("rtc_strange")])
+    await ear.hears("orphans")
+    assert await store.adopt(a, limit=9, quiet_s=0) == ()
+    assert [one.call_id for one in await store.claims(a)] == [held[1]]
+    assert await store.orphans() == 2
+    given = await store.holder(held[0])
+    assert given is not None
+    assert (given.former, given.epoch, given.unseen_s) == (a, 1, 0)
+    await store.apply([checkpoint(5, "the last word", call_id=held[0])])
+    assert await store.begin_effect(held[0], "call_1", a, 1) == EffectFenced()
+    await other.hand_over(b, [held[1]])  # it is not b's to give
+    adopted = await other.adopt(b, limit=9, quiet_s=QUIET_S)
+    assert [(one.call_id, one.former, one.epoch, one.unseen_s) for one in adopted] == [
+        (held[0], a, 2, 0), (held[2], a, 2, 0),
+    ]  # fmt: skip
+    assert adopted[0].checkpoint == "the last word"
+    await store.hand_over(a, [held[0]])
+    await store.hand_over(a, [])
+    assert [one.call_id for one in await other.claims(b)] == [held[0], held[2]]
+    assert await store.renew(a, lease_s=LEASE_S)
+    await place.pass_time(7)
+    await other.leave(b)
+    again = await store.adopt(a, limit=9, quiet_s=QUIET_S)
+    assert [one.former for one in again] == [b, b]
+    assert all(7 <= one.unseen_s < 60 for one in again)
+
+
 async def test_nobody_adopts_from_itself(place: Place) -> None:
     store, a = await place.worker("a")
     await claim_all(store, a, 1)

@@ -337,3 +337,18 @@ def test_words_that_nobody_looked_at_are_there_for_whoever_looks() -> None:
     history = spoken()
     assert history.delete(ONE)
     assert history.items == ()
+
+
+def test_whoever_knows_the_part_that_grows_may_add_to_it_until_somebody_looks() -> None:
+    history = History()
+    history.update(AssistantMessageItem(item_id=ONE, status="in_progress"), placed=False)
+    history.spoke(ONE, "Good", RESPONSE)
+    growing = history.growing
+    assert growing is not None
+    assert (growing.item_id, growing.content_index, growing.newest) == (ONE, 0, [])
+    assert growing.newest is not None
+    growing.newest.append(" day")
+    history.spoke(ONE, ".", RESPONSE)
+    assert history.said(RESPONSE) == "Good day."
+    after: tuple[object, object] = (growing.newest, history.growing)
+    assert after == (None, None)

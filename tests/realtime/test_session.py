@@ -24,6 +24,7 @@ from sipagent.realtime import (
     RealtimeError,
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEvent,
+    RealtimeModelInputAudioTranscriptionDeltaEvent,
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
     RealtimeModelSendInterrupt,
@@ -42,11 +43,13 @@ from sipagent.realtime import (
     RealtimeSessionEvent,
     RealtimeToolEnd,
     RealtimeToolStart,
+    RealtimeTranscriptDelta,
     ToolContext,
     function_tool,
 )
 from sipagent.realtime import session as session_module
 from sipagent.realtime.events import RealtimeModelPlaybackEvent, RealtimeModelRateLimitsEvent
+from sipagent.realtime.items import AssistantMessageItem
 from sipagent.realtime.testing import ScriptedRealtimeModel
 from tests.realtime import messages
 from tests.realtime.peer import PATIENCE_S, realtime_server
@@ -619,6 +622,82 @@ async def test_history_and_usage_are_there_to_be_read() -> None:
     await model.emit(*model.agent_says("Hello"), *model.caller_says("Good morning"))
     assert [item.type for item in session.history] == ["message", "message"]
     assert session.usage.requests == 0
+    await session.close()
+
+
+def word(text: str, item: str = "item_1", part: int = 0, response: str = "resp_1") -> RealtimeModelEvent:
+    return RealtimeModelTranscriptDeltaEvent(
+        item_id=ItemId(item), delta=text, response_id=ResponseId(response), content_index=part
+    )
+
+
+def said(session: RealtimeSession) -> dict[str, str]:
+    """By item, what the history has the agent say."""
+    return {
+        item.item_id: "|".join(str(part.transcript) for part in item.content if part.type == "audio")
+        for item in session.history
+        if isinstance(item, AssistantMessageItem)
+    }
+
+
+async def test_words_are_told_one_by_one_and_the_history_has_them_whenever_somebody_looks() -> None:
+    model = ScriptedRealtimeModel()
+    session = await started(model)
+    await model.emit(RealtimeModelTurnStartedEvent(response_id=ResponseId("resp_1")))
+    for number in range(6):
+        await model.emit(word(f"{number}"))
+        if number in (2, 4):
+            assert said(session) == {"item_1": "012345"[: number + 1]}
+    await model.emit(
+        word("a", part=1), word("b", part=1), word("6"), word("x", "item_2"), word("y", "item_2")
+    )
+    assert said(session) == {"item_1": "0123456|ab", "item_2": "xy"}
+    caller = RealtimeModelInputAudioTranscriptionDeltaEvent(item_id=ItemId("item_c"), delta="Yes")
+    await model.emit(caller, word("z", "item_2"), word("!", "item_2"))
+    await session.close()
+    told = [event for event in await read(session) if isinstance(event, RealtimeTranscriptDelta)]
+    assert [(event.role, event.item_id, event.delta) for event in told] == [
+        *(("agent", "item_1", str(number)) for number in range(6)),
+        ("agent", "item_1", "a"),
+        ("agent", "item_1", "b"),
+        ("agent", "item_1", "6"),
+        ("agent", "item_2", "x"),
+        ("agent", "item_2", "y"),
+        ("caller", "item_c", "Yes"),
+        ("agent", "item_2", "z"),
+        ("agent", "item_2", "!"),
+    ]
+    assert said(session)["item_2"] == "xyz!"
+
+
+async def test_words_that_find_no_room_are_in_the_history_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "QUEUE_EVENTS", 4)
+    model = ScriptedRealtimeModel()
+    session = await started(model)
+    feeding = asyncio.create_task(model.emit(*(word(str(number)) for number in range(9))))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not feeding.done()
+    words: list[str] = []
+    async with asyncio.timeout(PATIENCE_S):
+        async for event in session:
+            if isinstance(event, RealtimeTranscriptDelta):
+                words.append(event.delta)
+            if len(words) == 9:
+                break
+        await feeding
+    assert "".join(words) == "012345678"
+    assert said(session) == {"item_1": "012345678"}
+    await session.close()
+
+
+async def test_words_of_a_speech_that_must_be_heard_are_noticed_behind_others() -> None:
+    model = ScriptedRealtimeModel()
+    session = await started(model)
+    await model.emit(RealtimeModelTurnStartedEvent(response_id=ResponseId("resp_1")), word("a"), word("b"))
+    await session.say("Read this.", interruptible=False)
+    await model.emit(word("c"))
+    assert said(session) == {"item_1": "abc"}
     await session.close()
 
 

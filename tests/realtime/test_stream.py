@@ -125,3 +125,27 @@ async def test_whether_anybody_reads_is_known() -> None:
     assert not stream.was_read
     assert await anext(aiter(stream)) == 1
     assert stream.was_read
+
+
+async def test_what_is_offered_is_taken_where_there_is_room() -> None:
+    stream: EventStream[int] = EventStream(2)
+    reader: asyncio.Task[int] = asyncio.ensure_future(stream.__anext__())
+    await asyncio.sleep(0)
+    taken = [stream.offer(1), stream.offer(2), stream.offer(3)]
+    assert taken == [True, True, False]
+    async with asyncio.timeout(PATIENCE_S):
+        assert [await reader, await anext(stream)] == [1, 2]
+    assert stream.offer(4)
+    stream.end()
+    assert stream.offer(5), "dropped, and nobody need wait"
+    assert [number async for number in stream] == [4]
+
+
+async def test_what_is_offered_to_a_reader_that_is_being_cancelled_is_kept() -> None:
+    stream: EventStream[int] = EventStream(2)
+    reader: asyncio.Task[int] = asyncio.ensure_future(stream.__anext__())
+    await asyncio.sleep(0)
+    reader.cancel()
+    assert stream.offer(1)
+    await asyncio.wait([reader])
+    assert await anext(stream) == 1

@@ -101,10 +101,9 @@ class Room:
                 RealtimeModelTurnStartedEvent: self._note,
                 RealtimeModelUsageEvent: self._note,
                 RealtimeModelTurnEndedEvent: self._note,
-                RealtimeModelTranscriptDeltaEvent: self._note,
             },
             reactions={RealtimeModelUsageEvent: self._react},
-            told_first=OFTEN - {RealtimeModelAudioEvent},
+            at_once=OFTEN - {RealtimeModelAudioEvent},
             for_reader=frozenset({RealtimeModelAudioEvent, RealtimeModelCallerSpeechStartedEvent}),
             asks=lambda: self._ask if self.asks else None,
         )
@@ -146,7 +145,10 @@ async def test_all_of_a_message_is_taken_where_nothing_waits() -> None:
         RealtimeModelUsageEvent,
         RealtimeModelTurnEndedEvent,
     ]
-    assert room.noted == listener.heard == listener.at_once
+    assert listener.heard == listener.at_once
+    words = listener.heard.pop(1)
+    assert room.noted == listener.heard
+    assert room.taking.spoke == words
 
 
 @pytest.mark.parametrize("message", [DONE, messages.transcript_delta("Hello")], ids=["rare", "frequent"])
@@ -233,9 +235,24 @@ async def test_one_that_raises_is_told_of_it_and_stops_nothing(message: dict[str
     listener = Raising()
     room = Room(listener)
     assert room.comes(message)
+    events = read(json.dumps(message).encode())
+    assert listener.heard[::2] == list(events if isinstance(events, tuple) else (events,))
     told = [type(event) for event in listener.heard]
-    assert told[1::2] == [RealtimeModelExceptionEvent] * len(room.noted)
-    assert listener.heard[::2] == room.noted
+    assert told[1::2] == [RealtimeModelExceptionEvent] * (len(told) // 2)
+
+
+async def test_what_showed_last_that_the_agent_speaks_is_known() -> None:
+    room = Room(Prompt())
+    first, other = messages.transcript_delta("Hello"), messages.transcript_delta("Bye", "item_2", "resp_2")
+    for message in (first, first, other):
+        assert room.comes(message)
+    assert isinstance(room.taking.spoke, RealtimeModelTranscriptDeltaEvent)
+    assert (room.taking.spoke.item_id, room.taking.spoke.response_id) == ("item_2", "resp_2")
+    assert room.comes({**other, "content_index": 1})
+    assert room.taking.spoke.content_index == 1
+    room.taking.say_otherwise(None)
+    assert room.comes({**other, "content_index": 1})
+    assert room.taking.spoke is not None
 
 
 async def test_another_socket_begins_anew() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket as socket_module
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.speech import SilentVoice
 from sipagent.simulator.virtual import VirtualLeg
 from tests.simulator.receiver import LIMIT_S, WebhookReceiver, webhook_receiver
+from tests.support.eventually import eventually
 
 SESSION = {"type": "realtime", "model": "gpt-realtime-2.1"}
 
@@ -298,20 +300,29 @@ async def test_the_end_of_the_call_breaks_the_socket(simulator: Simulator, clien
     assert socket.close_code == 1006
 
 
-async def test_another_socket_takes_over(simulator: Simulator, client: Client) -> None:
+async def test_another_socket_goes_on_when_the_first_one_dies(simulator: Simulator, client: Client) -> None:
     call = await answered(simulator, client)
     first = await client.open(call_id=call.call_id)
     await first.receive_json(timeout=LIMIT_S)
     second = await client.open(call_id=call.call_id)
     await second.receive_json(timeout=LIMIT_S)
+    both = call.controllers.sockets
+    assert len(both) == 2
+    await first.send_str('{"type": "response.cancel"}')
     async with asyncio.timeout(LIMIT_S):
-        async for _ in first:
+        while (await first.receive_json())["type"] != "error":
             pass
-    assert first.close_code == 1000
+    transport = first.get_extra_info("socket")
+    transport.shutdown(socket_module.SHUT_RDWR)  # as when the process behind it is killed
     await second.send_str('{"type": "response.cancel"}')
     async with asyncio.timeout(LIMIT_S):
         while (await second.receive_json())["type"] != "error":
             pass
+    await eventually(lambda: len(call.controllers.sockets) == 1)
+    times = [each.detached_at_s for each in call.controllers.attachments]
+    assert times[0] is not None
+    assert times[1] is None
+    await first.close()
     await second.close()
 
 

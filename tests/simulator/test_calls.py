@@ -28,7 +28,7 @@ QUICK = CallSettings(webhook_delay_s=0, answer_delay_s=0)
 SLOW_ANSWER = CallSettings(webhook_delay_s=0, answer_delay_s=60)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class Wire:
     """A socket that only remembers."""
 
@@ -263,26 +263,33 @@ async def test_every_end_of_the_leg_has_a_name(
 # The socket
 
 
-async def test_a_later_socket_replaces_an_earlier(room: Room, receiver: WebhookReceiver) -> None:
+async def test_sockets_attached_at_once_hear_the_same_and_their_own_answers(
+    room: Room, receiver: WebhookReceiver
+) -> None:
     placed = await accepted(room, receiver)
     first, second = Wire(), Wire()
     assert placed.call.attach(first)
     assert placed.call.attach(second)
-    assert [code for code, _ in first.closed] == [1000]
+    assert not first.closed
+    assert len([text for text in first.sent if "session.created" in text]) == 1
     assert any("session.created" in text for text in second.sent)
-    heard, count = len(first.sent), len(second.sent)
-    placed.call.receive(first, '{"type": "response.create"}')
-    assert len(second.sent) == count
+    placed.call.receive(first, '{"type": "session.update", "session": {"type": "realtime"}}')
+    assert "session.updated" in first.sent[-1]
+    assert "session.updated" in second.sent[-1]
+    heard = len(first.sent)
     placed.call.receive(second, '{"type": "nonsense"}')
-    assert len(second.sent) == count + 1
-    assert len(first.sent) == heard
+    assert "error" in second.sent[-1]
+    assert len(first.sent) == heard, "an error is told to whoever made it"
     placed.call.detach(first)
+    placed.call.receive(first, '{"type": "session.update", "session": {"type": "realtime"}}')
+    assert len(first.sent) == heard, "nothing is taken from a socket that is gone"
     assert placed.call.state is CallState.ANSWERED
     placed.call.drop_socket()
     assert second.aborted
     placed.call.drop_socket()
     assert placed.call.state is CallState.ANSWERED
     assert placed.call.attach(Wire())
+    assert len(placed.call.controllers.unattended_s) == 1
 
 
 async def test_a_session_that_is_too_long_is_closed_properly(room: Room, receiver: WebhookReceiver) -> None:

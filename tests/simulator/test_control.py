@@ -121,6 +121,12 @@ async def test_a_virtual_call_from_the_first_word_to_the_last(
     assert [change["state"] for change in shown["history"]] == ["trying", "ringing", "answered", "ended"]
     assert [attempt["status"] for attempt in shown["webhook_attempts"]] == [200]
     assert shown["events_received"] == {"response.create": 1}
+    assert (shown["sockets"], shown["unattended_s"], shown["tool_outputs"]) == (0, [], {})
+    assert [(each["action"], each["verdict"]) for each in shown["requests"]] == [("accept", "done")]
+    (controller,) = shown["controllers"]
+    assert controller["commands"] == 1
+    assert controller["attached_at"] <= controller["last_command_at"] <= controller["detached_at"]
+    assert shown["last_command_at"] == controller["last_command_at"]
     assert shown["events_sent"]["response.created"] >= 1
 
 

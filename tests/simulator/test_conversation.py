@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from typing import Any
 
 from sipagent.simulator.speech import SilentVoice
-from tests.simulator.session_rig import PHONE_SESSION, Rig
+from tests.simulator.session_rig import PHONE_SESSION, Client, Rig
 
 DELTAS = "response.output_audio_transcript.delta"
 RESPONSE_START = [
@@ -45,6 +46,67 @@ def phone_session(**turn_detection: Any) -> dict[str, Any]:
 def idling(rig: Rig) -> bool:
     """Whether the silence is being watched."""
     return rig.conversation._silence.due_at_s is not None
+
+
+async def test_a_second_client_is_told_how_the_session_is_by_now_and_nothing_else() -> None:
+    async with Rig() as rig:
+        await rig.greet()
+        rig.send("session.update", session={"type": "realtime", "instructions": "Be brief."})
+        second = Client()
+        rig.conversation.attach(second.take)
+        assert second.types == ["session.created"]
+        assert second.last("session.created")["session"]["instructions"] == "Be brief."
+        rig.say("Good day")
+        assert second.types[1:] == [kind for kind in rig.client.types if kind != "session.updated"]
+        rig.conversation.detach(rig.client.take)
+        heard = len(rig.client.events)
+        rig.send("session.update", session={"type": "realtime"})
+        assert len(rig.client.events) == heard
+        assert second.types[-1] == "session.updated"
+
+
+async def test_an_answer_goes_to_whoever_asked() -> None:
+    async with Rig() as rig:
+        second = Client()
+        rig.conversation.attach(second.take)
+        ask = {"type": "conversation.item.retrieve", "item_id": "item_x", "event_id": "mine"}
+        rig.conversation.receive(json.dumps(ask), by=second.take)
+        assert second.last("error")["error"]["event_id"] == "mine"
+        assert not rig.client.of("error")
+        item = {"id": "item_x", "type": "message", "role": "system", "content": []}
+        rig.send("conversation.item.create", item=item)
+        rig.conversation.receive(json.dumps(ask), by=second.take)
+        assert second.last("conversation.item.retrieved")["item"]["id"] == "item_x"
+        assert not rig.client.of("conversation.item.retrieved")
+
+
+async def test_a_tool_call_waits_for_whoever_comes_next_and_can_be_found_by_them() -> None:
+    script = "greeting: {call: {tool: next_free_slot, with: {day: monday}, then: 'At {output}.'}}\n"
+    async with Rig(script) as rig:
+        rig.send("response.create")
+        await rig.client.until("response.done")
+        rig.conversation.detach()
+        assert not rig.conversation.agent_is_idle
+        heir = Client()
+        rig.conversation.attach(heir.take)
+        probe = {"id": "probe", "type": "message", "role": "system", "content": []}
+        rig.send("conversation.item.create", item=probe)
+        before = heir.last("conversation.item.added")["previous_item_id"]
+        rig.send("conversation.item.delete", item_id="probe")
+        assert heir.last("conversation.item.deleted")["item_id"] == "probe"
+        rig.send("conversation.item.retrieve", item_id=before)
+        call = heir.last("conversation.item.retrieved")["item"]
+        assert (call["type"], call["name"]) == ("function_call", "next_free_slot")
+        assert rig.conversation.tool_outputs == {call["call_id"]: 0}
+        output = {"type": "function_call_output", "call_id": call["call_id"], "output": "nine"}
+        rig.send("conversation.item.create", item=output)
+        rig.send("response.create")
+        await heir.until("response.done")
+        assert [line.text for line in rig.conversation.transcript] == ["At nine."]
+        assert rig.conversation.tool_outputs == {call["call_id"]: 1}
+        rig.send("conversation.item.delete", item_id=before)
+        assert heir.last("conversation.item.deleted")["item_id"] == before
+        assert not heir.of("error")
 
 
 async def test_attaching_announces_the_session_and_the_conversation_once() -> None:

@@ -30,7 +30,7 @@ from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import Script, parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.webhooks import WebhookSettings
-from sipagent.store import CallRecord, CallStore, MemoryCallStore
+from sipagent.store import CallRecord, CallStore, MemoryCallStore, Store
 
 API_KEY = "sk-test-key"
 GREETING = "Harbor Dental, good morning. How can I help?"
@@ -114,7 +114,7 @@ async def practice(
     *,
     door: FrontDoor | Loaded | None = None,
     script: Script | str | None = None,
-    store: CallStore | None = None,
+    store: Store | None = None,
     calls: CallSettings = QUICK,
     simulated: SimulatedCallSettings | None = None,
     **options: Any,

@@ -61,6 +61,13 @@ class Ledger:
         self._by_key[key] = self._by_id[tool_call_id] = Entry(tool_call_id=tool_call_id, state="running")
         return None
 
+    def remember(self, key: str, tool_call_id: str, *, state: State, outcome: Any) -> None:
+        """What another process did for this call, before anything is begun here."""
+        entry = Entry(tool_call_id=tool_call_id, state=state, outcome=outcome)
+        self._by_id[tool_call_id] = entry
+        if state != "failed":
+            self._by_key[key] = entry
+
     def done(self, key: str, outcome: Any) -> None:
         """The work that runs under ``key`` is done."""
         entry = self._running(key)
@@ -101,3 +108,8 @@ def _normal(value: Any) -> Any:
             return [_normal(inner) for inner in value]
         case _:
             return value
+
+
+def state_after(effect: Effect) -> State:
+    """How work stands that failed with ``effect``."""
+    return "unclear" if effect == "unknown" else "failed"

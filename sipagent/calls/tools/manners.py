@@ -19,7 +19,7 @@ from typing import Any
 
 from sipagent.calls.context import CallContext, call_of
 from sipagent.calls.tools.failures import Effect, ToolFailureError
-from sipagent.calls.tools.ledger import Entry, work_key
+from sipagent.calls.tools.ledger import Entry, state_after, work_key
 from sipagent.calls.tools.texts import MissingArgumentError, ToolText
 from sipagent.calls.variables import UNKNOWN
 from sipagent.errors import ModelBehaviorError, SipAgentError, UserError
@@ -40,6 +40,8 @@ UNCLEAR = (
 FULL = (
     "Nothing was done: too much was done in this call already. Tell the caller that it is not possible now."
 )
+
+_SENTENCES: dict[Effect, str] = {"unknown": UNCLEAR, "none": "It failed, and nothing was done."}
 
 Invoke = Callable[[ToolContext[Any], str], Awaitable[Any]]
 
@@ -101,20 +103,26 @@ def _once(name: str, invoke: Invoke) -> Invoke:
         earlier = ledger.begin(key, context.tool_call_id)
         if earlier is not None:
             return _told_again(earlier, context.tool_call_id)
+        effects = call_of(context).effects
         try:
+            if effects is not None:
+                await effects.begin(context.tool_call_id, key)
             outcome = await invoke(context, arguments)
-        except ToolFailureError as error:
-            ledger.failed(key, error.effect, str(error))
-            raise
         except Exception as error:
             effect = _effect_of(error)
-            ledger.failed(key, effect, UNCLEAR if effect == "unknown" else "It failed, and nothing was done.")
+            sentence = str(error) if isinstance(error, ToolFailureError) else _SENTENCES[effect]
+            ledger.failed(key, effect, sentence)
+            if effects is not None:
+                await effects.end(context.tool_call_id, key, state=state_after(effect), outcome=sentence)
             raise
         except BaseException:
-            # Cancelled: by its deadline, or because the call is over. What was begun may have had its effect.
+            # Cancelled: by its deadline, or because the call is over or another's. What was begun may have
+            # had its effect. Its entry in the store stays without an end, which says the same.
             ledger.failed(key, "unknown", UNCLEAR)
             raise
         ledger.done(key, outcome)
+        if effects is not None:
+            await effects.end(context.tool_call_id, key, state="done", outcome=outcome)
         return outcome
 
     return once

@@ -110,14 +110,31 @@ async def _take(spec: MessageTool, call: CallContext, message: Mapping[str, str]
     if earlier is not None:
         if earlier.state == "full":
             raise ToolFailureError("Nothing was stored: there were too many messages already.", effect="none")
+        if earlier.state == "unclear":
+            # The process that took it may have died before it had written it down: better twice than never.
+            _store(spec, call, message)
         return "This message was taken before in this call, and is stored once."
     # From here on it is taken, whatever becomes of telling somebody.
-    call.controls.note("message_taken", tool=spec.name, caller=call.caller, fields=dict(message))
+    _store(spec, call, message)
     read_back = f"The message is stored. {_read_back(message)}"
     ledger.done(key, read_back)
+    effects = call.effects
+    if effects is not None:
+        try:
+            await effects.begin(tool_call_id, key)
+        except ToolFailureError as error:
+            if error.effect == "unknown":
+                return read_back
+            effects = None  # told without an entry: whoever is told knows the message by its key
     if spec.notify is not None:
         await _notify(spec.name, spec.notify, call, message, key)
+    if effects is not None:
+        await effects.end(tool_call_id, key, state="done", outcome=read_back)
     return read_back
+
+
+def _store(spec: MessageTool, call: CallContext, message: Mapping[str, str]) -> None:
+    call.controls.note("message_taken", tool=spec.name, caller=call.caller, fields=dict(message))
 
 
 def _read_back(message: Mapping[str, str]) -> str:

@@ -37,6 +37,7 @@ def upgrade() -> None:
         sa.Column("claimed_at", MOMENT, nullable=False),
         sa.Column("webhook", sa.Text, nullable=False),
         sa.Column("former", sa.Text),
+        sa.Column("was_handed_over", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("checkpoint", sa.Text),
         sa.Column("checkpoint_epoch", sa.Integer, nullable=False, server_default="0"),
         sa.Column("checkpoint_sequence", sa.Integer, nullable=False, server_default="0"),

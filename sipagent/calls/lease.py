@@ -1,0 +1,92 @@
+"""Whether this process may still act for its calls.
+
+A process that was frozen (a stopped container, a paused machine) goes on as if no time had passed, while
+another has taken its calls over. Timers and sockets all fire at once when it wakes, in no order. So the
+question is asked where it matters, before every command, and answered by the clock: a lease that was not
+extended for longer than its stall is in doubt, and whoever needs it waits until the database has said whose
+the calls are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sipagent.errors import NotOursError
+from sipagent.identifiers import WorkerId
+from sipagent.store import Fact
+
+HELD_BACK_FACTS = 10_000
+"""Facts that are kept while the lease is in doubt; more than a worker writes in the time that takes."""
+
+
+class Lease:
+    """The right of one process, under one worker's name, to act for its calls.
+
+    In doubt means neither held nor lost: `wait` tells, `record` keeps facts back until then.
+    """
+
+    def __init__(self, record: Callable[[Fact], None], *, stall_s: float, now: Callable[[], float]) -> None:
+        """``stall_s`` is how long nobody need extend it; ``now`` a clock that goes on while the process is
+        frozen, such as ``loop.time``."""
+        self._record = record
+        self._stall_s = stall_s
+        self._now = now
+        self._good_until = now() + stall_s
+        self._lost = False
+        self._told = asyncio.Event()
+        self._held_back: deque[Fact] = deque(maxlen=HELD_BACK_FACTS)
+
+    @property
+    def held(self) -> bool:
+        """Whether this process may act now."""
+        return not self._lost and self._now() < self._good_until
+
+    @property
+    def lost(self) -> bool:
+        """Whether the calls belong to others now, which never changes again."""
+        return self._lost
+
+    async def wait(self) -> None:
+        """Return once this process may act; raises `NotOursError` when it never may again. Cancel-safe."""
+        while not self.held:
+            if self._lost:
+                raise NotOursError("The call was taken over by another process.")
+            self._told.clear()
+            await self._told.wait()
+
+    def extend(self) -> None:
+        """This process runs, and nobody said that its calls are another's. Nothing happens once lost."""
+        self._good_until = self._now() + self._stall_s
+        if self._lost:
+            return
+        while self._held_back:
+            self._record(self._held_back.popleft())
+        self._told.set()
+
+    def lose(self) -> None:
+        """The calls are others' now."""
+        self._lost = True
+        self._held_back.clear()
+        self._told.set()
+
+    def record(self, fact: Fact) -> None:
+        """Write down ``fact``, later if the lease is in doubt, and never once it is lost."""
+        if self._lost:
+            return
+        if self._held_back or not self.held:
+            self._held_back.append(fact)
+        else:
+            self._record(fact)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """By what right this process acts for one call."""
+
+    lease: Lease
+    worker: WorkerId
+    epoch: int
+    """Counts the holders of the call, from 1."""

@@ -1,0 +1,243 @@
+"""Two services that share a database and a telephone: calls go from one to the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from sipagent.app import Service, ServiceSettings
+from sipagent.calls.shift import ShiftSettings
+from sipagent.calls.tools.manners import ToolManners, with_manners
+from sipagent.errors import StoreAwayError
+from sipagent.identifiers import CallId, WorkerId
+from sipagent.realtime import FunctionTool, function_tool
+from sipagent.simulator.caller import At, CallPlan, HangUp, Say
+from sipagent.simulator.calls import SimulatedCall
+from sipagent.simulator.script import parse_script
+from sipagent.simulator.server import Simulator, SimulatorOptions
+from sipagent.store import CallRecord, MemoryCallStore, MemoryDatabase
+from tests.support.eventually import eventually
+from tests.support.practice import API_KEY, GREETING, QUICK, front_door
+
+QUICKLY = ShiftSettings(
+    lease_s=1.0, heartbeat_s=0.1, stall_s=0.8, quiet_s=0.3, look_s=0.1, hand_over_patience_s=3.0
+)
+SCRIPT = "greeting: Hello.\notherwise: I see.\n"
+TALKS_ON = CallPlan(
+    steps=(
+        Say(text="Hello?"),
+        Say(text="Are you there?", when=At(since_answer_s=4.0)),
+        HangUp(when=At(since_answer_s=9.0)),
+    ),
+    hangs_up=False,
+)
+
+
+class Reachable(MemoryCallStore):
+    """A store of a worker whose way to the database can be cut."""
+
+    cut = False
+
+    async def renew(self, worker: WorkerId, *, lease_s: float) -> bool:
+        if self.cut:
+            raise StoreAwayError("the database is cut off", serves_nobody=False)
+        return await super().renew(worker, lease_s=lease_s)
+
+
+@dataclass(kw_only=True)
+class Office:
+    """Workers that answer the same telephone."""
+
+    simulator: Simulator
+    database: MemoryDatabase
+    workers: list[Service] = field(default_factory=list)
+    stores: list[Reachable] = field(default_factory=list)
+
+    async def record(self, call_id: CallId) -> CallRecord:
+        """The record of a call that has ended."""
+        found: list[CallRecord] = []
+
+        async def ended() -> bool:
+            record = await self.stores[-1].call(call_id)
+            if record is not None and record.summary.end_reason is not None:
+                found.append(record)
+            return bool(found)
+
+        await until(ended)
+        return found[0]
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await holds():  # noqa: ASYNC110 - a store is asked, it does not tell
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def office(
+    *, tools: list[FunctionTool] | None = None, script: str = SCRIPT, workers: int = 2
+) -> AsyncIterator[Office]:
+    """A simulator and ``workers`` services; webhooks come to the first."""
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(script, name="test"))
+    async with Simulator(options) as simulator:
+        database = MemoryDatabase()
+        here = Office(simulator=simulator, database=database)
+        async with _Services(here) as services:
+            for _ in range(workers):
+                await services.add(tools)
+            simulator.webhook_url = here.workers[0].webhook_url
+            yield here
+
+
+class _Services:
+    """Starts services, and stops them last first."""
+
+    def __init__(self, here: Office) -> None:
+        self._here = here
+
+    async def __aenter__(self) -> _Services:
+        return self
+
+    async def add(self, tools: list[FunctionTool] | None) -> None:
+        here = self._here
+        store = Reachable(database=here.database)
+        service = Service(
+            front_door=front_door(tools=tools),
+            api_key=API_KEY,
+            base_url=here.simulator.base_url,
+            webhook_secrets=[here.simulator.webhook_secret],
+            store=store,
+            settings=ServiceSettings(port=0, drain_timeout_s=10, calls=QUICK, shift=QUICKLY),
+        )
+        await service.__aenter__()
+        here.workers.append(service)
+        here.stores.append(store)
+
+    async def __aexit__(self, *error: object) -> None:
+        for service in reversed(self._here.workers):
+            await service.__aexit__(None, None, None)
+
+
+def said(call: SimulatedCall, role: str) -> list[str]:
+    lines = [] if call.conversation is None else call.conversation.transcript
+    return [line.text for line in lines if line.role == role]
+
+
+async def test_a_worker_that_leaves_hands_its_calls_over_and_they_go_on() -> None:
+    async with office() as here:
+        first, second = here.workers
+        call = here.simulator.place_call(TALKS_ON)
+        await eventually(lambda: "Hello?" in said(call, "caller"))
+        assert await first.drain(10) == 0
+        assert first.live_calls == 0
+        await eventually(lambda: second.live_calls == 1)
+        assert not call.state.is_over
+        async with asyncio.timeout(30):
+            await call.wait_over()
+        record = await here.record(call.call_id)
+    assert record.summary.end_reason == "caller_hung_up"
+    assert said(call, "agent").count(GREETING) == 1, "greeted once"
+    assert "Are you there?" in [line.text for line in record.transcript]
+    assert len([change for change in record.states if change.state == "ended"]) == 1
+    assert "adopted" in [note.kind for note in record.notes]
+
+
+class Bookings:
+    """What a tool with side effects does in the world, slowly."""
+
+    def __init__(self, seconds: float) -> None:
+        self.booked: list[str] = []
+        self.began = asyncio.Event()
+        self._seconds = seconds
+
+    def tool(self) -> FunctionTool:
+        """Books a slot."""
+
+        @function_tool
+        async def book(slot: str) -> str:
+            """Book a slot."""
+            self.booked.append(slot)
+            self.began.set()
+            await asyncio.sleep(self._seconds)
+            return f"{slot} is booked"
+
+        return with_manners(book, ToolManners(side_effects=True))
+
+
+BOOKS = """
+greeting: Hello.
+turns:
+  - call: {tool: book, with: {slot: Tuesday}, then: "It says: {output}"}
+otherwise: I see.
+"""
+ASKS = CallPlan(
+    steps=(Say(text="Tuesday, please."), HangUp(when=At(since_answer_s=9.0))),
+    hangs_up=False,
+)
+
+
+async def test_a_tool_that_runs_is_let_finish_before_its_call_is_handed_over() -> None:
+    bookings = Bookings(1.5)
+    async with office(tools=[bookings.tool()], script=BOOKS) as here:
+        call = here.simulator.place_call(ASKS)
+        await bookings.began.wait()
+        assert await here.workers[0].drain(10) == 0
+        async with asyncio.timeout(30):
+            await call.wait_over()
+        record = await here.record(call.call_id)
+    assert bookings.booked == ["Tuesday"]
+    assert "It says: Tuesday is booked" in said(call, "agent")
+    assert [run.is_error for run in record.tools] == [False]
+
+
+async def test_a_worker_that_is_cut_off_loses_its_calls_and_does_nothing_to_them_any_more() -> None:
+    async with office() as here:
+        first, second = here.workers
+        call = here.simulator.place_call(TALKS_ON)
+        await eventually(lambda: "Hello?" in said(call, "caller"))
+        here.stores[0].cut = True
+        await eventually(lambda: second.live_calls == 1)
+        here.stores[0].cut = False
+        await eventually(lambda: first.live_calls == 0)
+        assert not call.state.is_over
+        async with asyncio.timeout(30):
+            await call.wait_over()
+        record = await here.record(call.call_id)
+        # The first has joined anew, and answers as before.
+        again = here.simulator.place_call(CallPlan(steps=(Say(text="Hi."),)))
+        async with asyncio.timeout(30):
+            await again.wait_over()
+    assert record.summary.end_reason == "caller_hung_up"
+    assert len([change for change in record.states if change.state == "ended"]) == 1
+
+
+async def test_a_tool_with_side_effects_that_a_worker_died_in_is_not_begun_again() -> None:
+    bookings = Bookings(60.0)
+    async with office(tools=[bookings.tool()], script=BOOKS) as here:
+        first, second = here.workers
+        call = here.simulator.place_call(ASKS)
+        await bookings.began.wait()
+        here.stores[0].cut = True
+        await eventually(lambda: second.live_calls == 1)
+        here.stores[0].cut = False
+        await eventually(lambda: first.live_calls == 0)
+        async with asyncio.timeout(30):
+            await call.wait_over()
+    assert bookings.booked == ["Tuesday"]
+    assert any("Nobody knows whether this was done" in line for line in said(call, "agent"))
+
+
+async def test_a_webhook_that_comes_to_both_workers_is_answered_by_one() -> None:
+    async with office() as here:
+        first, second = here.workers
+        here.simulator.webhook_url = first.webhook_url
+        call = here.simulator.place_call(TALKS_ON)
+        await eventually(lambda: first.live_calls == 1)
+        record = await here.stores[0].holder(call.call_id)
+        assert record is not None
+        assert not await here.stores[1].claim(call.call_id, WorkerId("other"), webhook="{}")
+        assert second.live_calls == 0
+        async with asyncio.timeout(30):
+            await call.wait_over()
