@@ -24,7 +24,14 @@ from sipagent.config.schema.configuration import ApiEntry, Configuration
 from sipagent.config.schema.http_tool import HttpTool
 from sipagent.config.schema.limits import CallsEntry, LimitsEntry, PricesEntry, SpendEntry
 from sipagent.config.schema.mcp_tool import HostedMcp, McpTool
-from sipagent.config.schema.routes import Alternative, CallersEntry, NumbersEntry, RouteEntry, WhenEntry
+from sipagent.config.schema.routes import (
+    Alternative,
+    CallersEntry,
+    FullAlternative,
+    NumbersEntry,
+    RouteEntry,
+    WhenEntry,
+)
 from sipagent.config.schema.session import CustomVoice, RetainedContext, SemanticVad, ServerVad, SessionKeys
 from sipagent.config.schema.tool_manners import ToolManners
 from sipagent.config.schema.tools import (
@@ -40,6 +47,7 @@ from sipagent.config.schema.variables import BusinessEntry, LookupEntry
 __all__ = [
     "AgentKeys",
     "Alternative",
+    "FullAlternative",
     "ApiEntry",
     "BusinessEntry",
     "CalendarEntry",
