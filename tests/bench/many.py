@@ -305,6 +305,7 @@ def show(results: Sequence[Result], seconds: float) -> None:
     for one in results:
         if one.name.startswith(OURS) and one.sessions == TARGET_SESSIONS:
             busy = f" (others held its processor {one.held_up:.0%} of the time)" if one.held_up > 0.02 else ""
+            busy += ": says little" if one.held_up > 0.2 else ""
             console.print(f"{one.name}, {one.sessions}{busy}: {'; '.join(_verdicts(one))}", highlight=False)
 
 
