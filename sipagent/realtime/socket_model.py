@@ -138,11 +138,14 @@ class RealtimeSocketModel(RealtimeModel):
         outgoing.permission = options.get("permission")
         writer = commands.CommandWriter()
         update = options.get("first_update")
-        if update is None:
+        if options.get("runs_already"):
+            update = None
+        elif update is None:
             update = writer.write(self._session_update(options.get("initial_model_settings", {})))
         socket = await self._open(await self._address(options))
         try:
-            await socket.send(update)
+            if update is not None:
+                await socket.send(update)
         except ConnectionLostError as error:
             raise AttachError("the socket was closed before the session could be set up") from error
         except BaseException:
@@ -235,7 +238,12 @@ class RealtimeSocketModel(RealtimeModel):
                 await self._send_raw(event)
             case RealtimeModelRequestResponse(response=response):
                 outgoing.require_connection()
-                self._gate.request(response, event_id=event.event_id, only_if=_harmless(only_if))
+                self._gate.request(
+                    response,
+                    event_id=event.event_id,
+                    perhaps_heard=event.unless_begun,
+                    only_if=_harmless(only_if),
+                )
             case RealtimeModelSendMcpApproval():
                 await self._hosted.answer(event)
             case RealtimeModelSendAudio():
