@@ -73,6 +73,9 @@ class TakingOver:
         self._last: ItemId | None = None
         """What the mark was put behind."""
         self._response_seen = False
+        """Something was said, or is being said."""
+        self._response_began = False
+        """A response began since this process came."""
         self._session: RealtimeModelSessionEvent | None = None
         """How the session was when this process came."""
         self._deadline = 0.0
@@ -96,9 +99,9 @@ class TakingOver:
                 self._refused.add(str(error["event_id"]))
                 self._moved.set()
                 return True
-            case RealtimeModelTurnStartedEvent() | RealtimeModelTurnEndedEvent():
-                self._response_seen = True
-            case RealtimeModelPlaybackEvent(change="started" | "stopped"):
+            case RealtimeModelTurnStartedEvent():
+                self._response_began = self._response_seen = True
+            case RealtimeModelTurnEndedEvent() | RealtimeModelPlaybackEvent(change="started" | "stopped"):
                 self._response_seen = True
             case RealtimeModelSessionEvent() if self._session is None:
                 self._session = event
@@ -165,9 +168,9 @@ class TakingOver:
         """The answer to a tool is the last there is: perhaps nobody has asked for a word about it."""
         if missing:
             return  # their answers will ask
+        # What is still being heard came before the answer; a response that runs has perhaps taken it up.
         await self._model.send_event_if(
-            RealtimeModelRequestResponse(unless_begun=True),
-            lambda: not self._response_seen and not self._is_busy(),
+            RealtimeModelRequestResponse(unless_begun=True), lambda: not self._response_began
         )
 
     async def _missed(self, last: ItemId) -> list[PendingToolCall]:

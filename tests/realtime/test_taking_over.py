@@ -242,16 +242,19 @@ async def test_an_output_behind_which_nobody_asked_for_a_word_is_followed_by_one
     assert sent(model) == [RealtimeModelRequestResponse(unless_begun=True)]
 
 
-async def test_nothing_is_asked_for_where_the_model_speaks_of_the_output_already() -> None:
-    class Speaks(RunningSession):
+@pytest.mark.parametrize(
+    ("happens", "is_asked"), [(messages.response_created(), False), (messages.playback("stopped"), True)]
+)
+async def test_nothing_is_asked_for_where_a_response_begins_by_itself(happens: Json, is_asked: bool) -> None:
+    class Happens(RunningSession):
         def __call__(self, event: RealtimeModelSendEvent) -> Any:
-            word = [] if self.received else [*parse_message(messages.transcript_delta("On "))]
-            return [*word, *super().__call__(event)]
+            now = [] if self.received else [*parse_message(happens)]
+            return [*now, *super().__call__(event)]
 
-    server = Speaks(HELLO, called("call_1", "book"), answered("call_1", "booked monday"))
+    server = Happens(HELLO, called("call_1", "book"), answered("call_1", "booked monday"))
     session, model = await taken_over(server, RealtimeTakeover(history=KNOWN))
     await session.close()
-    assert sent(model) == []
+    assert bool(sent(model)) == is_asked
 
 
 # Servers that do not answer -------------------------------------------------------------------------
