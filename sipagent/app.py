@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -31,13 +31,18 @@ from sipagent.calls import (
     WebhookVerifier,
     prepare_generation,
 )
+from sipagent.calls.access import Access
+from sipagent.calls.commands import CommandDesk
 from sipagent.calls.connections import serve_http
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.shift import Shift, ShiftSettings
+from sipagent.calls.sources import Sources
+from sipagent.calls.steering import Steering
 from sipagent.calls.watched import WatchedStore
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
 from sipagent.config import ConfigurationWatcher, Loaded, Reload, load_stored
+from sipagent.dashboard import AdminSurface, Guard, Probes, Readiness, Reloaded
 from sipagent.errors import StoreError, UserError
 from sipagent.identifiers import CallId, ItemId
 from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
@@ -46,7 +51,7 @@ from sipagent.telemetry import Metrics, Redactor, configure_logging
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Service", "ServiceSettings", "SpokenWords", "configure_logging"]
+__all__ = ["Service", "ServiceSettings", "ShiftSettings", "SpokenWords", "configure_logging"]
 
 WEBHOOK_PATH = "/webhooks/openai"
 MOST_PLACES = 20
@@ -133,6 +138,9 @@ class Service:
         self._watcher: ConfigurationWatcher | None = None
         self._last_reload: Reload | None = None
         self._port = 0
+        self._admin_port: int | None = None
+        self._guard = Guard(self._loaded.access if self._loaded is not None else Access())
+        self._endpoint: WebhookEndpoint | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -156,8 +164,13 @@ class Service:
     @property
     def webhook_url(self) -> str:
         """Where OpenAI (or the simulator) posts webhooks, as seen from this machine."""
-        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound  # nosec B104
         return f"http://{host}:{self._port}{WEBHOOK_PATH}"
+
+    @property
+    def admin_port(self) -> int | None:
+        """The TCP port of what is not for everybody, where it has one of its own."""
+        return self._admin_port
 
     @property
     def live_calls(self) -> int:
@@ -276,6 +289,8 @@ class Service:
                 self._watcher.run(poll=self._settings.watch_configuration), name="configuration"
             )
             stack.callback(watching.cancel)
+        desk = CommandDesk(self._store, self._steering_of, utc_now=self._utc_now)
+        stack.push_async_callback(desk.aclose)
         self._shift = Shift(
             memory=self._store,
             supervisor=self._supervisor,
@@ -283,7 +298,7 @@ class Service:
             record=recorder.record,
             flush=recorder.flush,
             restore=self._restore,
-            look_for_commands=None,
+            look_for_commands=desk.look,
             metrics=self.metrics,
             utc_now=self._utc_now,
             name=f"{socket.gethostname()}:{os.getpid()}",
@@ -295,6 +310,11 @@ class Service:
         self._working = group.create_task(self._shift.run(), name="worker")
         # The door opens last and closes first, but webhooks are still answered while calls drain.
         await self._listen(stack)
+
+    def _steering_of(self, call_id: CallId) -> Steering | None:
+        live = self._running.live(call_id)
+        conversation = None if live is None else live.conversation
+        return None if conversation is None else conversation.steering
 
     async def _end_shift(self, recorder: Recorder) -> None:
         if self._shift is None or self._working is None:
@@ -324,6 +344,9 @@ class Service:
             self._serves(generation, newer, record)
             if newer.base_url != self._base_url:
                 logger.warning("The API's address has changed in the file; it counts after a restart")
+            if newer.access.listen != self._guard.access.listen:
+                logger.warning("`admin.listen` has changed in the file; it counts after a restart")
+            self._let_in(newer.access)
 
         return ConfigurationWatcher(
             Path(loaded.document.source.file),
@@ -355,19 +378,40 @@ class Service:
         self._last_reload = outcome
         self.metrics.configuration_reloaded(outcome.result)
 
+    def _let_in(self, access: Access) -> None:
+        """Whoever ``access`` knows, from now on."""
+        self._guard.access = access
+        if self._endpoint is not None:
+            self._endpoint.sources = Sources(access.trusted_proxies)
+
     async def _listen(self, stack: AsyncExitStack) -> None:
-        endpoint = WebhookEndpoint(
+        access = self._guard.access
+        self._endpoint = WebhookEndpoint(
             verifier=self._verifier,
             supervisor=self._running,
             metrics=self.metrics,
+            sources=Sources(access.trusted_proxies),
             shift=self._shift,
             utc_now=self._utc_now,
         )
+        probes = Probes(guard=self._guard, metrics=self.metrics, readiness=self._readiness)
+        admin = AdminSurface(
+            guard=self._guard,
+            store=self._store,
+            reload=None if self._watcher is None else self._read_again,
+            utc_now=self._utc_now,
+        )
         app = web.Application(client_max_size=MAXIMUM_BODY_BYTES)
-        app.router.add_post(WEBHOOK_PATH, endpoint.handle)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_post(WEBHOOK_PATH, self._endpoint.handle)
+        probes.add_to(app, for_us=access.listen is None)
+        if access.listen is None:
+            admin.add_to(app)
+        else:
+            ours = web.Application()
+            probes.add_to(ours)
+            admin.add_to(ours)
+            self._admin_port = await serve_http(ours, *access.listen, stack)
+            logger.info("Listening for people of the company on port %d", self._admin_port)
         self._port = await serve_http(app, self._settings.host, self._settings.port, stack)
         logger.info("Listening for webhooks at %s", self.webhook_url)
 
@@ -388,11 +432,7 @@ class Service:
 
     # What machines ask -----------------------------------------------------------------------------
 
-    async def _healthz(self, request: web.Request) -> web.Response:
-        """The process runs and its event loop turns."""
-        return web.json_response({"status": "ok"})
-
-    async def _readyz(self, request: web.Request) -> web.Response:
+    async def _readiness(self) -> Readiness:
         """Whether new calls should come here."""
         problems: list[str] = []
         if self._running.draining or self._stop.is_set():
@@ -402,13 +442,22 @@ class Service:
                 await self._store.ping()
         except (StoreError, TimeoutError):
             problems.append("the database does not answer")
-        body = {
-            "status": "not ready" if problems else "ready",
+        details = {
             "problems": problems,
             "live_calls": self.live_calls,
             "configuration": self._configuration(),
         }
-        return web.json_response(body, status=503 if problems else 200)
+        return Readiness(ready=not problems, details=details)
+
+    async def _read_again(self) -> Reloaded:
+        """For whoever has the role `admin`: they learn what is wrong, too."""
+        reload = await self.reload()
+        details = {
+            "result": reload.result,
+            "configuration": self._configuration(),
+            "problems": [asdict(problem) for problem in reload.problems],
+        }
+        return Reloaded(usable=reload.result != "failed", details=details)
 
     def _configuration(self) -> dict[str, object]:
         """Which generation serves, and whether the file can be used as it is now."""
@@ -422,7 +471,3 @@ class Service:
             "last_reload": None if last is None else last.result,
             "problems_at": places[:MOST_PLACES],
         }
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        body, content_type = self.metrics.render()
-        return web.Response(body=body, headers={"Content-Type": content_type})

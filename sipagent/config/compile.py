@@ -9,6 +9,7 @@ from pathlib import Path
 from sipagent.calls.guardrails import Moderate
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.variables import VariableSource
+from sipagent.config.compile_access import compile_access
 from sipagent.config.compile_agents import AgentCompiler
 from sipagent.config.compile_calendars import compile_calendars
 from sipagent.config.compile_limits import compile_callers, compile_limits, compile_numbers
@@ -82,6 +83,7 @@ def compile_configuration(
         compile_callers(compiling),
         compile_limits(compiling),
     )
+    compile_access(compiling)  # for what is wrong with it: whoever answers calls needs nothing of it
     if compiling.problems:
         raise ConfigurationError(*in_file_order(compiling.problems))
     return FrontDoor(

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sipagent.calls.access import Access
 from sipagent.calls.guardrails import Moderate
 from sipagent.calls.routing import FrontDoor
 from sipagent.config.compile import compile_configuration
+from sipagent.config.compile_access import compile_access
+from sipagent.config.compiling import Compiling
 from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document, read_document
@@ -30,6 +33,8 @@ class Loaded:
     """Where the Realtime API is, without a slash at the end."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """What must never appear in a log."""
+    access: Access = field(default_factory=Access)
+    """Who may look at the running service, and act on its calls."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -86,6 +91,7 @@ def load_configuration(
             read=read,
             base_url=base_url,
             secrets=secrets.values,
+            access=compile_access(Compiling(document, path.parent, read, secrets)),
         )
     except SystemExit as error:
         read.take_back()

@@ -232,3 +232,5 @@ _REACTIONS: Final[Mapping[type[Any], Callable[[Guarding, Any, RealtimeAgent[Any]
     RealtimeModelInputAudioTranscriptionCompletedEvent: Guarding._read,
     RealtimeModelConnectionStatusEvent: Guarding._connection,
 }
+GUARDED: Final = frozenset(_REACTIONS)
+"""The events that `Guarding` needs to hear of."""

@@ -19,7 +19,6 @@ from sipagent.realtime.events import (
     RealtimeModelEvent,
     RealtimeModelSessionEvent,
     RealtimeModelToolCallEvent,
-    RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
 from sipagent.realtime.handoffs import Handoff
@@ -48,7 +47,6 @@ Start = Callable[[Coroutine[Any, Any, None], str], object]
 NOTEWORTHY = frozenset(
     {
         RealtimeModelTurnStartedEvent,
-        RealtimeModelTurnEndedEvent,
         RealtimeModelSessionEvent,
         RealtimeModelErrorEvent,
         RealtimeModelConnectionStatusEvent,

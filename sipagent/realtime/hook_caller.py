@@ -38,14 +38,12 @@ class HookCaller:
     def turn_changed(self, happened: Iterable[RealtimeSessionEvent], output: Callable[[], str]) -> None:
         """A turn began or ended, as ``happened`` tells; ``output`` gives what was said in it."""
         for each in happened:
-            match each:
-                case RealtimeAgentStartEvent(agent=agent):
-                    self.agent_started(agent)
-                case RealtimeAgentEndEvent(agent=agent):
-                    if self._run_hooks is not None or agent.hooks is not None:
-                        self.agent_ended(agent, output())
-                case _:
-                    pass
+            if type(each) is RealtimeAgentStartEvent:
+                self.agent_started(each.agent)
+            elif type(each) is RealtimeAgentEndEvent and (
+                self._run_hooks is not None or each.agent.hooks is not None
+            ):
+                self.agent_ended(each.agent, output())
 
     def agent_started(self, agent: RealtimeAgent[Any]) -> None:
         """``agent`` began a turn."""

@@ -142,3 +142,5 @@ _FACTS: Final[Mapping[type[Any], Callable[[TurnMeter, Any], None]]] = {
     RealtimeModelPlaybackEvent: TurnMeter._playback,
     RealtimeModelEndOfStreamEvent: TurnMeter._over,
 }
+MEASURED: Final = frozenset(_FACTS)
+"""The events that `TurnMeter` needs to hear of; of all others, while nothing runs or is still to be heard."""

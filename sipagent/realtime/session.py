@@ -21,21 +21,12 @@ from sipagent.realtime.agent import RealtimeAgent
 from sipagent.realtime.approvals import Decision
 from sipagent.realtime.events import (
     EndCause,
-    RealtimeModelAudioEvent,
-    RealtimeModelAudioInterruptedEvent,
-    RealtimeModelEvent,
-    RealtimeModelInputAudioTranscriptionDeltaEvent,
-    RealtimeModelPlaybackEvent,
-    RealtimeModelResponseRequestedEvent,
     RealtimeModelToolCallEvent,
-    RealtimeModelTranscriptDeltaEvent,
-    RealtimeModelTurnEndedEvent,
-    RealtimeModelTurnStartedEvent,
 )
 from sipagent.realtime.guarding import Guarding
-from sipagent.realtime.handover import NOTEWORTHY, Handover
-from sipagent.realtime.history import Growing
-from sipagent.realtime.hosted_tools import HOSTED, HostedTools
+from sipagent.realtime.handover import Handover
+from sipagent.realtime.hearing import Hearing
+from sipagent.realtime.hosted_tools import HostedTools
 from sipagent.realtime.inputs import (
     RealtimeModelRequestResponse,
     RealtimeModelSendAudio,
@@ -47,15 +38,13 @@ from sipagent.realtime.inputs import (
 from sipagent.realtime.items import RealtimeItem
 from sipagent.realtime.latch import Latch
 from sipagent.realtime.leading import Offer
-from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
 from sipagent.realtime.measuring import TurnMeter
-from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener
+from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig
 from sipagent.realtime.run_context import RunContextWrapper
 from sipagent.realtime.seeding import RealtimeEarlierItem, seeds_of
 from sipagent.realtime.session_events import (
     RealtimeEventInfo,
     RealtimeSessionEvent,
-    RealtimeTranscriptDelta,
 )
 from sipagent.realtime.settings import RealtimeRunConfig, RealtimeSessionModelSettings, agent_settings
 from sipagent.realtime.speaking import Speaking
@@ -71,11 +60,6 @@ logger = logging.getLogger(__name__)
 
 QUEUE_EVENTS = 1000
 """How many events may wait for whoever iterates before the socket is read no further."""
-_CAUSED_BY_US = frozenset(
-    {RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent, RealtimeModelPlaybackEvent}
-)
-_ASKING = frozenset({RealtimeModelToolCallEvent, RealtimeModelMcpApprovalRequestedEvent})
-"""The model wants something of us."""
 TOOL_GRACE_S = 1.0
 """How long a closing session waits for tools that it has cancelled."""
 
@@ -89,7 +73,7 @@ class SessionEnd:
     detail: str
 
 
-class RealtimeSession(RealtimeModelListener):
+class RealtimeSession(Hearing):
     """Enter it, iterate over its events, close it.
 
     ``async for`` ends, without raising, once the connection has ended and every event was read; `end` then
@@ -117,7 +101,6 @@ class RealtimeSession(RealtimeModelListener):
         )
         raw = bool(self._run_config.get("raw_events"))
         self._quick = not raw
-        """Words and sound are told, and nothing beside them."""
         self._work = SessionWork()
         # Bound to values and not to the session: whoever keeps it shall not keep the session.
         self._settings_of = partial(
@@ -181,10 +164,7 @@ class RealtimeSession(RealtimeModelListener):
                 is_busy=lambda: speaking.busy,
             )
         self._quiet = Latch()
-        """Set when something happened that may mean silence."""
-        self._growing: Growing | None = None
-        """What the agent says now, while words of it come and nothing else: most words then concern nobody
-        but the history and whoever iterates."""
+        self._growing = None
         self._entered = False
         self._closed = False
 
@@ -411,89 +391,6 @@ class RealtimeSession(RealtimeModelListener):
         except TimeoutError:
             return False
         return True
-
-    # What happens in it -----------------------------------------------------------------------------
-
-    async def on_event(self, event: RealtimeModelEvent) -> None:
-        """See `RealtimeModelListener.on_event`."""
-        self._take(event)
-        # Whoever iterates may be the one who caused it, and then cannot make room meanwhile.
-        if not self._events.has_room and type(event) not in _CAUSED_BY_US:
-            await self._events.room()
-
-    def take_now(self, event: RealtimeModelEvent) -> bool:
-        """See `RealtimeModelListener.take_now`."""
-        growing, events = self._growing, self._events
-        if (
-            growing is not None
-            and type(event) is RealtimeModelTranscriptDeltaEvent
-            and event.item_id == growing.item_id
-            and event.content_index == growing.content_index
-            and (newest := growing.newest) is not None
-        ):
-            more = RealtimeTranscriptDelta(
-                role="agent", item_id=growing.item_id, delta=event.delta, info=self._info
-            )
-            if events.offer(more):
-                newest.append(event.delta)
-                return True
-            return False
-        if not events.has_room:
-            return False
-        happened: RealtimeSessionEvent | None = None
-        self._growing = None
-        if self._quick and not self._handover.speech.active:
-            # Nearly all that comes: words and sound that no guardrail looks at. They can bring about nothing
-            # else that `_take` looks for, silence least of all.
-            if type(event) is RealtimeModelTranscriptDeltaEvent:
-                if event.response_id == self._guarding.unguarded:
-                    happened = self._translation.take_words(event, self._handover.lead.speaker)
-                    self._growing = self._translation.history.growing
-            elif type(event) is RealtimeModelAudioEvent:
-                happened = self._translation.take_audio(event)
-            elif type(event) is RealtimeModelInputAudioTranscriptionDeltaEvent:
-                happened = self._translation.take_caller_words(event)
-        if happened is None:
-            self._take(event)
-        else:
-            events.put_at_once(happened)
-        return True
-
-    def _take(self, event: RealtimeModelEvent) -> None:
-        self._growing = None
-        if self._taking_over is not None and self._taking_over.take(event):
-            return
-        handover, kind = self._handover, type(event)
-        if noteworthy := kind in NOTEWORTHY:
-            handover.notice(event)
-        self._guarding.take(event, handover.lead.speaker)
-        meaning = self._translation.take(event, handover.lead.speaker)
-        if kind in HOSTED and (hosted := self._hosted.take(event)):
-            self._meter.hosted_tools(hosted)
-            meaning += hosted
-        if handover.speech.active:
-            handover.speech.notice(event, self._translation)
-        if noteworthy:
-            self._tell_hooks(event, meaning)
-        self._quiet.set()
-        for each in meaning:
-            self._events.put_at_once(each)
-        if kind in _ASKING and not self._closed:
-            self._begin(event)
-        self._meter.take(event)
-        if self._translation.over:
-            self._events.end()
-
-    def _begin(self, event: RealtimeModelEvent) -> None:
-        if isinstance(event, RealtimeModelToolCallEvent):
-            self._tool_calls.begin(event)
-        elif isinstance(event, RealtimeModelMcpApprovalRequestedEvent):
-            self._hosted.ask(event)
-
-    def _tell_hooks(self, event: RealtimeModelEvent, meaning: list[RealtimeSessionEvent]) -> None:
-        if type(event) is RealtimeModelTurnStartedEvent or type(event) is RealtimeModelTurnEndedEvent:
-            said = partial(self._translation.history.said, event.response_id)
-            self._handover.hooks.turn_changed(meaning, said)
 
 
 async def _settings_of(

@@ -95,7 +95,8 @@ class EventStream(Generic[T]):
             try:
                 await reader
             finally:
-                self._reader = None
+                if self._reader is reader:
+                    self._reader = None
         event = waiting.popleft()
         if self._somebody_waits and len(waiting) < self._capacity:
             self._somebody_waits = False

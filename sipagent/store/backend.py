@@ -67,6 +67,9 @@ class Backend(Protocol):
     def serves_nobody(self, error: BaseException) -> bool | None:
         """See `StoreAwayError.serves_nobody`; None when ``error`` says that the database is there."""
 
+    def is_lost_connection(self, error: BaseException) -> bool:
+        """Whether it was the connection that died, so that a fresh one tells more."""
+
     def is_collision(self, error: BaseException) -> bool:
         """Whether a transaction was undone only because of another one, and may be tried again."""
 

@@ -33,7 +33,7 @@ class CallStore(Protocol):
         Applying a fact again changes nothing. The first `CallOpened` and the first `CallEnded` of a
         call and the first `ConfigurationLoaded` of a fingerprint count, later ones are ignored; of the
         other kinds the last fact with the same identity counts, except that a tool which has finished
-        stays finished. A fact of a call that was never
+        stays finished and that the last line is told by its time. A fact of a call that was never
         opened is kept under a call of which nothing else is known. The end of a call ends its claim.
 
         Cancelling is safe: the facts are then remembered all (perhaps a moment later) or none of them,

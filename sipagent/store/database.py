@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -112,7 +112,7 @@ class Database:
             return await self._run_once(doing, statement, values)
         except StoreAwayError as error:
             # The connection may have died in the pool long ago; a fresh one tells more.
-            if not any(isinstance(one, DBAPIError) and one.connection_invalidated for one in _chain(error)):
+            if error.serves_nobody or not self._backend.is_lost_connection(error):
                 raise
         return await self._run_once(doing, statement, values)
 
@@ -131,7 +131,7 @@ class Database:
                 try:
                     await self._write_once(steps)
                 except StoreError as error:
-                    if not left or not any(self._backend.is_collision(one) for one in _chain(error)):
+                    if not left or not self._backend.is_collision(error):
                         raise
                 else:
                     return
@@ -181,7 +181,3 @@ class Database:
             if serves_nobody is None:
                 raise StoreError(message) from error
             raise StoreAwayError(message, serves_nobody=serves_nobody) from error
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    return [error, *([error.__cause__] if error.__cause__ is not None else [])]

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sipagent.identifiers import CallId, WorkerId
-from sipagent.store.memory_leases import NOBODY
+from sipagent.store.leases import NOBODY
 from sipagent.store.tables import (
     PlainText,
     calls,

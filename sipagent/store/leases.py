@@ -24,6 +24,9 @@ from typing import Literal, Protocol, get_args
 
 from sipagent.identifiers import CallId, WorkerId
 
+NOBODY = WorkerId("")
+"""Has the calls that were handed over and that nobody has adopted yet."""
+
 # Values --------------------------------------------------------------------------------------------
 
 

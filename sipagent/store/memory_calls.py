@@ -57,7 +57,9 @@ class _Call:
             case StateChanged():
                 self.states[fact.sequence] = fact
             case TranscriptLineSaid():
-                self.lines[fact.item_id] = fact
+                line = self.lines.get(fact.item_id)
+                if line is None or line.at <= fact.at:
+                    self.lines[fact.item_id] = fact
             case ToolRan():
                 known = self.tools.get(fact.tool_call_id)
                 if known is None or known.output is None or fact.output is not None:

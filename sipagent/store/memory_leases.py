@@ -15,6 +15,7 @@ from sipagent.clock import unix_s
 from sipagent.errors import StoreError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store.leases import (
+    NOBODY,
     AuditLine,
     CallCommand,
     ClaimedCall,
@@ -97,10 +98,6 @@ class MemoryDatabase:
     def forget(self, call_id: CallId) -> None:
         """The call is so old that nothing of it is remembered; if it is still up, its claim stays."""
         self.effects.pop(call_id, None)
-
-
-NOBODY = WorkerId("")
-"""Has the calls that were handed over and that nobody has adopted yet."""
 
 
 class MemoryLeases:

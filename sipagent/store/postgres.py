@@ -47,11 +47,20 @@ _ONLY_AWAY = (
     OSError,  # timeouts too
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,  # shutting down, statement timeout
     asyncpg.InsufficientResourcesError,  # too many connections, disk full
     asyncpg.LockNotAvailableError,
     asyncpg.ReadOnlySQLTransactionError,  # a server that became a replica
     asyncpg.IdleInTransactionSessionTimeoutError,
+)
+_LOST_CONNECTION = (
+    ConnectionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver lost its way when the connection broke
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
 )
 _COLLISIONS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
@@ -60,7 +69,11 @@ class PostgresBackend:
     """See `Backend`. ``dsn`` is a URL in the form of libpq."""
 
     insert = staticmethod(insert)
-    foreign_errors: tuple[type[Exception], ...] = (asyncpg.PostgresError, asyncpg.InterfaceError)
+    foreign_errors: tuple[type[Exception], ...] = (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+    )
     uptime: sa.Select[Any] | None = sa.select(
         sa.func.extract("epoch", sa.func.clock_timestamp() - sa.func.pg_postmaster_start_time())
     )
@@ -104,6 +117,10 @@ class PostgresBackend:
         if any(isinstance(one, _SERVES_NOBODY) or _is_refused_everywhere(one) for one in chain):
             return True
         return False if any(isinstance(one, _ONLY_AWAY) for one in chain) else None
+
+    def is_lost_connection(self, error: BaseException) -> bool:
+        """See `Backend.is_lost_connection`."""
+        return any(isinstance(one, _LOST_CONNECTION) for one in causes(error))
 
     def is_collision(self, error: BaseException) -> bool:
         """See `Backend.is_collision`."""

@@ -51,7 +51,8 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptLineSaid:
-    """One line of the conversation, written again whenever more of it is known."""
+    """One line of the conversation, written again whenever more of it is known; the one with the last ``at``
+    counts, since what a dead worker had still to write may come long after what its adopter wrote."""
 
     call_id: CallId
     item_id: ItemId

@@ -71,6 +71,10 @@ class SqliteBackend:
         codes = {getattr(one, "sqlite_errorcode", 0) & 0xFF for one in causes(error)}
         return False if codes & {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} else None
 
+    def is_lost_connection(self, error: BaseException) -> bool:
+        """See `Backend.is_lost_connection`. A file is not lost."""
+        return False
+
     def is_collision(self, error: BaseException) -> bool:
         """See `Backend.is_collision`. Writers wait for each other instead."""
         return False

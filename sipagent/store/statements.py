@@ -68,7 +68,9 @@ def batch(facts: Sequence[Fact], statements: FactStatements, *, now: datetime) -
                         "new_sequence": fact.sequence,
                     }
             case TranscriptLineSaid():
-                lines[call_id, fact.item_id] = _line_row(fact)
+                line = lines.get((call_id, fact.item_id))
+                if line is None or line["at"] <= fact.at:
+                    lines[call_id, fact.item_id] = _line_row(fact)
             case ToolRan():
                 earlier = runs.get((call_id, fact.tool_call_id))
                 if earlier is None or earlier["output"] is None or fact.output is not None:
@@ -127,7 +129,7 @@ class FactStatements:
         self.keep_configuration = self._once(tables.configurations, "fingerprint")
         self.open_call = self._open_call()
         self.write_state = self._upsert(tables.call_states, "call_id", "sequence")
-        self.write_line = self._upsert(tables.transcript_lines, "call_id", "item_id")
+        self.write_line = self._upsert(tables.transcript_lines, "call_id", "item_id", last_by="at")
         self.write_run = self._upsert(tables.tool_runs, "call_id", "tool_call_id", keep_if="output")
         self.write_usage = self._upsert(tables.usage, "call_id", "kind", "source_id")
         self.write_latency = self._upsert(tables.latencies, "call_id", "name", "sequence")
@@ -152,10 +154,13 @@ class FactStatements:
         )
         return upsert
 
-    def _upsert(self, table: sa.Table, *identity: str, keep_if: str | None = None) -> sa.Executable:
+    def _upsert(
+        self, table: sa.Table, *identity: str, keep_if: str | None = None, last_by: str | None = None
+    ) -> sa.Executable:
         """Write a row, or overwrite the row with the same ``identity``.
 
-        With ``keep_if`` a row where this column is set is not overwritten by one where it is not.
+        With ``keep_if`` a row where this column is set is not overwritten by one where it is not; with
+        ``last_by`` a row is not overwritten by one where this column is less.
         """
         statement = self._insert(table)
         written = {
@@ -166,6 +171,8 @@ class FactStatements:
         where = None
         if keep_if is not None:
             where = sa.or_(table.c[keep_if].is_(None), statement.excluded[keep_if].is_not(None))
+        elif last_by is not None:
+            where = statement.excluded[last_by] >= table.c[last_by]
         upsert: sa.Executable = statement.on_conflict_do_update(
             index_elements=list(identity), set_=written, where=where
         )

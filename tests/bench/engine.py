@@ -1,5 +1,8 @@
 """The engine beside its floor: processor time an event, what importing costs, how long collections pause.
 
+What our session's time is made of stands in a table of its own, measured in the same run
+(`tests.bench.parts`): a target that is missed is explained by it.
+
 The same recorded call is replayed to every contender (`tests.bench.contenders`), by turns, each time in a
 fresh process; one that did not report every word, sound and response of it fails the bench. The floor is
 `websockets` with `orjson`. The SDK takes part where `openai-agents` is installed, `picows` likewise.
@@ -27,13 +30,8 @@ from rich.table import Table
 
 from tests.bench.contenders import CONTENDERS, NEEDS, Cost
 from tests.bench.player import Player, frame
-from tests.bench.recorded import Recording, recording
+from tests.bench.recorded import RECORDINGS, Recording
 
-RECORDINGS = (
-    recording("a call, 25 turns", turns=25),
-    recording("a call, 150 turns", turns=150),
-    recording("80 % audio, 25 turns", turns=25, audio_deltas_per_word=6),
-)
 ALL_PROCESSORS = tuple(sorted(os.sched_getaffinity(0)))
 IMPORTS = {
     "aiohttp, websockets, openai": "import aiohttp, websockets, websockets.asyncio.client, openai",
@@ -70,6 +68,17 @@ class Result:
     messages: int
     reported: int
     collection_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What our session's time is made of for one recording; the quickest of all runs, in µs a message."""
+
+    recording: str
+    parts_us: dict[str, float]
+    """Each by what it adds to the one before."""
+    sockets_us: dict[str, float]
+    """By our sessions, each with another transport: what the whole takes beyond the parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +123,14 @@ async def play(player: Player, name: str, what: Recording) -> Cost:
     return cost
 
 
-async def measure(rounds: int, per_second: int) -> list[Result]:
-    """Every recording: all contenders by turns, ``rounds`` times."""
+async def measure(rounds: int, per_second: int) -> tuple[list[Result], list[Made]]:
+    """Every recording: all contenders by turns, ``rounds`` times, and the parts of our session."""
     names = able()
     player = Player()
     player.per_second = per_second
     await player.start()
-    results = []
-    for what in RECORDINGS:
+    results, made = [], []
+    for number, what in enumerate(RECORDINGS):
         costs: dict[str, list[Cost]] = defaultdict(list)
         for _ in range(rounds):
             for name in names:
@@ -140,8 +149,23 @@ async def measure(rounds: int, per_second: int) -> list[Result]:
                     collection_ms=max(cost.collection_ms for cost in costs[name]),
                 )
             )
+        wholes = {name: min(cost.cpu_s for cost in costs[name]) for name in names if "our session" in name}
+        made.append(await take_apart(number, wholes, rounds))
     await player.stop()
-    return results
+    return results, made
+
+
+async def take_apart(number: int, wholes: dict[str, float], rounds: int) -> Made:
+    """What a session is made of for one of the `RECORDINGS`, which took ``wholes`` in all."""
+    what = RECORDINGS[number]
+    printed = [await in_process("-m", "tests.bench.parts", str(number)) for _ in range(rounds)]
+    every: list[dict[str, float]] = [json.loads(line) for line in printed]
+    below, parts = 0.0, {}
+    for name in every[0]:
+        rung = min(one[name] for one in every) / len(what.messages) * 1e6
+        parts[name], below = rung - below, rung
+    sockets = {name: cpu_s / len(what.messages) * 1e6 - below for name, cpu_s in wholes.items()}
+    return Made(recording=what.name, parts_us=parts, sockets_us=sockets)
 
 
 async def measure_imports(rounds: int) -> list[ImportCost]:
@@ -174,7 +198,7 @@ def machine() -> str:
     return f"{model}, {len(ALL_PROCESSORS)} processors, Python {platform.python_version()}"
 
 
-def show(results: Sequence[Result], imports: Sequence[ImportCost]) -> None:
+def show(results: Sequence[Result], made: Sequence[Made], imports: Sequence[ImportCost]) -> None:
     console = Console(width=130)
     notes = "everybody with the garbage collector as `sipagent serve` sets it"
     table = Table(title=f"Processor time for each message of the server\n{machine()}\n{notes}")
@@ -191,6 +215,7 @@ def show(results: Sequence[Result], imports: Sequence[ImportCost]) -> None:
             f"{one.collection_ms:.1f}",
         )
     console.print(table)
+    show_parts(console, made)
     table = Table(title="Importing")
     for column in ("", "CPU s", "×", "MB", "×", "full GC, ms"):
         table.add_column(column, justify="right")
@@ -202,12 +227,26 @@ def show(results: Sequence[Result], imports: Sequence[ImportCost]) -> None:
     console.print(table)
 
 
-async def run(rounds: int, per_second: int) -> tuple[list[Result], list[ImportCost]]:
+def show_parts(console: Console, made: Sequence[Made]) -> None:
+    """What our session's time is made of."""
+    note = "quickest runs; the socket is what the whole takes beyond the rest: kernel, event loop, frames"
+    table = Table(title=f"What our session is made of, µs a message\n{note}")
+    table.add_column("")
+    for one in made:
+        table.add_column(one.recording, justify="right")
+    for name in made[0].sockets_us:
+        table.add_row(f"socket, {name}", *(f"{one.sockets_us[name]:.2f}" for one in made))
+    for part in made[0].parts_us:
+        table.add_row(part, *(f"{one.parts_us[part]:.2f}" for one in made))
+    console.print(table)
+
+
+async def run(rounds: int, per_second: int) -> tuple[list[Result], list[Made], list[ImportCost]]:
     """Everything that is measured here."""
     if len(ALL_PROCESSORS) > 1:
         os.sched_setaffinity(0, {ALL_PROCESSORS[0]})
     try:
-        return await measure(rounds, per_second), await measure_imports(rounds)
+        return *await measure(rounds, per_second), await measure_imports(rounds)
     finally:
         os.sched_setaffinity(0, set(ALL_PROCESSORS))
 
@@ -220,11 +259,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--per-second", type=int, default=0, help="messages; 0 sends as fast as possible")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     chosen = parser.parse_args(arguments)
-    results, imports = asyncio.run(run(chosen.rounds, chosen.per_second))
+    results, made, imports = asyncio.run(run(chosen.rounds, chosen.per_second))
     if chosen.json:
-        sys.stdout.write(json.dumps([*map(asdict, results), *map(asdict, imports)], indent=1) + "\n")
+        every = [*map(asdict, results), *map(asdict, made), *map(asdict, imports)]
+        sys.stdout.write(json.dumps(every, indent=1) + "\n")
     else:
-        show(results, imports)
+        show(results, made, imports)
 
 
 if __name__ == "__main__":

@@ -183,3 +183,10 @@ def _session() -> Json:
             "output": {"format": {"type": "audio/pcmu"}, "voice": "marin", "speed": 1.0},
         },
     }
+
+
+RECORDINGS = (
+    recording("a call, 25 turns", turns=25),
+    recording("a call, 150 turns", turns=150),
+    recording("80 % audio, 25 turns", turns=25, audio_deltas_per_word=6),
+)

@@ -122,6 +122,18 @@ async def test_a_line_is_written_again_when_more_of_it_is_known(store: Store) ->
 
 
 @pytest.mark.parametrize("together", [True, False])
+async def test_a_line_that_comes_late_does_not_replace_a_newer_one(store: Store, together: bool) -> None:
+    """As when a worker has died, and what it had still to write is found later."""
+    newer = line("item_1", 1.0, "Good morning, how can I help?", second=9)
+    facts: list[Fact] = [opened(), newer, line("item_1", 1.0, "Good morning,", second=8)]
+    for group in [facts] if together else [[fact] for fact in facts]:
+        await store.apply(group)
+    record = await store.call(CALL)
+    assert record is not None
+    assert record.transcript == (newer,)
+
+
+@pytest.mark.parametrize("together", [True, False])
 async def test_a_finished_tool_is_not_begun_again(store: Store, together: bool) -> None:
     facts: list[Fact] = [opened(), tool(output="nine", is_error=True), tool()]
     for group in [facts] if together else [[fact] for fact in facts]:
@@ -289,7 +301,10 @@ async def test_however_a_conversation_is_cut_into_writes_it_reads_the_same(
     """And any text a caller may say survives."""
     call_id = CallId(f"rtc_{len(await store.calls(limit=10_000))}")
     facts: list[Fact] = [opened(call_id)]
-    facts += [line(item, position, text, call_id=call_id) for item, position, text in said]
+    facts += [
+        line(item, position, text, call_id=call_id, second=second)
+        for second, (item, position, text) in enumerate(said)
+    ]
     while facts:
         size = cut.draw(st.integers(1, len(facts)))
         await store.apply(facts[:size])

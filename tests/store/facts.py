@@ -53,6 +53,7 @@ def line(
     call_id: str = CALL,
     role: TranscriptRole = "agent",
     interrupted: bool = False,
+    second: float | None = None,
 ) -> TranscriptLineSaid:
     return TranscriptLineSaid(
         call_id=CallId(call_id),
@@ -61,7 +62,7 @@ def line(
         role=role,
         text=text,
         interrupted=interrupted,
-        at=at(position),
+        at=at(position if second is None else second),
     )
 
 

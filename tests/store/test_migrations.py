@@ -1,37 +1,67 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateTable
 
 from sipagent.errors import StoreError
-from sipagent.store import open_store
+from sipagent.identifiers import CallId, WorkerId
+from sipagent.store import CallRecord, EffectBegun, open_store
 from sipagent.store.migrations import migrate
 from sipagent.store.tables import METADATA
-from tests.store.facts import CALL, loaded, note
+from tests.store.facts import CALL, loaded, note, response_tokens, tool
+from tests.support.postgres import PostgresServer
 
 FIRST_SCHEMA = (Path(__file__).parent / "first_schema.sql").read_text(encoding="utf-8")
 """A database as revision 0001 made it, with one call in it. It is never made again."""
+FIRST_SCHEMA_POSTGRESQL = Path(__file__).parent / "first_schema_postgresql.sql"
+"""The same on PostgreSQL."""
 
 
-async def test_a_database_of_the_first_revision_opens_with_its_calls(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "calls.db") as old:
-        old.executescript(FIRST_SCHEMA)
-    old.close()
-    store = open_store(f"sqlite:///{tmp_path / 'calls.db'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def first_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the first revision."""
+    if request.param == "sqlite":
+        with sqlite3.connect(tmp_path / "calls.db") as old:
+            old.executescript(FIRST_SCHEMA)
+        old.close()
+        return f"sqlite:///{tmp_path / 'calls.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    server.run_script(url.rpartition("/")[2], FIRST_SCHEMA_POSTGRESQL)
+    return url
+
+
+async def test_a_database_of_the_first_revision_opens_with_its_calls(first_url: str) -> None:
+    store = open_store(first_url)
     await store.open()
     record = await store.call(CALL)
     await store.apply([note(0), loaded()])
     noted = await store.call(CALL)
     assert await store.configurations() == (loaded(),)
+    await store.apply([tool("call_2", second=9), response_tokens("resp_2", second=9)])
+    grown = await store.call(CALL)
+    assert not await store.claim(CALL, WorkerId("a"), webhook="")  # it has ended
+    assert await store.claim(CallId("rtc_new"), WorkerId("a"), webhook="")
+    assert await store.begin_effect(CALL, "call_1", WorkerId("a"), 1) == EffectBegun()
     await store.aclose()
+    assert grown is not None
+    assert [run.tool_call_id for run in grown.tools] == ["call_1", "call_2"]
+    assert [used.cached_audio_tokens for used in grown.usage] == [0, 48]
+    _check_first_call(record, noted)
+
+
+def _check_first_call(record: CallRecord | None, noted: CallRecord | None) -> None:
     assert record is not None
     assert noted == replace(record, notes=(note(0),))
     assert record.notes == ()
@@ -43,20 +73,41 @@ async def test_a_database_of_the_first_revision_opens_with_its_calls(tmp_path: P
     assert [measured.milliseconds for measured in record.latencies] == [81.5]
 
 
+def _migrated_and_made(connection: sa.Connection) -> tuple[list[Any], object, object]:
+    """How migrated tables differ from ours, what they are, and what ours are."""
+    migrate(connection)
+    difference = compare_metadata(MigrationContext.configure(connection), METADATA)
+    migrated = _described(connection)
+    for table in reversed(METADATA.sorted_tables):
+        table.drop(connection)
+    METADATA.create_all(connection)
+    return difference, migrated, _described(connection)
+
+
 def test_the_migrations_lead_to_the_tables(tmp_path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'calls.db'}")
     with engine.connect() as connection:
-        migrate(connection)
-        difference = compare_metadata(MigrationContext.configure(connection), METADATA)
-        migrated = _described(connection)
-        connection.commit()
-    with engine.connect() as connection:
-        for table in reversed(METADATA.sorted_tables):
-            table.drop(connection)
-        METADATA.create_all(connection)
-        assert _described(connection) == migrated
+        difference, migrated, made = _migrated_and_made(connection)
     engine.dispose()
+    assert migrated == made
     assert difference == []
+
+
+async def test_the_migrations_lead_to_the_tables_on_postgresql(postgres_url: str) -> None:
+    engine = create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"))
+    async with engine.connect() as connection:
+        difference, migrated, made = await connection.run_sync(_migrated_and_made)
+    await engine.dispose()
+    assert migrated == made
+    assert difference == []
+
+
+async def test_workers_that_open_a_new_database_at_once_wait_for_each_other(postgres_url: str) -> None:
+    stores = [open_store(postgres_url) for _ in range(4)]
+    await asyncio.gather(*(store.open() for store in stores))
+    for number, store in enumerate(stores):
+        await store.apply([note(number)])
+        await store.aclose()
 
 
 def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
@@ -91,7 +142,7 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Pa
     after.close()
 
 
-@pytest.mark.parametrize("name", ["tool_runs", "usage", "latencies"])
+@pytest.mark.parametrize("name", ["tool_runs", "usage", "latencies", "effects"])
 def test_rows_without_a_key_of_their_own_are_numbered_by_the_database(name: str) -> None:
     table = METADATA.tables[name]
     assert "arrival INTEGER" in str(CreateTable(table).compile(dialect=sqlite.dialect()))

@@ -29,7 +29,6 @@ START_TIMEOUT_S = 60.0
 PASSWORD = "hush: a/b@c"  # what people choose as passwords, URLs do not like
 SETTINGS = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "max_connections": "200",
     "shared_buffers": "64MB",
@@ -83,6 +82,16 @@ class PostgresServer:
     def start(self) -> None:
         """Start the server and return when it answers."""
         assert not self.is_up(), "it runs already"
+        deadline = time.monotonic() + START_TIMEOUT_S
+        self._spawn()
+        while "ready" not in self._status():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL does not start:\n{self._log()}")
+            time.sleep(0.02)
+            if not self.is_up():  # the children of one that was killed still hold its memory
+                self._spawn()
+
+    def _spawn(self) -> None:
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         settings = {"port": str(self.port), "listen_addresses": "127.0.0.1", **SETTINGS}
         settings["unix_socket_directories"] = str(self.folder)
@@ -93,11 +102,6 @@ class PostgresServer:
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, user=self._account, cwd=self.folder,
                 start_new_session=True,
             )  # fmt: skip
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while "ready" not in self._status():
-            if not self.is_up() or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL does not start:\n{self._log()}")
-            time.sleep(0.02)
 
     def stop(self, mode: StopMode = "fast") -> None:
         """Stop the server and return when it is gone. Stopping again changes nothing.
@@ -135,6 +139,13 @@ class PostgresServer:
         )  # fmt: skip
         return [line.split("\t") for line in found.splitlines()]
 
+    def run_script(self, database: str, script: Path) -> None:
+        """Run the statements of a file, all or none."""
+        self._run(
+            "psql", "-h", str(self.folder), "-p", str(self.port), "-U", "postgres", "-d", database,
+            "-v", "ON_ERROR_STOP=1", "-X", "-q", "-1", "-f", "-", stdin=script.read_text(encoding="utf-8"),
+        )  # fmt: skip
+
     def url(self, database: str, *, over: Literal["tcp", "socket"] = "tcp") -> str:
         """A URL as people write it in a configuration."""
         if over == "socket":
@@ -146,10 +157,10 @@ class PostgresServer:
         self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str) -> str:
+    def _run(self, program: str, *arguments: str, stdin: str = "") -> str:
         done = subprocess.run(
             [self._programs / program, *arguments],
-            capture_output=True, text=True, check=False, user=self._account, cwd=self.folder,
+            input=stdin, capture_output=True, text=True, check=False, user=self._account, cwd=self.folder,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{done.stdout}{done.stderr}")
