@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
@@ -52,12 +52,15 @@ class Supervisor:
         services: CallServices,
         record: Callable[[Fact], None],
         utc_now: Callable[[], datetime],
+        call_over: Callable[[], None] | None = None,
     ) -> None:
-        """``generation`` serves until another is swapped in."""
+        """``generation`` serves until another is swapped in. ``call_over`` is told, after the last record of
+        each call, that its generation may not be in use any more."""
         self._current = generation
         self._services = services
         self._record = record
         self._utc_now = utc_now
+        self._call_over = call_over
         self._seen = SeenWebhooks()
         self._reception = Reception(utc_now)
         self._live: dict[CallId, _Live] = {}
@@ -102,11 +105,25 @@ class Supervisor:
         """How many generations have calls, with the current one."""
         return len({self._current.number, *(live.generation.number for live in self._live.values())})
 
-    def swap(self, generation: Generation) -> None:
-        """Let ``generation`` serve from the next call on. Calls in progress keep theirs, and their records
-        say, once, that a newer one came."""
+    @property
+    def in_use(self) -> Iterator[Generation]:
+        """The current generation, and that of each call in progress."""
+        yield self._current
+        for live in self._live.values():
+            yield live.generation
+
+    def renew(self, generation: Generation) -> None:
+        """Let ``generation``, the current one made again, serve from the next call on. It says the same, so
+        nobody is told; calls in progress keep what they began with."""
+        assert generation.number == self._current.number, "only the current generation can be renewed"
+        self._current = generation
+
+    def swap(self, generation: Generation, services: CallServices | None = None) -> None:
+        """Let ``generation`` serve from the next call on, with ``services`` where they are others. Calls in
+        progress keep theirs, and their records say, once, that a newer one came."""
         assert generation.number > self._current.number, "generations are numbered as they come"
         self._current = generation
+        self._services = services or self._services
         for live in self._live.values():
             if not live.overtaken:
                 live.overtaken = True
@@ -304,5 +321,7 @@ class Supervisor:
         self._reception.leave(received)
         del self._live[call_id]
         self._services.metrics.call_left()
+        if self._call_over is not None:
+            self._call_over()
         if not self._live:
             self._idle.set()
