@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shutil
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,32 @@ def test_compose_gives_the_container_nothing_more() -> None:
         "a proxy with TLS stands before it"
     )
     assert all(volume.endswith(":ro") or ":/var/lib/" in volume for volume in service["volumes"])
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_what_the_service_writes_is_nobody_elses_business(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_WEBHOOK_SECRET"):
+        monkeypatch.setenv(name, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    monkeypatch.setenv("SIPAGENT_DATABASE_URL", f"sqlite:///{tmp_path / 'calls.db'}")
+    configuration = tmp_path / "sipagent.yaml"
+    configuration.write_text("version: 1\nagents: {desk: {instructions: Hi.}}\nroutes: [{agent: desk}]\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--config", str(configuration), "--port", port]) == 1, "nobody can listen there"
+    written = [path for path in tmp_path.rglob("*") if path != configuration]
+    assert tmp_path / "calls.db" in written
+    assert not [path.name for path in written if path.stat().st_mode & 0o077]
 
 
 def test_serving_as_root_is_warned_of(
