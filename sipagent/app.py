@@ -51,7 +51,7 @@ from sipagent.telemetry import Metrics, Redactor, configure_logging
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Service", "ServiceSettings", "SpokenWords", "configure_logging"]
+__all__ = ["Service", "ServiceSettings", "ShiftSettings", "SpokenWords", "configure_logging"]
 
 WEBHOOK_PATH = "/webhooks/openai"
 MOST_PLACES = 20

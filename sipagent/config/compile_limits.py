@@ -11,7 +11,7 @@ from sipagent.calls.spend import DEFAULT_PRICES, Prices, SpendLimits
 from sipagent.config.compiling import Compiling
 from sipagent.config.effective import Effective
 from sipagent.config.schema import Alternative as AlternativeEntry
-from sipagent.config.schema import SpendEntry
+from sipagent.config.schema import FullAlternative, SpendEntry
 from sipagent.config.source import KeyPath
 from sipagent.config.values import suggestion
 
@@ -92,7 +92,16 @@ def compile_alternative(
         compiling.report(
             (*path, "agent"), f"There is no agent `{entry.agent}`.", suggestion(entry.agent, agents)
         )
-    return Alternative(agent=entry.agent, reject=entry.reject)
+    calls = entry.calls if isinstance(entry, FullAlternative) else None
+    limits = compiling.configuration.limits.calls
+    most = None if limits is None or entry.agent is None else limits.per_agent.get(entry.agent)
+    if calls is not None and most is not None and calls > most:
+        compiling.report(
+            (*path, "calls"),
+            f"`per_agent` allows {entry.agent} {most} calls in all, and here it may have {calls}.",
+            "Lower it, or raise `per_agent`.",
+        )
+    return Alternative(agent=entry.agent, reject=entry.reject, calls=calls)
 
 
 def _spend(compiling: Compiling, entry: SpendEntry) -> SpendLimits:

@@ -69,6 +69,7 @@ RIGHT_IN_FORM = frozenset(
         "unreachable_by_calendar",
         "unreachable_routes",
         "zones",
+        "when_full_of_an_agent",
     }
 )
 """Those of which the published schema cannot tell that they are wrong: what is wrong is what they mean."""

@@ -21,7 +21,14 @@ from sipagent.config.schema.base import Entry, Reading
 from sipagent.config.schema.calendars import CalendarEntry, Closure, Holidays
 from sipagent.config.schema.configuration import ApiEntry, Configuration
 from sipagent.config.schema.limits import CallsEntry, LimitsEntry, PricesEntry, SpendEntry
-from sipagent.config.schema.routes import Alternative, CallersEntry, NumbersEntry, RouteEntry, WhenEntry
+from sipagent.config.schema.routes import (
+    Alternative,
+    CallersEntry,
+    FullAlternative,
+    NumbersEntry,
+    RouteEntry,
+    WhenEntry,
+)
 from sipagent.config.schema.session import CustomVoice, RetainedContext, SemanticVad, ServerVad, SessionKeys
 from sipagent.config.schema.tools import (
     CollectDigits,
@@ -41,6 +48,7 @@ from sipagent.config.schema.variables import BusinessEntry, LookupEntry
 __all__ = [
     "AgentKeys",
     "Alternative",
+    "FullAlternative",
     "ApiEntry",
     "BusinessEntry",
     "CalendarEntry",

@@ -54,9 +54,11 @@ class Reading:
         return model.hints.get(key)
 
 
-def exactly_one_of(*keys: str) -> ConfigDict:
-    """For the JSON Schema of a mapping of which one of ``keys`` must be there, and no other of them."""
-    return _also({"oneOf": [{"required": [key]} for key in keys]})
+def exactly_one_of(*keys: str, beside: Mapping[str, list[str]] | None = None) -> ConfigDict:
+    """For the JSON Schema of a mapping of which one of ``keys`` must be there, and no other of them; each key
+    of ``beside`` stands only with those that it names."""
+    rule: dict[str, Any] = {"oneOf": [{"required": [key]} for key in keys]}
+    return _also(rule if beside is None else {**rule, "dependentRequired": dict(beside)})
 
 
 def at_most_one_of(*keys: str) -> ConfigDict:
