@@ -45,7 +45,7 @@ class Full:
     """There is no place."""
 
     cap: str
-    """The key of the cap that was reached: ``total``, ``per_agent``…"""
+    """The key of the cap that was reached: ``total``, ``per_agent``, ``when_full``…"""
     detail: str
     """One sentence."""
 
@@ -71,12 +71,20 @@ class Admission:
         return self._by_agent.get(agent, 0)
 
     def admit(
-        self, caps: CallCaps, agent: str, caller: str | None, now: float, *, alternative: bool = False
+        self,
+        caps: CallCaps,
+        agent: str,
+        caller: str | None,
+        now: float,
+        *,
+        alternative: bool = False,
+        most: int | None = None,
     ) -> Place | Full:
         """Take a place for a call from ``caller`` to ``agent``, if ``caps`` allow it.
 
         ``alternative``: the agent answers what there was no other place for, so that only its own cap and
-        those of the caller count. A refusal takes no place; it counts only towards what the caller may try
+        those of the caller count, and ``most``: how many calls it may have that came to it in this way. A
+        refusal takes no place; it counts only towards what the caller may try
         within a minute, so that a caller who is refused and calls again at once is not answered sooner for
         it, and keeps nobody else out. Callers who withhold their number are not one caller: no cap of the
         caller holds for them.
@@ -84,6 +92,9 @@ class Admission:
         full: Full | None = None
         if not alternative:  # asked when the call came
             full = self._rates(caps, caller, now)
+        if alternative and most is not None and self._as_alternative(agent) >= most:
+            detail = f"{agent} has {most} calls for which there was no other place, which is all it may have."
+            full = Full(cap="when_full", detail=detail)
         full = full or self._room(caps, agent, caller, alternative=alternative)
         if full is not None:
             return full
@@ -106,6 +117,9 @@ class Admission:
             self._count(place, -1)
 
     # Inside ----------------------------------------------------------------------------------------
+
+    def _as_alternative(self, agent: str) -> int:
+        return self.of_agent(agent) - self._counted_by_agent.get(agent, 0)
 
     def _room(self, caps: CallCaps, agent: str, caller: str | None, *, alternative: bool) -> Full | None:
         most = caps.per_agent.get(agent)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sipagent.calls.endings import EndReason
@@ -145,8 +145,11 @@ class Reception:
         if full.cap in _FLOODING:
             reason = EndReason.REJECTED_FLOOD
         elif instead.agent is not None:
-            place = self.admission.admit(door.limits.calls, instead.agent, call.caller, at, alternative=True)
+            place = self.admission.admit(
+                door.limits.calls, instead.agent, call.caller, at, alternative=True, most=instead.calls
+            )
             if isinstance(place, Place):
                 return Received(agent=instead.agent, place=place, refusal=None, decision=decision, full=full)
+            full = replace(full, detail=f"{full.detail} {place.detail}")
         refusal = Refusal(reason=reason, sip_status=instead.reject or FULL_STATUS, detail=full.detail)
         return Received(agent=None, place=None, refusal=refusal, decision=decision, full=full)

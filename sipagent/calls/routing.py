@@ -34,6 +34,8 @@ class Alternative:
 
     agent: str | None = None
     reject: int | None = None
+    calls: int | None = None
+    """For want of a place, ``agent`` answers at most so many calls at a time; None for as many as come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from sipagent.calls.spend import DEFAULT_PRICES, Prices, SpendLimits
 from sipagent.config.compiling import Compiling
 from sipagent.config.effective import Effective
 from sipagent.config.schema import Alternative as AlternativeEntry
-from sipagent.config.schema import SpendEntry
+from sipagent.config.schema import FullAlternative, SpendEntry
 from sipagent.config.source import KeyPath
 from sipagent.config.values import suggestion
 
@@ -52,7 +52,7 @@ def compile_callers(compiling: Compiling) -> Callers:
 def compile_limits(compiling: Compiling) -> Limits:
     """How much is answered; reports agents that do not exist."""
     entry = compiling.configuration.limits
-    agents = compiling.configuration.agents
+    agents = compiling.names("agents")
     path: KeyPath = ("limits", "calls")
     caps = CallCaps()
     if (calls := entry.calls) is not None:
@@ -64,6 +64,7 @@ def compile_limits(compiling: Compiling) -> Limits:
                         f"There is no agent `{agent}`.",
                         suggestion(agent, agents),
                         at_key=True,
+                        relies_on=[("agents", agent)],
                     )
         caps = CallCaps(
             total=calls.total,
@@ -87,12 +88,24 @@ def compile_alternative(
     """What happens to a call instead; reports an agent that does not exist."""
     if entry is None:
         return None
-    agents = compiling.configuration.agents
+    agents = compiling.names("agents")
     if entry.agent is not None and entry.agent not in agents:
         compiling.report(
-            (*path, "agent"), f"There is no agent `{entry.agent}`.", suggestion(entry.agent, agents)
+            (*path, "agent"),
+            f"There is no agent `{entry.agent}`.",
+            suggestion(entry.agent, agents),
+            relies_on=[("agents", entry.agent)],
         )
-    return Alternative(agent=entry.agent, reject=entry.reject)
+    calls = entry.calls if isinstance(entry, FullAlternative) else None
+    limits = compiling.configuration.limits.calls
+    most = None if limits is None or entry.agent is None else limits.per_agent.get(entry.agent)
+    if calls is not None and most is not None and calls > most:
+        compiling.report(
+            (*path, "calls"),
+            f"`per_agent` allows {entry.agent} {most} calls in all, and here it may have {calls}.",
+            "Lower it, or raise `per_agent`.",
+        )
+    return Alternative(agent=entry.agent, reject=entry.reject, calls=calls)
 
 
 def _spend(compiling: Compiling, entry: SpendEntry) -> SpendLimits:
@@ -104,6 +117,7 @@ def _spend(compiling: Compiling, entry: SpendEntry) -> SpendLimits:
             (*path, "currency"),
             f"The prices that are known are in USD, and `spend` counts in {entry.currency}.",
             f"Add `prices:` in {entry.currency}, or count in USD.",
+            relies_on=[path],
         )
         return SpendLimits()
     known = prices or DEFAULT_PRICES
@@ -118,6 +132,7 @@ def _spend(compiling: Compiling, entry: SpendEntry) -> SpendLimits:
                 f"What the model `{model}` of {name} costs is not known, so nothing would bound it.",
                 f"Add its six prices below `prices: {{{model}: …}}`.",
                 at_key=True,
+                relies_on=[(*path, "prices"), (*path, "currency"), *effective.places("model")],
             )
     return SpendLimits(
         per_call=entry.per_call,

@@ -153,5 +153,6 @@ def describe_route(route: Route) -> str:
 
 def _instead(alternative: Alternative) -> str:
     if alternative.agent is not None:
-        return f"{alternative.agent} answers"
+        most = "" if alternative.calls is None else f", {alternative.calls} such calls at a time"
+        return f"{alternative.agent} answers{most}"
     return f"SIP status {alternative.reject}"

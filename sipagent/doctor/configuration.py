@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sipagent.config import Loaded, load_configuration
-from sipagent.doctor.finding import Area, Finding, fail, ok
+from sipagent.doctor.finding import Area, Finding, Verdict, fail, ok
 from sipagent.errors import ConfigurationError, UserError
 from sipagent.realtime.provider import DEFAULT_BASE_URL
 
@@ -20,6 +20,8 @@ class Plan:
     models: tuple[str, ...] = ()
     trunk: str | None = None
     """The preset of its numbers."""
+    mcp_servers: tuple[Finding, ...] = ()
+    """What is to be known of those that the service starts or asks."""
 
 
 def examine_configuration(path: Path, *, base_url: str | None) -> Plan:
@@ -49,7 +51,18 @@ def examine_configuration(path: Path, *, base_url: str | None) -> Plan:
         base_url=base_url or loaded.base_url,
         models=_models(loaded),
         trunk=_trunk(loaded),
+        mcp_servers=_mcp_servers(loaded, path),
     )
+
+
+def _mcp_servers(loaded: Loaded, path: Path) -> tuple[Finding, ...]:
+    # Whether they run is not looked at: an examination starts nothing.
+    names = ", ".join(spec.name for spec in loaded.mcp_servers)
+    if not names:
+        return ()
+    said = f"MCP servers that the service starts or asks: {names}."
+    remedy = f"`sipagent check {path}` starts them and lists their tools; /readyz says which are up."
+    return (Finding(area=Area.CONFIGURATION, verdict=Verdict.HINT, said=said, remedy=remedy),)
 
 
 def _models(loaded: Loaded) -> tuple[str, ...]:

@@ -49,8 +49,8 @@ class TransportConfig(TypedDict, total=False):
     """The WebSocket itself; what is left out has the default stated here."""
 
     library: Literal["websockets", "picows"]
-    """The package that carries it: ``websockets``; or ``picows`` (``sipagent[picows]``), which needs a third
-    of its processor time, for hundreds of calls in one process."""
+    """The package that carries it: ``websockets``; or ``picows`` (``sipagent[picows]``), with which
+    hundreds of calls in one process need a third less processor time."""
 
     ping_interval: float | None
     """Seconds between keepalive pings; 20."""

@@ -13,6 +13,7 @@ import pytest
 
 from sipagent.calls import Generation, prepare_generation
 from sipagent.config import load_configuration
+from sipagent.errors import ConfigurationError
 from sipagent.simulator.caller import At, CallPlan, HangUp, Say
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.speech import SilentVoice
@@ -146,3 +147,32 @@ async def test_an_old_generation_goes_with_its_last_call(file: Path) -> None:
         assert in_use(desk).endswith(b" 1.0")
         gc.collect()
         assert first() is None
+
+
+MOST_OBJECTS_LEFT = 2
+"""Of sixty attempts, half of them broken; a generation is some two hundred."""
+
+
+async def test_generations_that_nobody_serves_leave_nothing_behind(file: Path) -> None:
+    async def attempt(number: int) -> None:
+        write(file, number)
+        if number % 2:
+            shop = file.parent / "generation_shop.py"
+            shop.write_text(shop.read_text() + "raise RuntimeError('not today')\n")
+            with pytest.raises(ConfigurationError):
+                load_configuration(file)
+        else:
+            loaded = load_configuration(file)
+            loaded.read.keep()
+            await prepare_generation(loaded.door, number=number, loaded_at=datetime.now(UTC))
+
+    def objects() -> int:
+        gc.collect()
+        return len(gc.get_objects())
+
+    for number in range(20):  # until caches have what they want
+        await attempt(number)
+    before = objects()
+    for number in range(20, 80):
+        await attempt(number)
+    assert objects() <= before + MOST_OBJECTS_LEFT

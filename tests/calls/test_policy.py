@@ -131,6 +131,29 @@ def test_who_answers_instead_needs_no_place_of_the_total() -> None:
     assert ledger.total == 1
 
 
+def test_who_answers_instead_may_have_a_bound_of_its_own() -> None:
+    ledger = Admission()
+    caps = CallCaps(total=1)
+    took(ledger.admit(caps, "machine", None, 0.0))
+    instead = [took(ledger.admit(caps, "machine", None, 0.0, alternative=True, most=2)) for _ in range(2)]
+    full = ledger.admit(caps, "machine", None, 0.0, alternative=True, most=2)
+    assert isinstance(full, Full)
+    assert full.cap == "when_full"
+    assert "machine has 2 calls for which there was no other place" in full.detail
+    ledger.release(instead[0])
+    took(ledger.admit(caps, "machine", None, 0.0, alternative=True, most=2))
+    assert cap_of(ledger.admit(caps, "machine", None, 0.0, alternative=True, most=2)) == "when_full"
+    took(ledger.admit(caps, "machine", None, 0.0, alternative=True, most=3))
+    took(ledger.admit(caps, "machine", None, 0.0, alternative=True))
+
+
+def test_calls_that_came_the_usual_way_do_not_count_towards_that_bound() -> None:
+    ledger = Admission()
+    for _ in range(5):
+        took(ledger.admit(CallCaps(), "machine", None, 0.0))
+    took(ledger.admit(CallCaps(), "machine", None, 0.0, alternative=True, most=1))
+
+
 def test_who_answers_instead_counts_towards_the_minute() -> None:
     ledger = Admission()
     caps = CallCaps(total=1, per_minute=2)

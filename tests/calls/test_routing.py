@@ -288,6 +288,24 @@ def test_another_agent_answers_when_it_is_full() -> None:
     assert received[2].refusal is not None
 
 
+def test_the_agent_that_answers_when_it_is_full_has_no_more_calls_than_it_may() -> None:
+    limits = Limits(calls=CallCaps(total=1), when_full=Alternative(agent="machine", calls=2))
+    served = door(Route(agent="front"), limits=limits)
+    reception = Reception(lambda: DAY)
+    received = [receive(reception, served) for _ in range(4)]
+    assert [each.agent for each in received] == ["front", "machine", "machine", None]
+    refusal, full = received[3].refusal, received[3].full
+    assert refusal is not None
+    assert full is not None
+    assert (refusal.reason, refusal.sip_status, full.cap) == (EndReason.REJECTED_FULL, 486, "total")
+    assert "All 1 places are taken" in refusal.detail
+    assert "machine has 2 calls" in refusal.detail
+    reception.leave(received[1])
+    assert receive(reception, served).agent == "machine"
+    reception.leave(received[0])
+    assert receive(reception, served).agent == "front", "whoever answers instead takes no place of the total"
+
+
 def test_a_flood_is_refused_by_whoever_it_comes_from() -> None:
     limits = Limits(calls=CallCaps(per_caller_per_minute=1), when_full=Alternative(agent="machine"))
     served = door(Route(agent="front"), limits=limits)

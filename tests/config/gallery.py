@@ -14,6 +14,7 @@ from sipagent.errors import ConfigurationError
 GALLERY = Path(__file__).parents[1] / "fixtures" / "broken"
 RIGHT_IN_FORM = frozenset(
     {
+        "admin_tokens",
         "bad_template",
         "callers_on_both_lists",
         "closed_and_open",
@@ -68,6 +69,7 @@ RIGHT_IN_FORM = frozenset(
         "unreachable_by_calendar",
         "unreachable_routes",
         "zones",
+        "when_full_of_an_agent",
     }
 )
 """Those of which the published schema cannot tell that they are wrong: what is wrong is what they mean."""

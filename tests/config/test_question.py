@@ -72,6 +72,15 @@ def test_what_happens_without_a_place(door: FrontDoor) -> None:
     assert ask(door, Question(at=MORNING, caller="+1900555")).when_full is None
 
 
+def test_an_agent_that_answers_a_few_calls_instead(tmp_path: Path) -> None:
+    file = tmp_path / "sipagent.yaml"
+    limits = "limits: {calls: {total: 9}, when_full: {agent: night, calls: 2}}\n"
+    file.write_text(COMPANY + limits, encoding="utf-8")
+    bounded = load(file)
+    assert bounded.limits.when_full.calls == 2
+    assert ask(bounded, Question(at=CHRISTMAS)).when_full == "night answers, 2 such calls at a time"
+
+
 def test_numbers_are_read_as_those_of_a_call_are(door: FrontDoor) -> None:
     verdict = ask(door, Question(at=MORNING, to="030 1234567", caller="Anonymous"))
     assert (verdict.dialled, verdict.caller) == ("+49301234567", None)

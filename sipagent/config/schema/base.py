@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from sipagent.config.values import BadValueError, parse_duration_s
+from sipagent.config.values import BadValueError, closest, parse_duration_s
 
 
 class Reading:
@@ -44,6 +44,13 @@ class Reading:
             return ()
         return tuple(info.alias or name for name, info in model.model_fields.items())
 
+    def meant(self, mapping: object, key: str) -> str | None:
+        """The key that ``key``, which is no key of ``mapping``, was meant to be; None where nobody knows."""
+        model = self._models.get(id(mapping))
+        if model is not None and issubclass(model, Entry) and key in model.also_known_as:
+            return model.also_known_as[key]
+        return closest(key, self.known_keys(mapping))
+
     def hint(self, mapping: object, key: str) -> str | None:
         """What to write instead of ``key``, which is no key of ``mapping``, where that is known."""
         model = self._models.get(id(mapping))
@@ -54,9 +61,11 @@ class Reading:
         return model.hints.get(key)
 
 
-def exactly_one_of(*keys: str) -> ConfigDict:
-    """For the JSON Schema of a mapping of which one of ``keys`` must be there, and no other of them."""
-    return _also({"oneOf": [{"required": [key]} for key in keys]})
+def exactly_one_of(*keys: str, beside: Mapping[str, list[str]] | None = None) -> ConfigDict:
+    """For the JSON Schema of a mapping of which one of ``keys`` must be there, and no other of them; each key
+    of ``beside`` stands only with those that it names."""
+    rule: dict[str, Any] = {"oneOf": [{"required": [key]} for key in keys]}
+    return _also(rule if beside is None else {**rule, "dependentRequired": dict(beside)})
 
 
 def at_most_one_of(*keys: str) -> ConfigDict:

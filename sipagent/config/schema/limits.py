@@ -7,10 +7,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from sipagent.config.schema.base import Entry, Text, parsed_by, refuse
-from sipagent.config.schema.routes import Alternative
+from sipagent.config.schema.routes import Count, FullAlternative
 from sipagent.config.values import BadValueError
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
 Money = Annotated[float | int, Field(gt=0)]
 Price = Annotated[float | int, Field(ge=0)]
 
@@ -117,7 +116,7 @@ class LimitsEntry(Entry):
 
     calls: CallsEntry | None = None
     """How many at a time, and how fast."""
-    when_full: Alternative | None = None
+    when_full: FullAlternative | None = None
     """What happens to a call that is one too many; by default it is refused as busy (486)."""
     spend: SpendEntry | None = None
     """What they may cost."""

@@ -11,6 +11,7 @@ from sipagent.config.schema.base import Entry, Text, exactly_one_of, listed, ref
 from sipagent.config.schema.numbers import Country, NumberPattern
 from sipagent.config.schema.web import HeaderName
 
+Count = Annotated[int, Field(ge=1, le=100_000)]
 SipStatus = Annotated[int, Field(ge=400, le=699)]
 """A final SIP response that refuses a call."""
 _OneOrMore = BeforeValidator(
@@ -46,6 +47,25 @@ class Alternative(Entry):
     def _one_of_them(self) -> Self:
         if (self.agent is None) == (self.reject is None):
             raise refuse("It needs one outcome.", "Write `agent:` or `reject:`, one of them.")
+        return self
+
+
+class FullAlternative(Alternative):
+    """What happens to a call that is one too many."""
+
+    model_config = exactly_one_of("agent", "reject", beside={"calls": ["agent"]})
+
+    calls: Count | None = None
+    """How many such calls the agent answers at a time; the next one is refused as busy (486)."""
+
+    @model_validator(mode="after")
+    def _bounds_an_agent(self) -> Self:
+        if self.calls is not None and self.agent is None:
+            raise refuse(
+                "`calls` bounds what an agent answers, and nobody answers here.",
+                "Write `agent:` instead of `reject:`, or remove `calls`.",
+                at=("calls",),
+            )
         return self
 
 
@@ -97,7 +117,7 @@ class RouteEntry(Entry):
     """The calendar that says when this route is open; see ``when_closed``."""
     when_closed: Alternative | None = None
     """What happens outside of ``hours``."""
-    when_full: Alternative | None = None
+    when_full: FullAlternative | None = None
     """What happens when no call more is allowed."""
 
     @model_validator(mode="after")
