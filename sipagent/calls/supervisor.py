@@ -20,11 +20,15 @@ from sipagent.calls.keeping import CheckpointKeeper
 from sipagent.calls.lease import Holding, Lease
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.reception import Received, Reception, Refusal
+from sipagent.calls.spend import DaySpend
 from sipagent.calls.webhook import SeenWebhooks
 from sipagent.identifiers import CallId
 from sipagent.store import Fact
 
 logger = logging.getLogger(__name__)
+
+GOODBYE_S = 15.0
+"""How long before the end of a drain calls that are still up are told goodbye; at most half of it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,6 +103,11 @@ class Supervisor:
     def current(self) -> Generation:
         """Who serves the next call."""
         return self._current
+
+    @property
+    def day(self) -> DaySpend:
+        """What calls have cost today."""
+        return self._reception.day
 
     @property
     def generations_in_use(self) -> int:
@@ -300,22 +309,34 @@ class Supervisor:
     async def drain(self, timeout_s: float) -> int:
         """Refuse new calls, and wait until the live ones have ended; at most ``timeout_s`` seconds.
 
-        Calls that are up then are hung up. Returns how many those were. Cancelling leaves the service
-        draining.
+        Towards their end, whoever still talks is told goodbye; calls that are up at the end are hung up.
+        Returns how many those were. Cancelling leaves the service draining.
         """
         self._draining = True
         logger.info("Draining: new calls are refused, %d live calls may finish", len(self._live))
+        goodbye_s = min(GOODBYE_S, timeout_s / 2)
+        if await self._until_idle(timeout_s - goodbye_s):
+            return 0
+        logger.info("The drain deadline is near; %d calls are told goodbye", len(self._live))
+        for live in self._live.values():
+            if (conversation := live.phone_call.conversation) is not None:
+                conversation.stop(EndReason.SERVICE_STOPPED, "The service stopped before the call was over.")
+        if await self._until_idle(goodbye_s):
+            return 0
+        left = [live.task for live in self._live.values()]
+        logger.warning("The drain deadline passed; %d calls are hung up", len(left))
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left)
+        return len(left)
+
+    async def _until_idle(self, timeout_s: float) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
-            left = [live.task for live in self._live.values()]
-            logger.warning("The drain deadline passed; %d calls are hung up", len(left))
-            for task in left:
-                task.cancel()
-            await asyncio.wait(left)
-            return len(left)
-        return 0
+            return not self._live
+        return True
 
     def _forget(self, call_id: CallId, received: Received) -> None:
         self._reception.leave(received)
