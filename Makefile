@@ -1,6 +1,6 @@
 # make demo    a telephone call, answered here and now, without an account
 # make test    everything that is checked
-# make lint    ruff and mypy
+# make lint    ruff, mypy, and bandit for what is dangerous
 # make bench   how fast calls are answered and events are read, beside the fastest possible, and what a
 #              thousand calls in one process cost
 #
@@ -29,6 +29,7 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --skip B101,B311 sipagent
 
 bench: $(INSTALLED) $(BENCHED)
 	$(BIN)/python -m tests.bench

@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,25 +19,32 @@ from aiohttp import web
 
 from sipagent.calls import (
     CallObserver,
-    CallsClient,
+    CallsClients,
     CallServices,
     CallSettings,
     FrontDoor,
+    Furnishing,
     Generation,
+    McpServers,
     Recorder,
     Spill,
     Supervisor,
     WebhookEndpoint,
     WebhookVerifier,
-    prepare_generation,
 )
+from sipagent.calls.access import Access
+from sipagent.calls.commands import CommandDesk
 from sipagent.calls.connections import serve_http
+from sipagent.calls.day_spend import DaySpendReader
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.shift import Shift, ShiftSettings
+from sipagent.calls.sources import Sources
+from sipagent.calls.steering import Steering
 from sipagent.calls.watched import WatchedStore
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
 from sipagent.config import ConfigurationWatcher, Loaded, Reload, load_stored
+from sipagent.dashboard import AdminSurface, Guard, Probes, Readiness, Reloaded
 from sipagent.errors import StoreError, UserError
 from sipagent.identifiers import CallId, ItemId
 from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
@@ -46,11 +53,13 @@ from sipagent.telemetry import Metrics, Redactor, configure_logging
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Service", "ServiceSettings", "SpokenWords", "configure_logging"]
+__all__ = ["Service", "ServiceSettings", "ShiftSettings", "SpokenWords", "configure_logging"]
 
 WEBHOOK_PATH = "/webhooks/openai"
 MOST_PLACES = 20
 """Of problems in a configuration, that `/readyz` names."""
+RESTORE_PATIENCE_S = 2.0
+"""How long a call that was adopted waits for MCP servers that do not run here yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +114,8 @@ class Service:
         learn_secrets: Callable[[Sequence[str]], None] | None = None,
         watch: Callable[[Fact], None] | None = None,
     ) -> None:
-        """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets.
+        """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets. Where
+        it is the one that ``front_door`` was loaded with, it follows the file when that is loaded again.
 
         ``utc_now`` is the clock that calendars and records go by; a test that plays a holiday brings its own.
         A ``front_door`` that was loaded from a file is loaded again when the file changes; ``learn_secrets``
@@ -125,6 +135,9 @@ class Service:
         self.metrics = Metrics()
         self._observers: list[CallObserver] = []
         self._stack = AsyncExitStack()
+        self._clients = CallsClients(api_key=api_key)
+        self._servers = McpServers()
+        self._furnishing = Furnishing(self._servers)
         self._stop = asyncio.Event()
         self._secrets = (api_key, *webhook_secrets)
         self._supervisor: Supervisor | None = None
@@ -133,6 +146,9 @@ class Service:
         self._watcher: ConfigurationWatcher | None = None
         self._last_reload: Reload | None = None
         self._port = 0
+        self._admin_port: int | None = None
+        self._guard = Guard(self._loaded.access if self._loaded is not None else Access())
+        self._endpoint: WebhookEndpoint | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -156,8 +172,13 @@ class Service:
     @property
     def webhook_url(self) -> str:
         """Where OpenAI (or the simulator) posts webhooks, as seen from this machine."""
-        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound  # nosec B104
         return f"http://{host}:{self._port}{WEBHOOK_PATH}"
+
+    @property
+    def admin_port(self) -> int | None:
+        """The TCP port of what is not for everybody, where it has one of its own."""
+        return self._admin_port
 
     @property
     def live_calls(self) -> int:
@@ -168,6 +189,12 @@ class Service:
     def generation(self) -> Generation:
         """The configuration that serves the next call."""
         return self._running.current
+
+    @property
+    def mcp_servers(self) -> dict[str, bool]:
+        """By name, whether each server of the generation that serves is up."""
+        problems = self._furnishing.problems(self._running)
+        return {name: problem is None for name, problem in problems.items()}
 
     async def reload(self) -> Reload:
         """Read the configuration again, now, and let it serve the next call if it can; calls in progress keep
@@ -239,10 +266,14 @@ class Service:
         return self._supervisor
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        generation = await prepare_generation(self._front_door, number=1, loaded_at=self._utc_now())
+        # The servers are left last but for the store: the tools of calls that are ended may still use them.
+        await stack.enter_async_context(self._servers)
+        generation = await self._furnishing.make(
+            self._front_door, number=1, loaded_at=self._utc_now(), base_url=self._base_url
+        )
         stack.push_async_callback(self._store.aclose)
         await self._store.open()
-        client = await stack.enter_async_context(CallsClient(api_key=self._api_key, base_url=self._base_url))
+        await stack.enter_async_context(self._clients)
         folder = self._settings.spill
         spill = None if folder is None else Spill(folder, began_at=self._utc_now())
         kept = self._store if self._watch_kept is None else WatchedStore(self._store, self._watch_kept)
@@ -251,7 +282,7 @@ class Service:
         group.create_task(recorder.run(), name="recorder")
         stack.push_async_callback(recorder.aclose)
         services = CallServices(
-            client=client,
+            client=await self._clients.open(self._base_url),
             api_key=self._api_key,
             base_url=self._base_url,
             metrics=self.metrics,
@@ -265,25 +296,35 @@ class Service:
         stack.push_async_callback(self._end_shift, recorder)
         self._supervisor = await stack.enter_async_context(
             Supervisor(
-                generation=generation, services=services, record=recorder.record, utc_now=self._utc_now
+                generation=generation,
+                services=services,
+                record=recorder.record,
+                utc_now=self._utc_now,
+                call_over=self._let_go,
             )
         )
+        await self._follow_spending(group, stack)
+        furnishing = group.create_task(self._furnishing.follow(self._running), name="MCP tools")
+        stack.callback(furnishing.cancel)
         self._serves(generation, self._loaded, recorder.record)
+        self.metrics.watch_mcp_servers(lambda: self.mcp_servers)
         self.metrics.watch_generations_in_use(lambda: self._running.generations_in_use)
         if self._loaded is not None:
-            self._watcher = self._watch(self._loaded, recorder.record)
+            self._watcher = self._watch(self._loaded, services, recorder.record)
             watching = group.create_task(
                 self._watcher.run(poll=self._settings.watch_configuration), name="configuration"
             )
             stack.callback(watching.cancel)
+        desk = CommandDesk(self._store, self._steering_of, utc_now=self._utc_now)
+        stack.push_async_callback(desk.aclose)
         self._shift = Shift(
             memory=self._store,
             supervisor=self._supervisor,
-            client=client,
+            client=services.client,
             record=recorder.record,
             flush=recorder.flush,
             restore=self._restore,
-            look_for_commands=None,
+            look_for_commands=desk.look,
             metrics=self.metrics,
             utc_now=self._utc_now,
             name=f"{socket.gethostname()}:{os.getpid()}",
@@ -295,6 +336,24 @@ class Service:
         self._working = group.create_task(self._shift.run(), name="worker")
         # The door opens last and closes first, but webhooks are still answered while calls drain.
         await self._listen(stack)
+
+    def _steering_of(self, call_id: CallId) -> Steering | None:
+        live = self._running.live(call_id)
+        conversation = None if live is None else live.conversation
+        return None if conversation is None else conversation.steering
+
+    async def _follow_spending(self, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
+        """Learn what the day has cost before the first call, if the database says it in time, and from then
+        on."""
+        spending = DaySpendReader(
+            self._store,
+            self._running.day,
+            door=lambda: self._running.current.door,
+            utc_now=self._utc_now,
+        )
+        await spending.refresh(within_s=self._settings.store_timeout_s)
+        reading = group.create_task(spending.run(), name="day's spend")
+        stack.callback(reading.cancel)
 
     async def _end_shift(self, recorder: Recorder) -> None:
         if self._shift is None or self._working is None:
@@ -311,19 +370,32 @@ class Service:
         try:
             door = await asyncio.to_thread(load_stored, kept.text, path, fingerprint=fingerprint)
             # Numbered as none of this process is: it never serves new calls.
-            return await prepare_generation(door, number=0, loaded_at=kept.at)
+            return await self._furnishing.make(
+                door, number=0, loaded_at=kept.at, patience_s=RESTORE_PATIENCE_S
+            )
         except UserError as error:
             logger.warning("Configuration %s could not be made again: %s", fingerprint, error)
             return None
 
-    def _watch(self, loaded: Loaded, record: Callable[[Fact], None]) -> ConfigurationWatcher:
+    def _watch(
+        self, loaded: Loaded, services: CallServices, record: Callable[[Fact], None]
+    ) -> ConfigurationWatcher:
         async def serve(newer: Loaded) -> None:
             number = self._running.current.number + 1
-            generation = await prepare_generation(newer.door, number=number, loaded_at=self._utc_now())
-            self._running.swap(generation)
+            base_url = newer.base_url if loaded.base_url == self._base_url else self._base_url
+            try:
+                generation = await self._furnishing.make(
+                    newer.door, number=number, loaded_at=self._utc_now(), base_url=base_url
+                )
+                # Opened last: nobody may let go of it before it is in use.
+                client = await self._clients.open(base_url)
+                self._running.swap(generation, replace(services, client=client, base_url=base_url))
+            finally:
+                self._let_go()
             self._serves(generation, newer, record)
-            if newer.base_url != self._base_url:
-                logger.warning("The API's address has changed in the file; it counts after a restart")
+            if newer.access.listen != self._guard.access.listen:
+                logger.warning("`admin.listen` has changed in the file; it counts after a restart")
+            self._let_in(newer.access)
 
         return ConfigurationWatcher(
             Path(loaded.document.source.file),
@@ -333,6 +405,14 @@ class Service:
             poll_s=self._settings.reload_poll_s,
             settle_s=self._settings.reload_settle_s,
         )
+
+    def _let_go(self) -> None:
+        """Of what neither the next call nor one in progress may need: MCP servers, and clients of the API."""
+        self._furnishing.let_go(self._running)
+        if len(self._clients) > 1:
+            # The first one stays: whoever ends calls that nobody holds has it.
+            used = {generation.base_url for generation in self._running.in_use}
+            self._clients.keep_only({self._base_url, *used})
 
     def _serves(self, generation: Generation, loaded: Loaded | None, record: Callable[[Fact], None]) -> None:
         self.metrics.configuration_serves(generation.number, generation.loaded_at)
@@ -355,19 +435,40 @@ class Service:
         self._last_reload = outcome
         self.metrics.configuration_reloaded(outcome.result)
 
+    def _let_in(self, access: Access) -> None:
+        """Whoever ``access`` knows, from now on."""
+        self._guard.access = access
+        if self._endpoint is not None:
+            self._endpoint.sources = Sources(access.trusted_proxies)
+
     async def _listen(self, stack: AsyncExitStack) -> None:
-        endpoint = WebhookEndpoint(
+        access = self._guard.access
+        self._endpoint = WebhookEndpoint(
             verifier=self._verifier,
             supervisor=self._running,
             metrics=self.metrics,
+            sources=Sources(access.trusted_proxies),
             shift=self._shift,
             utc_now=self._utc_now,
         )
+        probes = Probes(guard=self._guard, metrics=self.metrics, readiness=self._readiness)
+        admin = AdminSurface(
+            guard=self._guard,
+            store=self._store,
+            reload=None if self._watcher is None else self._read_again,
+            utc_now=self._utc_now,
+        )
         app = web.Application(client_max_size=MAXIMUM_BODY_BYTES)
-        app.router.add_post(WEBHOOK_PATH, endpoint.handle)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_post(WEBHOOK_PATH, self._endpoint.handle)
+        probes.add_to(app, for_us=access.listen is None)
+        if access.listen is None:
+            admin.add_to(app)
+        else:
+            ours = web.Application()
+            probes.add_to(ours)
+            admin.add_to(ours)
+            self._admin_port = await serve_http(ours, *access.listen, stack)
+            logger.info("Listening for people of the company on port %d", self._admin_port)
         self._port = await serve_http(app, self._settings.host, self._settings.port, stack)
         logger.info("Listening for webhooks at %s", self.webhook_url)
 
@@ -388,11 +489,7 @@ class Service:
 
     # What machines ask -----------------------------------------------------------------------------
 
-    async def _healthz(self, request: web.Request) -> web.Response:
-        """The process runs and its event loop turns."""
-        return web.json_response({"status": "ok"})
-
-    async def _readyz(self, request: web.Request) -> web.Response:
+    async def _readiness(self) -> Readiness:
         """Whether new calls should come here."""
         problems: list[str] = []
         if self._running.draining or self._stop.is_set():
@@ -402,13 +499,24 @@ class Service:
                 await self._store.ping()
         except (StoreError, TimeoutError):
             problems.append("the database does not answer")
-        body = {
-            "status": "not ready" if problems else "ready",
+        details = {
             "problems": problems,
             "live_calls": self.live_calls,
             "configuration": self._configuration(),
+            # Why one is down is for the log: anybody may ask here who reaches the port of webhooks.
+            "mcp_servers": {name: "up" if up else "down" for name, up in self.mcp_servers.items()},
         }
-        return web.json_response(body, status=503 if problems else 200)
+        return Readiness(ready=not problems, details=details)
+
+    async def _read_again(self) -> Reloaded:
+        """For whoever has the role `admin`: they learn what is wrong, too."""
+        reload = await self.reload()
+        details = {
+            "result": reload.result,
+            "configuration": self._configuration(),
+            "problems": [asdict(problem) for problem in reload.problems],
+        }
+        return Reloaded(usable=reload.result != "failed", details=details)
 
     def _configuration(self) -> dict[str, object]:
         """Which generation serves, and whether the file can be used as it is now."""
@@ -422,7 +530,3 @@ class Service:
             "last_reload": None if last is None else last.result,
             "problems_at": places[:MOST_PLACES],
         }
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        body, content_type = self.metrics.render()
-        return web.Response(body=body, headers={"Content-Type": content_type})

@@ -97,3 +97,16 @@ async def test_leaving_the_service_hangs_up_what_is_left() -> None:
             await call.wait_over()
         record = await desk.ended_record(call.call_id)
     assert record.summary.end_reason == "service_stopped"
+
+
+async def test_a_call_that_outlasts_the_drain_is_told_goodbye_first() -> None:
+    async with practice(script="greeting: Hello.\n") as desk:
+        call = desk.simulator.place_call(CallPlan(steps=(), hangs_up=False))
+        await eventually(lambda: call.conversation and call.conversation.transcript)
+        assert await desk.service.drain(16) == 0, "nobody was cut off"
+        async with asyncio.timeout(10):
+            await call.wait_over()
+        record = await desk.ended_record(call.call_id)
+        said = [line.text for line in call.conversation.transcript] if call.conversation else []
+    assert (record.summary.end_reason, record.summary.fault_owner) == ("service_stopped", "operator")
+    assert len(said) >= 2, "the greeting, and a goodbye"

@@ -11,13 +11,14 @@ import pytest
 import sipagent
 
 PACKAGE = Path(sipagent.__file__).parent
-FOUNDATION = frozenset({"errors", "clock", "identifiers", "__init__"})
+FOUNDATION = frozenset({"errors", "clock", "identifiers", "escapes", "__init__"})
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "__init__": frozenset(),
     "errors": frozenset(),
     "clock": frozenset(),
     "identifiers": frozenset(),
+    "escapes": frozenset(),
     "audio": frozenset(),
     "store": frozenset(),
     "realtime": frozenset({"audio"}),
@@ -123,6 +124,7 @@ PURE = (
     "audio/pacing.py",
     "audio/pcm.py",
     "audio/resample.py",
+    "calls/access.py",
     "calls/acts.py",
     "calls/announcing.py",
     "calls/calendar.py",
@@ -159,6 +161,7 @@ PURE = (
     "doctor/finding.py",
     "doctor/machine.py",
     "doctor/trunk.py",
+    "escapes.py",
     "realtime/commands.py",
     "realtime/history.py",
     "realtime/hosted_calls.py",
@@ -167,6 +170,7 @@ PURE = (
     "realtime/merging.py",
     "realtime/order.py",
     "realtime/payload.py",
+    "realtime/plain_meanings.py",
     "realtime/playback.py",
     "realtime/provider.py",
     "realtime/seeding.py",
@@ -184,6 +188,7 @@ PURE = (
     "realtime/wire_responses.py",
     "realtime/wire_shapes.py",
     "realtime/wire_items.py",
+    "realtime/wire_item_shapes.py",
     "simulator/dtmf.py",
     "simulator/phone/ears.py",
     "simulator/rtp/packet.py",

@@ -2,9 +2,11 @@
 
 from sipagent.calls.call import PhoneCall
 from sipagent.calls.client import CallsClient, CallsClientSettings
+from sipagent.calls.clients import CallsClients
 from sipagent.calls.context import CallContext, CallControls
 from sipagent.calls.endings import Ending, EndReason, FaultOwner, fault_owner
 from sipagent.calls.endpoint import WebhookEndpoint
+from sipagent.calls.furnishing import Furnishing
 from sipagent.calls.generation import Generation, prepare_generation
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
@@ -17,6 +19,7 @@ from sipagent.calls.routing import FrontDoor, Route
 from sipagent.calls.services import CallObserver, CallServices, CallSettings
 from sipagent.calls.spill import Spill
 from sipagent.calls.supervisor import Supervisor
+from sipagent.calls.tools.mcp_servers import McpServers
 from sipagent.calls.watch import CallLimits, CallWatch
 from sipagent.calls.webhook import OtherWebhook, SeenWebhooks, Webhook, WebhookVerifier, parse_webhook
 
@@ -36,16 +39,19 @@ __all__ = [
     "CallWatch",
     "CallsClient",
     "CallsClientSettings",
+    "CallsClients",
     "EndReason",
     "Ending",
     "FaultOwner",
     "FrontDoor",
+    "Furnishing",
     "Generation",
     "Greeting",
     "IdleStep",
     "IncomingCall",
     "LoopLimits",
     "Manners",
+    "McpServers",
     "OtherWebhook",
     "PhoneCall",
     "PreparedProfile",

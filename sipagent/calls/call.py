@@ -176,9 +176,11 @@ class PhoneCall:
         detail = f"{refusal.detail} Refused with SIP status {refusal.sip_status}."
         return Ending(reason=refusal.reason, detail=detail, hang_up=False)
 
-    async def _answer(self, prepared: PreparedProfile, *, maybe_accepted: bool = False) -> Ending:
+    async def _answer(self, prepared: PreparedProfile) -> Ending:
         controls, answering = self._controls(), self._answering()
         context = self._context(controls)
+        # What the process before did last may not have been written down.
+        maybe_accepted = self._holding is not None and self._holding.epoch > 1
         answered = await answering.answer(prepared, context, maybe_accepted=maybe_accepted)
         if isinstance(answered, Ending):
             return await self._hung_up(answered)
@@ -196,7 +198,7 @@ class PhoneCall:
                 return await self._hung_up(Ending(reason=EndReason.WORKER_LOST, detail=detail))
             return await self._hung_up(Ending(reason=ending.reason, detail=ending.detail))
         if checkpoint.state in (CallState.RINGING, CallState.ACCEPTING):
-            return await self._answer(profile, maybe_accepted=checkpoint.state is CallState.ACCEPTING)
+            return await self._answer(profile)
         controls = self._controls()
         controls.resume(checkpoint.transfer)
         context = replace(self._context(controls), variables=checkpoint.variables)

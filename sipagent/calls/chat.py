@@ -26,6 +26,7 @@ from sipagent.calls.chat_view import (
     sentence,
 )
 from sipagent.calls.context import CallContext
+from sipagent.calls.mcp_door import furnished
 from sipagent.calls.profile import AgentProfile, CallTool, TransferTarget
 from sipagent.calls.tools.state import ToolState
 from sipagent.calls.tools.updates import partial_update
@@ -115,19 +116,19 @@ class Chat:
             controls=self,
             tools=self._tools,
         )
-        agent: RealtimeAgent[Any] = replace(
-            self._profile.agent,
-            tools=[
-                *self._profile.agent.tools,
-                *call_tools(self._profile.call_tools, self._profile.transfer_targets),
-            ],
-        )
-        runner = RealtimeRunner(
-            agent, model=OpenAIRealtimeWebSocketModel(), config={"model_settings": self._settings}
-        )
-        session = await runner.run(context=context, model_config=self._config)
         async with AsyncExitStack() as stack:
-            # The group is left last: closing the session is what ends the task in it.
+            profile, missing = await stack.enter_async_context(furnished(self._profile))
+            for words in missing:
+                self._view.failed(words)
+            agent: RealtimeAgent[Any] = replace(
+                profile.agent,
+                tools=[*profile.agent.tools, *call_tools(profile.call_tools, profile.transfer_targets)],
+            )
+            runner = RealtimeRunner(
+                agent, model=OpenAIRealtimeWebSocketModel(), config={"model_settings": self._settings}
+            )
+            session = await runner.run(context=context, model_config=self._config)
+            # The group is left after the session: closing that is what ends the task in it.
             group = await stack.enter_async_context(asyncio.TaskGroup())
             await stack.enter_async_context(session)
             group.create_task(self._follow(session), name="chat: events")

@@ -103,7 +103,7 @@ class Conversation:
             self._session,
             controls=controls,
             minder=self._minder,
-            targets=prepared.targets,
+            targets=lambda: prepared.team.targets(self._session.agent.name),
             wake=self._wake,
         )
         """For whoever may decide about the call beside the agent."""

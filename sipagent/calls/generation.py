@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from sipagent.calls.mcp_door import servers_of
 from sipagent.calls.preparation import PreparedProfile, prepare_all
 from sipagent.calls.routing import FrontDoor
+from sipagent.calls.tools.mcp_client import ListedTool
+from sipagent.calls.tools.mcp_spec import McpServerSpec
+
+Listings = tuple[tuple[ListedTool, ...] | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
@@ -24,13 +29,27 @@ class Generation:
     prepared: Mapping[str, PreparedProfile]
     """Every profile of ``door``."""
     loaded_at: datetime
+    base_url: str = ""
+    """Where the Realtime API is that its calls come from; empty is wherever the service was told."""
+    plain: FrontDoor | None = None
+    """``door`` without the tools of MCP servers; None where there are none."""
+    listings: Listings = ()
+    """What its `servers` listed when it was made, one by one."""
 
     @property
     def fingerprint(self) -> str:
         """Names the configuration in records."""
         return self.door.fingerprint
 
+    @property
+    def servers(self) -> tuple[McpServerSpec, ...]:
+        """The MCP servers that its calls may need."""
+        return servers_of(self.door.profiles.values())
 
-async def prepare_generation(door: FrontDoor, *, number: int, loaded_at: datetime) -> Generation:
+
+async def prepare_generation(
+    door: FrontDoor, *, number: int, loaded_at: datetime, base_url: str = ""
+) -> Generation:
     """Make ``door`` ready to serve. Raises `UserError` when one of its agents makes no session."""
-    return Generation(number=number, door=door, prepared=await prepare_all(door), loaded_at=loaded_at)
+    prepared = await prepare_all(door)
+    return Generation(number=number, door=door, prepared=prepared, loaded_at=loaded_at, base_url=base_url)

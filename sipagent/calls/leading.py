@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from sipagent.calls.context import CallContext
 from sipagent.calls.manners import Manners
-from sipagent.calls.profile import AgentProfile
+from sipagent.calls.profile import AgentProfile, TransferTarget
 from sipagent.calls.tools.language import in_chosen_language
 from sipagent.realtime import RealtimeAgent, RealtimeSessionModelSettings, RunContextWrapper
 
@@ -39,6 +39,14 @@ class Team:
     def profile(self, name: str) -> AgentProfile | None:
         """The profile of the agent called ``name``; None for one that another agent brought along."""
         return self._profiles.get(name)
+
+    def targets(self, leader: str) -> Mapping[str, TransferTarget]:
+        """Whom people of the company may send a caller to while the agent called ``leader`` leads: the
+        targets of everybody; where two have the same name, the leader's."""
+        of_all = {target.name: target for each in self._profiles.values() for target in each.transfer_targets}
+        profile = self.profile(leader)
+        own = {} if profile is None else {target.name: target for target in profile.transfer_targets}
+        return {**of_all, **own}
 
     def settings_of_agent(
         self,

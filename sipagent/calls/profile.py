@@ -8,6 +8,7 @@ from typing import Any
 
 from sipagent.calls.manners import Manners
 from sipagent.calls.template import Template
+from sipagent.calls.tools.mcp_spec import McpTools
 from sipagent.errors import UserError
 from sipagent.realtime import RealtimeAgent, RealtimeSessionModelSettings
 
@@ -85,6 +86,8 @@ class AgentProfile:
     greeting: Greeting | None = None
     """Spoken as soon as the call is attached; None lets the caller speak first."""
     call_tools: tuple[CallTool, ...] = ()
+    mcp_tools: tuple[McpTools, ...] = ()
+    """Of servers that we ask ourselves: `mcp_door` adds them to ``agent`` when they are known."""
     transfer_targets: tuple[TransferTarget, ...] = ()
     manners: Manners = field(default_factory=Manners)
     """Of a call while this agent leads it, but for the longest duration: that is set by who answers."""

@@ -58,6 +58,16 @@ class ShiftSettings:
     hand_over_patience_s: float = 5.0
     """How long a worker that leaves lets a tool, or a request to the Calls API, come to its end."""
 
+    @classmethod
+    def for_lease(cls, lease_s: float) -> ShiftSettings:
+        """The usual settings for a lease of ``lease_s``; all that must fit into it does."""
+        return cls(
+            lease_s=lease_s,
+            heartbeat_s=min(1.0, lease_s / 6),
+            stall_s=min(3.0, lease_s / 4),
+            quiet_s=min(2.0, lease_s / 4),
+        )
+
 
 class Shift:
     """The worker of one process. `join` it, run `run` in the service's task group, and `hand_over` at the
@@ -276,11 +286,14 @@ class Shift:
             adopted = await self._memory.adopt(
                 terms.worker, limit=self._settings.adopt_at_once, quiet_s=self._settings.quiet_s
             )
+            uptime_s = await self._memory.uptime_s() if adopted else 0.0
         for claimed in adopted:
-            await self._go_on_with(claimed, terms)
+            # Only while the database served nobody may a worker have done what is not entered there.
+            doubtful = uptime_s <= claimed.unseen_s + self._settings.heartbeat_s
+            await self._go_on_with(claimed, terms, doubtful=doubtful)
         return len(adopted)
 
-    async def _go_on_with(self, claimed: ClaimedCall, terms: _Terms) -> None:
+    async def _go_on_with(self, claimed: ClaimedCall, terms: _Terms, *, doubtful: bool) -> None:
         holding = Holding(lease=terms.lease, worker=terms.worker, epoch=claimed.epoch)
         logger.info(
             "Call %s is adopted from worker %s, last seen %.1f s ago",
@@ -297,7 +310,6 @@ class Shift:
             logger.error("Call %s cannot be gone on with: %s", claimed.call_id, error)
             await self._close(claimed.call_id, "What was known of the call could not be read.")
             return
-        doubtful = claimed.unseen_s > self._settings.quiet_s + self._settings.heartbeat_s * 2
         self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
 
     async def _generation_for(self, checkpoint: Checkpoint | None) -> Generation:

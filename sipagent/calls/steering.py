@@ -42,11 +42,11 @@ class Steering:
         *,
         controls: LineControls,
         minder: CallMinder,
-        targets: Mapping[str, TransferTarget],
+        targets: Callable[[], Mapping[str, TransferTarget]],
         wake: Callable[[], None],
     ) -> None:
-        """``targets`` are those that the configuration names; ``wake`` has the conversation ask ``minder``
-        what is due."""
+        """``targets`` gives those that the configuration names; ``wake`` has the conversation ask
+        ``minder`` what is due."""
         self._session = session
         self._controls = controls
         self._minder = minder
@@ -93,9 +93,10 @@ class Steering:
 
         Cancelling gives up as `CallControls.transfer` does.
         """
-        target = self._targets.get(name)
+        targets = self._targets()
+        target = targets.get(name)
         if target is None:
-            known = ", ".join(self._targets) or "none"
+            known = ", ".join(targets) or "none"
             return Steered(
                 done=False, detail=f"The configuration of this call has no target {name!r}: {known}."
             )

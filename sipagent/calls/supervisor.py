@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
@@ -20,11 +20,15 @@ from sipagent.calls.keeping import CheckpointKeeper
 from sipagent.calls.lease import Holding, Lease
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.reception import Received, Reception, Refusal
+from sipagent.calls.spend import DaySpend
 from sipagent.calls.webhook import SeenWebhooks
 from sipagent.identifiers import CallId
 from sipagent.store import Fact
 
 logger = logging.getLogger(__name__)
+
+GOODBYE_S = 15.0
+"""How long before the end of a drain calls that are still up are told goodbye; at most half of it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,12 +56,15 @@ class Supervisor:
         services: CallServices,
         record: Callable[[Fact], None],
         utc_now: Callable[[], datetime],
+        call_over: Callable[[], None] | None = None,
     ) -> None:
-        """``generation`` serves until another is swapped in."""
+        """``generation`` serves until another is swapped in. ``call_over`` is told, after the last record of
+        each call, that its generation may not be in use any more."""
         self._current = generation
         self._services = services
         self._record = record
         self._utc_now = utc_now
+        self._call_over = call_over
         self._seen = SeenWebhooks()
         self._reception = Reception(utc_now)
         self._live: dict[CallId, _Live] = {}
@@ -98,15 +105,34 @@ class Supervisor:
         return self._current
 
     @property
+    def day(self) -> DaySpend:
+        """What calls have cost today."""
+        return self._reception.day
+
+    @property
     def generations_in_use(self) -> int:
         """How many generations have calls, with the current one."""
         return len({self._current.number, *(live.generation.number for live in self._live.values())})
 
-    def swap(self, generation: Generation) -> None:
-        """Let ``generation`` serve from the next call on. Calls in progress keep theirs, and their records
-        say, once, that a newer one came."""
+    @property
+    def in_use(self) -> Iterator[Generation]:
+        """The current generation, and that of each call in progress."""
+        yield self._current
+        for live in self._live.values():
+            yield live.generation
+
+    def renew(self, generation: Generation) -> None:
+        """Let ``generation``, the current one made again, serve from the next call on. It says the same, so
+        nobody is told; calls in progress keep what they began with."""
+        assert generation.number == self._current.number, "only the current generation can be renewed"
+        self._current = generation
+
+    def swap(self, generation: Generation, services: CallServices | None = None) -> None:
+        """Let ``generation`` serve from the next call on, with ``services`` where they are others. Calls in
+        progress keep theirs, and their records say, once, that a newer one came."""
         assert generation.number > self._current.number, "generations are numbered as they come"
         self._current = generation
+        self._services = services or self._services
         for live in self._live.values():
             if not live.overtaken:
                 live.overtaken = True
@@ -283,26 +309,40 @@ class Supervisor:
     async def drain(self, timeout_s: float) -> int:
         """Refuse new calls, and wait until the live ones have ended; at most ``timeout_s`` seconds.
 
-        Calls that are up then are hung up. Returns how many those were. Cancelling leaves the service
-        draining.
+        Towards their end, whoever still talks is told goodbye; calls that are up at the end are hung up.
+        Returns how many those were. Cancelling leaves the service draining.
         """
         self._draining = True
         logger.info("Draining: new calls are refused, %d live calls may finish", len(self._live))
+        goodbye_s = min(GOODBYE_S, timeout_s / 2)
+        if await self._until_idle(timeout_s - goodbye_s):
+            return 0
+        logger.info("The drain deadline is near; %d calls are told goodbye", len(self._live))
+        for live in self._live.values():
+            if (conversation := live.phone_call.conversation) is not None:
+                conversation.stop(EndReason.SERVICE_STOPPED, "The service stopped before the call was over.")
+        if await self._until_idle(goodbye_s):
+            return 0
+        left = [live.task for live in self._live.values()]
+        logger.warning("The drain deadline passed; %d calls are hung up", len(left))
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left)
+        return len(left)
+
+    async def _until_idle(self, timeout_s: float) -> bool:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
-            left = [live.task for live in self._live.values()]
-            logger.warning("The drain deadline passed; %d calls are hung up", len(left))
-            for task in left:
-                task.cancel()
-            await asyncio.wait(left)
-            return len(left)
-        return 0
+            return not self._live
+        return True
 
     def _forget(self, call_id: CallId, received: Received) -> None:
         self._reception.leave(received)
         del self._live[call_id]
         self._services.metrics.call_left()
+        if self._call_over is not None:
+            self._call_over()
         if not self._live:
             self._idle.set()

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
 
 from rich.table import Table
 
+from sipagent.cli import orders
 from sipagent.cli.arguments import moment, positive_count
+from sipagent.cli.database import ask_database
 from sipagent.cli.output import console, print_json
-from sipagent.cli.record import (
-    at_utc,
-    configuration_as_json,
-    print_record,
-    record_as_json,
-    summary_as_json,
-)
-from sipagent.config import read_database_url
-from sipagent.errors import StoreError, UserError
+from sipagent.cli.record import at_utc, print_commands, print_record
+from sipagent.errors import UserError
 from sipagent.identifiers import CallId
-from sipagent.store import CallRecord, CallStore, ConfigurationLoaded, open_store
-
-T = TypeVar("T")
+from sipagent.store import AuditLine, CallRecord, CallSummary, ClaimedCall, ConfigurationLoaded, Store
+from sipagent.store.as_json import audit_as_json, configuration_as_json, record_as_json, summary_as_json
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.description = "Shows what the database (SIPAGENT_DATABASE_URL, or --database) remembers of calls."
+    parser.description = """\
+Shows what the database (SIPAGENT_DATABASE_URL, or --database) remembers of calls, and acts on those that are
+up, whichever process holds them."""
     parser.epilog = """\
 examples:
   sipagent calls list
@@ -37,7 +30,11 @@ examples:
   sipagent calls show rtc_u1_0123
   sipagent calls show rtc_u1_0123 --json | jq .transcript
   sipagent calls configuration
-  sipagent calls configuration 0a1b2c3d4e5f > as-it-was.yaml"""
+  sipagent calls configuration 0a1b2c3d4e5f > as-it-was.yaml
+  sipagent calls list --live
+  sipagent calls say rtc_u1_0123 "We close in five minutes."
+  sipagent calls transfer rtc_u1_0123 billing
+  sipagent calls hangup rtc_u1_0123"""
     commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = commands.add_parser(
         "list",
@@ -49,6 +46,7 @@ examples:
   sipagent calls list --before 2026-11-30T09:00 --json""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    listing.add_argument("--live", action="store_true", help="only calls that are up, and who holds them")
     listing.add_argument("--limit", type=positive_count, default=50, metavar="N", help="at most so many (50)")
     listing.add_argument(
         "--before", type=moment, metavar="TIME", help="only calls that began before then (UTC)"
@@ -82,7 +80,8 @@ examples:
     configuration.add_argument(
         "--limit", type=positive_count, default=50, metavar="N", help="list at most so many (50)"
     )
-    for command in (listing, showing, configuration):
+    acting = orders.configure(commands.add_parser)
+    for command in (listing, showing, configuration, *acting):
         command.add_argument("--database", metavar="URL", help="such as sqlite:///sipagent.db")
         command.add_argument("--json", action="store_true", help="print JSON")
 
@@ -94,12 +93,16 @@ def run(arguments: argparse.Namespace) -> int:
             return _list(arguments)
         case "show":
             return _show(arguments)
+        case "hangup" | "transfer" | "say" | "workers":
+            return orders.run(arguments)
         case _:
             return _list_configurations(arguments) if not arguments.fingerprint else _configuration(arguments)
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    summaries = _ask(
+    if arguments.live:
+        return _list_live(arguments)
+    summaries = ask_database(
         arguments.database,
         lambda store: store.calls(
             limit=arguments.limit, before=arguments.before, agent=arguments.agent, reason=arguments.reason
@@ -123,27 +126,69 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
-    async def ask(store: CallStore) -> tuple[CallRecord | None, ConfigurationLoaded | None]:
-        record = await store.call(CallId(arguments.call_id))
-        if record is None or record.configuration is None:
-            return record, None
-        return record, await store.configuration(record.configuration)
+def _list_live(arguments: argparse.Namespace) -> int:
+    async def ask(store: Store) -> Sequence[tuple[ClaimedCall, CallSummary | None]]:
+        held = [claim for worker in await store.workers() for claim in await store.claims(worker.worker)]
+        held.sort(key=lambda claim: claim.claimed_at, reverse=True)
+        records = [await store.call(claim.call_id) for claim in held[: arguments.limit]]
+        summaries = [None if record is None else record.summary for record in records]
+        return list(zip(held[: arguments.limit], summaries, strict=True))
 
-    record, configuration = _ask(arguments.database, ask)
+    found = ask_database(arguments.database, ask)
+    if arguments.json:
+        print_json(
+            [
+                {
+                    **({"call_id": claim.call_id} if summary is None else summary_as_json(summary)),
+                    "worker": claim.worker,
+                    "epoch": claim.epoch,
+                    "claimed_at": claim.claimed_at,
+                }
+                for claim, summary in found
+            ]
+        )
+        return 0
+    out = console()
+    if not found:
+        out.print("No calls are up.")
+        return 0
+    table = Table("call", "claimed (UTC)", "from", "to", "agent", "state", "worker", box=None)
+    for claim, summary in found:
+        about = () if summary is None else (summary.caller, summary.dialled, summary.agent, summary.state)
+        cells = (*(value or "–" for value in about or (None,) * 4), claim.worker)
+        table.add_row(claim.call_id, at_utc(claim.claimed_at), *cells)
+    out.print(table)
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    call_id = CallId(arguments.call_id)
+
+    async def ask(
+        store: Store,
+    ) -> tuple[CallRecord | None, ConfigurationLoaded | None, Sequence[AuditLine]]:
+        record = await store.call(call_id)
+        asked = await store.audit(call_id)
+        if record is None or record.configuration is None:
+            return record, None, asked
+        return record, await store.configuration(record.configuration), asked
+
+    record, configuration, asked = ask_database(arguments.database, ask)
     if record is None:
         raise UserError(
             f"there is no call {arguments.call_id!r}; `sipagent calls list` names those there are"
         )
     if arguments.json:
-        print_json(record_as_json(record))
+        print_json({**record_as_json(record), "commands": [audit_as_json(line) for line in asked]})
     else:
-        print_record(record, console(), configuration)
+        out = console()
+        print_record(record, out, configuration)
+        print_commands(asked, out)
     return 0
 
 
 def _list_configurations(arguments: argparse.Namespace) -> int:
-    found = _ask(arguments.database, lambda store: store.configurations(limit=arguments.limit))
+    found = ask_database(arguments.database, lambda store: store.configurations(limit=arguments.limit))
     if arguments.json:
         listed = [configuration_as_json(one) for one in found]
         print_json([{key: value for key, value in one.items() if key != "text"} for one in listed])
@@ -160,7 +205,7 @@ def _list_configurations(arguments: argparse.Namespace) -> int:
 
 
 def _configuration(arguments: argparse.Namespace) -> int:
-    found = _ask(arguments.database, lambda store: store.configuration(arguments.fingerprint))
+    found = ask_database(arguments.database, lambda store: store.configuration(arguments.fingerprint))
     if found is None:
         raise UserError(
             f"there is no configuration {arguments.fingerprint!r}; "
@@ -168,25 +213,8 @@ def _configuration(arguments: argparse.Namespace) -> int:
         )
     if arguments.json:
         print_json(configuration_as_json(found))
+    elif (out := console()).is_terminal:
+        out.print(found.text, end="")
     else:
-        console().print(found.text, end="")
+        print(found.text, end="")  # a file is to hold what it held
     return 0
-
-
-def _ask(url: str | None, question: Callable[[CallStore], Awaitable[T]]) -> T:
-    """The answer of the database at ``url``, or of the one that the environment names."""
-    url = url or read_database_url()
-    file = url.removeprefix("sqlite:///")
-    if file != url and not Path(file).exists():
-        # Opening would create it, and an empty database answers "no calls" to a mistyped name.
-        raise StoreError(f"there is no database {file}; name one with --database or SIPAGENT_DATABASE_URL")
-
-    async def ask() -> T:
-        store = open_store(url)
-        await store.open()
-        try:
-            return await question(store)
-        finally:
-            await store.aclose()
-
-    return asyncio.run(ask())

@@ -3,43 +3,64 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from sipagent.app import configure_logging
 from sipagent.cli.output import console, print_hanging, print_json
-from sipagent.config import Loaded, describe_route, load_configuration
+from sipagent.config import Loaded, describe_route, load_configuration, try_servers
+from sipagent.errors import ConfigurationError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "Reads a configuration, imports its tools, and says on which line something is wrong."
+        "Reads a configuration, imports its tools, starts its MCP servers, and says on which line something "
+        "is wrong."
     )
     parser.epilog = """\
 examples:
   sipagent check                               ./sipagent.yaml
   sipagent check deploy/example/sipagent.yaml
   sipagent check --json sipagent.yaml | jq .problems
+  sipagent check --offline sipagent.yaml       starts and asks nothing, as in a build
 
 exit code: 0 when it can be served, 1 when it cannot"""
     parser.add_argument("file", nargs="?", default="sipagent.yaml", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help="do not start or ask MCP servers: their tools are not looked at",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load the file; mistakes are raised, and printed by whoever called."""
     loaded = load_configuration(arguments.file)
+    tools: Mapping[str, Sequence[str]] = {}
+    if loaded.mcp_servers and not arguments.offline:
+        # What goes wrong is said once, with its line.
+        configure_logging(as_json=False, level="ERROR", secrets=loaded.secrets, stream=sys.stderr)
+        tried = asyncio.run(try_servers(loaded))
+        if tried.problems:
+            raise ConfigurationError(*tried.problems)
+        loaded, tools = tried.loaded, tried.tools
     if arguments.json:
-        print_json({"ok": True, "file": str(arguments.file), **_as_json(loaded)})
+        servers = {spec.name: tools.get(spec.name) for spec in loaded.mcp_servers}
+        print_json({"ok": True, "file": str(arguments.file), **_as_json(loaded), "mcp_servers": servers})
     else:
-        _print(loaded, arguments.file, console())
+        _print(loaded, tools, arguments.file, console())
     return 0
 
 
 def _as_json(loaded: Loaded) -> dict[str, Any]:
-    door = loaded.door
+    door, tokens = loaded.door, loaded.access.tokens
     return {
         "fingerprint": loaded.fingerprint,
         "files": [str(file) for file in loaded.files],
@@ -68,16 +89,23 @@ def _as_json(loaded: Loaded) -> dict[str, Any]:
             for route in door.routes
         ],
         "calendars": list(door.calendars),
+        "admin": [{"name": token.visitor.name, "role": token.visitor.role.name.lower()} for token in tokens],
     }
 
 
-def _print(loaded: Loaded, file: Path, out: Console) -> None:
+def _print(loaded: Loaded, tools: Mapping[str, Sequence[str]], file: Path, out: Console) -> None:
     out.print(f"{file} is right (fingerprint {loaded.fingerprint}).", style="green")
     for profile in loaded.door.profiles.values():
-        tools = [*(tool.name for tool in profile.agent.tools), *profile.call_tools]
+        offered = [*(tool.name for tool in profile.agent.tools), *profile.call_tools]
         handoffs = f"; hands over to {', '.join(profile.handoffs)}" if profile.handoffs else ""
         print_hanging(
-            out, f"  agent {profile.name}: ", f"{', '.join(tools) if tools else 'no tools'}{handoffs}"
+            out, f"  agent {profile.name}: ", f"{', '.join(offered) if offered else 'no tools'}{handoffs}"
         )
     for number, route in enumerate(loaded.door.routes, 1):
         print_hanging(out, f"  route {route.name or number}: ", describe_route(route))
+    let_in = (f"{token.visitor.name} ({token.visitor.role.name.lower()})" for token in loaded.access.tokens)
+    if text := ", ".join(let_in):
+        print_hanging(out, "  admin: ", text)
+    for spec in loaded.mcp_servers:
+        there = "not asked" if spec.name not in tools else ", ".join(tools[spec.name]) or "no tools"
+        print_hanging(out, f"  MCP server {spec.name}: ", there)

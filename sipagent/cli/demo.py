@@ -17,7 +17,7 @@ from sipagent.app import Service, ServiceSettings, configure_logging
 from sipagent.cli.arguments import sip_address
 from sipagent.cli.example import example_configuration
 from sipagent.cli.output import console, print_json
-from sipagent.cli.record import print_record, record_as_json
+from sipagent.cli.record import print_record
 from sipagent.cli.watching import LiveView
 from sipagent.config import load
 from sipagent.errors import SimulatorError, UserError
@@ -27,6 +27,7 @@ from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.voice import Voice, VoiceMode
 from sipagent.store import Store, open_store
+from sipagent.store.as_json import record_as_json
 from sipagent.store.records import CallRecord
 
 CALL_DEADLINE_S = 50.0

@@ -5,17 +5,28 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from sipagent.errors import ConfigurationError, ScriptError
+from sipagent.escapes import in_json, some_lines
 
 _WIDTH_OF_A_PIPE = 1000
+
+
+class SafeConsole(Console):
+    """Shows what strangers have chosen, and lets none of it steer the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See `Console.render`; what is to be read is escaped, what rich itself sends is not."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(some_lines(segment.text), segment.style)
 
 
 def console() -> Console:
@@ -25,7 +36,7 @@ def console() -> Console:
     either: a table in a pipe keeps every cell whole.
     """
     width = None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
-    return Console(highlight=False, markup=False, soft_wrap=True, width=width)
+    return SafeConsole(highlight=False, markup=False, soft_wrap=True, width=width)
 
 
 def print_hanging(out: Console, mark: str, text: str, *, mark_style: str = "", style: str = "") -> None:
@@ -39,12 +50,12 @@ def print_hanging(out: Console, mark: str, text: str, *, mark_style: str = "", s
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output; moments as ISO 8601."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=_plain), flush=True)
+    print(in_json(json.dumps(value, ensure_ascii=False, indent=2, default=_plain)), flush=True)
 
 
 def print_json_line(value: Any) -> None:
     """One JSON object on a line of its own, for whoever reads the first line and goes on."""
-    print(json.dumps(value, ensure_ascii=False, default=_plain), flush=True)
+    print(in_json(json.dumps(value, ensure_ascii=False, default=_plain)), flush=True)
 
 
 def explain(errors: BaseExceptionGroup[BaseException] | BaseException, *, as_json: bool) -> None:
@@ -53,7 +64,8 @@ def explain(errors: BaseExceptionGroup[BaseException] | BaseException, *, as_jso
         if as_json:
             print_json({"ok": False, "error": str(error), "problems": _problems(error)})
         else:
-            print(f"sipagent: {error}" if not _problems(error) else str(error), file=sys.stderr)
+            said = f"sipagent: {error}" if not _problems(error) else str(error)
+            print(some_lines(said), file=sys.stderr)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sipagent.store import AuditLine
+from sipagent.store.as_json import note_data
 from sipagent.store.records import (
     CallNoted,
     CallRecord,
@@ -28,36 +28,6 @@ SPEAKER_STYLES = {"caller": "cyan", "agent": "green"}
 def at_utc(moment: datetime) -> str:
     """``2026-11-20 09:00:05``."""
     return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def summary_as_json(summary: CallSummary) -> dict[str, Any]:
-    """The fields of ``summary``; moments stay datetimes."""
-    return asdict(summary)
-
-
-def record_as_json(record: CallRecord) -> dict[str, Any]:
-    """All of ``record``: the summary's fields at the top, lists below without repeating the call's id; what a
-    note holds is JSON, no text."""
-    fields = asdict(record)
-    summary = fields.pop("summary")
-    for name in ("states", "transcript", "tools", "usage", "latencies", "notes"):
-        fields[name] = [
-            {key: value for key, value in row.items() if key != "call_id"} for row in fields[name]
-        ]
-    for note in fields["notes"]:
-        note["data"] = _data(note["data"])
-    return {**summary, **fields}
-
-
-def configuration_as_json(configuration: ConfigurationLoaded) -> dict[str, Any]:
-    """All of ``configuration``, named as the list of configurations names it."""
-    return {
-        "fingerprint": configuration.fingerprint,
-        "generation": configuration.number,
-        "loaded_at": configuration.at,
-        "summary": configuration.summary,
-        "text": configuration.text,
-    }
 
 
 def speech(role: str, text: str, *, interrupted: bool) -> Text:
@@ -92,6 +62,20 @@ def print_record(record: CallRecord, out: Console, configuration: ConfigurationL
     _section(out, "Tools", _tools(record))
     _section(out, "Usage (at least)", _usage(record.usage))
     _section(out, "Latencies", _latencies(record))
+
+
+def print_commands(lines: Iterable[AuditLine], out: Console) -> None:
+    """What people have asked of a call, and what came of it."""
+    _section(out, "Commands", map(_command, lines))
+
+
+def _command(line: AuditLine) -> Text:
+    command, outcome = line.command, line.outcome
+    text = Text(f"{at_utc(command.asked_at)}  {command.asked_by}: {command.verb} {command.argument}")
+    if outcome is None:
+        return text.append("  not answered", style="dim")
+    style = "green" if outcome.outcome == "done" else "red"
+    return text.append(" → ", style="dim").append(outcome.outcome, style=style).append(f"  {outcome.detail}")
 
 
 def _grid() -> Table:
@@ -129,19 +113,12 @@ def _configuration(record: CallRecord, configuration: ConfigurationLoaded | None
 
 def _note(note: CallNoted, record: CallRecord) -> Text:
     text = Text(f"{(note.at - record.summary.started_at).total_seconds():8.3f} s  {note.kind}")
-    data = _data(note.data)
+    data = note_data(note.data)
     if isinstance(data, dict):
         for key, value in data.items():
             plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             text.append(f"  {key}: ", style="dim").append(plain)
     return text
-
-
-def _data(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:  # somebody else's database, or a later version's
-        return text
 
 
 def _states(record: CallRecord) -> Iterable[Text]:

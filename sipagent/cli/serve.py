@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from sipagent.app import Service, ServiceSettings, configure_logging
+from sipagent.app import Service, ServiceSettings, ShiftSettings, configure_logging
 from sipagent.cli.arguments import duration_s, port
 from sipagent.cli.loops import LOOP_NAMES, run_on
 from sipagent.cli.output import console, first_cause, print_json_line
@@ -17,13 +19,20 @@ from sipagent.config import Environment, load_configuration
 from sipagent.errors import UserError
 from sipagent.store import open_store, spill_folder
 
+logger = logging.getLogger(__name__)
+
+PRIVATE = 0o077
+"""What the process writes, callers' words among it, is for nobody but its own user."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = """\
 Receives the webhooks of calls and answers them as the configuration says.
 
-SIGTERM refuses new calls and lets running ones finish; a second one, or the drain timeout, hangs them up.
+Several of these may share one PostgreSQL database: each call is answered by one of them, and goes on at
+another when that one dies. SIGTERM hands live calls to the others at once. Where there are none, it refuses
+new calls and lets running ones finish; a second one, or the drain timeout, hangs them up.
 
 When the file changes, or one of the files and Python modules it pulls in, or on SIGHUP, it is read again. It
 then serves the next call; calls in progress keep what they began with. A file with a mistake changes nothing:
@@ -37,7 +46,8 @@ environment:
 examples:
   sipagent serve --config sipagent.yaml
   sipagent serve --config sipagent.yaml --host 0.0.0.0 --port 8080 --json-logs
-  sipagent serve --config sipagent.yaml --drain-timeout 20m"""
+  sipagent serve --config sipagent.yaml --drain-timeout 20m
+  SIPAGENT_DATABASE_URL=postgresql://sipagent@db/sipagent sipagent serve --lease 10s"""
     parser.add_argument("--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument(
@@ -52,6 +62,20 @@ examples:
         metavar="FOLDER",
         help="where records wait while the database is away, with what callers said in them; by default "
         "sipagent-spill, beside an SQLite database or else in the folder of the start",
+    )
+    parser.add_argument(
+        "--lease",
+        type=duration_s,
+        default=15.0,
+        metavar="TIME",
+        help="a worker that shares a database and was frozen for so long has lost its calls to the others "
+        "(15s); one that died loses them within seconds",
+    )
+    parser.add_argument(
+        "--hand-over",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="on SIGTERM, leave live calls to other workers that share the database (the default)",
     )
     parser.add_argument(
         "--reload",
@@ -85,6 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
 
     learn_secrets(())
+    if os.geteuid() == 0:
+        logger.warning("Running as root, which nothing here needs: give the service a user of its own")
     configuration = load_configuration(arguments.config)
     service = Service(
         front_door=configuration,
@@ -98,9 +124,12 @@ def run(arguments: argparse.Namespace) -> int:
             port=arguments.port,
             drain_timeout_s=arguments.drain_timeout,
             watch_configuration=arguments.reload,
+            hands_over=arguments.hand_over,
+            shift=ShiftSettings.for_lease(arguments.lease),
             spill=spill_folder(environment.database_url, arguments.spill),
         ),
     )
+    os.umask(PRIVATE)
     return run_on(arguments.loop, lambda: _serve(service, arguments))
 
 

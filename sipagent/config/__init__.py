@@ -12,6 +12,7 @@ from sipagent.config.question import CalendarThen, Question, RouteVerdict, ask, 
 from sipagent.config.reload import ConfigurationWatcher, Reload
 from sipagent.config.starter import starter_text
 from sipagent.config.stored import load_stored
+from sipagent.config.trying import Tried, try_servers
 
 __all__ = [
     "AccountSeen",
@@ -25,6 +26,7 @@ __all__ = [
     "Reload",
     "RouteVerdict",
     "Setting",
+    "Tried",
     "ask",
     "compile_configuration",
     "describe_route",
@@ -40,6 +42,7 @@ __all__ = [
     "read_document",
     "see_account",
     "starter_text",
+    "try_servers",
     "webhook_secret_mistake",
     "zone_of",
 ]

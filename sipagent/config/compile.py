@@ -9,6 +9,7 @@ from pathlib import Path
 from sipagent.calls.guardrails import Moderate
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.variables import VariableSource
+from sipagent.config.compile_access import compile_access
 from sipagent.config.compile_agents import AgentCompiler
 from sipagent.config.compile_calendars import compile_calendars
 from sipagent.config.compile_limits import compile_callers, compile_limits, compile_numbers
@@ -17,7 +18,7 @@ from sipagent.config.compile_variables import compile_business, compile_lookups,
 from sipagent.config.compiling import Compiling
 from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
-from sipagent.config.loader import Document, in_file_order, read_document
+from sipagent.config.loader import Document, Draft, in_file_order, read_document
 from sipagent.config.secrets import Secrets
 from sipagent.errors import ConfigurationError
 
@@ -41,10 +42,12 @@ def compile_configuration(
     *,
     secrets: Secrets | None = None,
     moderate: Moderate | None = None,
+    draft: Draft | None = None,
 ) -> FrontDoor:
     """The agents and routes of ``document``; ``instructions_file`` and tools are found from ``base_dir``, and
     noted in ``read``. What secrets stand for is asked of ``secrets``, by default the process's environment;
-    ``moderate`` asks the moderation endpoint, and without it such a guardrail lets everything pass.
+    ``moderate`` asks the moderation endpoint, and without it such a guardrail lets everything pass. Where
+    ``document`` is what is whole of a ``draft``, the mistakes of that are among those that are raised.
 
     Blocks: it reads files and runs the operator's modules. Raises :class:`ConfigurationError` with everything
     that does not fit together.
@@ -54,7 +57,7 @@ def compile_configuration(
         read.note_text(Path(document.source.file), document.source.text)
     if secrets is None:
         secrets = Secrets(os.environ, base_dir, read)
-    compiling = Compiling(document, base_dir, read, secrets)
+    compiling = Compiling(document, base_dir, read, secrets, None if draft is None else draft.broken)
     configuration = compiling.configuration
     business = compile_business(compiling)
     own = compile_own(compiling)
@@ -82,8 +85,16 @@ def compile_configuration(
         compile_callers(compiling),
         compile_limits(compiling),
     )
-    if compiling.problems:
-        raise ConfigurationError(*in_file_order(compiling.problems))
+    compile_access(compiling)  # for what is wrong with it: whoever answers calls needs nothing of it
+    earlier = () if draft is None else draft.problems
+    explained = {(problem.file, problem.line, problem.column) for problem in earlier}
+    problems = [
+        problem
+        for problem in compiling.problems
+        if (problem.file, problem.line, problem.column) not in explained
+    ]
+    if problems or earlier:
+        raise ConfigurationError(*in_file_order([*earlier, *problems]))
     return FrontDoor(
         profiles={name: profile for name, profile in profiles.items() if profile is not None},
         routes=routes,

@@ -14,6 +14,7 @@ from sipagent.calls.template import Template
 from sipagent.calls.tools.language import LANGUAGES
 from sipagent.calls.variables import VariableSource
 from sipagent.config.compile_guardrails import GuardrailCompiler
+from sipagent.config.compile_mcp import may_have
 from sipagent.config.compile_session import session_settings
 from sipagent.config.compile_tools import AgentTools, ToolCompiler
 from sipagent.config.compiling import Compiling
@@ -74,6 +75,7 @@ class AgentCompiler:
             ),
             settings=settings,
             call_tools=tools.call_tools,
+            mcp_tools=tools.mcp_tools,
             **profile_parts,
         )
 
@@ -98,7 +100,13 @@ class AgentCompiler:
         if keys.instructions_file is None:
             message = f"The agent `{effective.name}` has no instructions."
             remedy = "Add `instructions: |` and tell it who it is and what to do."
-            self._compiling.report(effective.place, message, remedy, at_key=True)
+            self._compiling.report(
+                effective.place,
+                message,
+                remedy,
+                at_key=True,
+                relies_on=effective.places("instructions", "instructions_file"),
+            )
             return None
         path = (*level, "instructions_file")
         if (path, False) not in self._words:
@@ -130,7 +138,10 @@ class AgentCompiler:
             if effective.own("language") == effective.own("languages"):
                 message = f"`language` is {language}, which is none of `languages`."
                 self._compiling.report(
-                    effective.path("language"), message, "Add it there, or remove one of the keys."
+                    effective.path("language"),
+                    message,
+                    "Add it there, or remove one of the keys.",
+                    relies_on=effective.places("language", "languages"),
                 )
                 return ()
             return (language,) if effective.own("language") else tuple(languages)
@@ -144,35 +155,42 @@ class AgentCompiler:
         choice = effective.keys("tool_choice").tool_choice
         if choice in _TOOL_CHOICES:
             settings["tool_choice"] = choice
-        elif choice in tools.names:
+        elif choice in tools.names or any(may_have(each, choice) for each in tools.mcp_tools):
             settings["tool_choice"] = {"type": "function", "name": choice}
         else:
             self._compiling.report(
                 effective.path("tool_choice"),
                 f"`{choice}` is no tool of {effective.name}.",
                 suggestion(choice, (*_TOOL_CHOICES, *tools.names)),
+                relies_on=effective.places("tools", "handoffs", "tool_choice"),
             )
 
     def _handoffs(self, effective: Effective, tools: AgentTools) -> tuple[str, ...]:
-        agents = self._compiling.configuration.agents
+        agents = self._compiling.names("agents")
         path = effective.path("handoffs")
         names: list[str] = []
         for index, name in enumerate(effective.keys("handoffs").handoffs):
             at = (*path, index)
             if name not in agents:
-                self._compiling.report(at, f"There is no agent `{name}`.", suggestion(name, agents))
+                self._compiling.report(
+                    at,
+                    f"There is no agent `{name}`.",
+                    suggestion(name, agents),
+                    relies_on=[("agents", name)],
+                )
             elif name == effective.name:
                 if effective.own("handoffs"):
                     self._compiling.report(at, f"`{name}` cannot hand over to itself.", "Remove it.")
                 continue
             elif name in names:
                 self._compiling.report(at, f"`{name}` stands here twice.", "Remove one of them.")
-            elif _description(self._compiling, name) is None:
+            elif name in self._compiling.configuration.agents and not _description(self._compiling, name):
                 self._compiling.report(
                     ("agents", name),
                     f"`{name}` has no `description`, by which other agents know when to hand over to it.",
                     "Add `description:` with what it is for.",
                     at_key=True,
+                    relies_on=[("agents", name, "description"), ("defaults", "description")],
                 )
             names.append(name)
         if tools.hands_over and not names:
@@ -181,6 +199,7 @@ class AgentCompiler:
                 (*effective.path("tools"), index),
                 f"`{effective.name}` has the tool send_to_agent and nobody to hand over to.",
                 "Add `handoffs:` with the names of agents.",
+                relies_on=effective.places("handoffs", "tools"),
             )
         elif names and not tools.hands_over and effective.own("handoffs"):
             self._compiling.report(
@@ -188,6 +207,7 @@ class AgentCompiler:
                 f"`{effective.name}` has agents to hand over to, but not the tool.",
                 "Add `- send_to_agent` to its tools.",
                 at_key=True,
+                relies_on=effective.places("tools", "handoffs"),
             )
         return tuple(names) if tools.hands_over else ()
 
@@ -198,39 +218,47 @@ class AgentCompiler:
                 index = effective.keys("tools").tools.index("transfer")
                 message = f"`{effective.name}` has the tool transfer and nowhere to transfer to."
                 self._compiling.report(
-                    (*effective.path("tools"), index), message, "Add `transfer:` with at least one target."
+                    (*effective.path("tools"), index),
+                    message,
+                    "Add `transfer:` with at least one target.",
+                    relies_on=effective.places("transfer", "tools"),
                 )
         elif entries and effective.own("transfer"):
             message = f"`{effective.name}` has targets to transfer to, but not the tool."
             self._compiling.report(
-                effective.path("transfer"), message, "Add `- transfer` to its tools.", at_key=True
+                effective.path("transfer"),
+                message,
+                "Add `- transfer` to its tools.",
+                at_key=True,
+                relies_on=effective.places("tools"),
             )
         return tuple(self._target(effective, name, entry) for name, entry in entries.items())
 
     def _target(self, effective: Effective, name: str, entry: TransferEntry) -> TransferTarget:
         path = (*effective.path("transfer"), name)
-        configuration = self._compiling.configuration
-        if entry.hours is not None and entry.hours not in configuration.calendars:
+        agents, calendars = self._compiling.names("agents"), self._compiling.names("calendars")
+        if entry.hours is not None and entry.hours not in calendars:
             self._compiling.report(
                 (*path, "hours"),
                 f"There is no calendar `{entry.hours}`.",
-                suggestion(entry.hours, configuration.calendars)
-                if configuration.calendars
-                else "Describe it below `calendars:`.",
+                suggestion(entry.hours, calendars) if calendars else "Describe it below `calendars:`.",
+                relies_on=[("calendars", entry.hours)],
             )
         if entry.otherwise is not None and entry.otherwise != MESSAGE:
             handoffs = effective.keys("handoffs").handoffs
-            if entry.otherwise not in configuration.agents:
+            if entry.otherwise not in agents:
                 self._compiling.report(
                     (*path, "otherwise"),
                     f"There is no agent `{entry.otherwise}`.",
-                    suggestion(entry.otherwise, (MESSAGE, *configuration.agents)),
+                    suggestion(entry.otherwise, (MESSAGE, *agents)),
+                    relies_on=[("agents", entry.otherwise)],
                 )
             elif entry.otherwise not in handoffs:
                 self._compiling.report(
                     (*path, "otherwise"),
                     f"`{effective.name}` may not hand over to `{entry.otherwise}`.",
                     f"Add it to `handoffs:` of {effective.name}, or write {MESSAGE}.",
+                    relies_on=effective.places("handoffs"),
                 )
         return TransferTarget(
             name=name,

@@ -31,6 +31,7 @@ def _calendar(compiling: Compiling, path: KeyPath, entry: CalendarEntry) -> Cale
             f"The calendar `{path[-1]}` has no time zone.",
             "Add `timezone: Europe/Berlin`, or whichever it is, here or below `business:`.",
             at_key=True,
+            relies_on=[(*path, "timezone"), ("business", "timezone")],
         )
     if not entry.hours and not entry.special:
         compiling.report(
@@ -38,6 +39,7 @@ def _calendar(compiling: Compiling, path: KeyPath, entry: CalendarEntry) -> Cale
             f"The calendar `{path[-1]}` is never open.",
             'Add `hours: {mon-fri: "08:00-18:00"}`.',
             at_key=True,
+            relies_on=[(*path, "hours"), (*path, "special")],
         )
     week: list[tuple[Span, ...]] = [()] * 7
     for key, spans in entry.hours.items():

@@ -52,7 +52,7 @@ def compile_callers(compiling: Compiling) -> Callers:
 def compile_limits(compiling: Compiling) -> Limits:
     """How much is answered; reports agents that do not exist."""
     entry = compiling.configuration.limits
-    agents = compiling.configuration.agents
+    agents = compiling.names("agents")
     path: KeyPath = ("limits", "calls")
     caps = CallCaps()
     if (calls := entry.calls) is not None:
@@ -64,6 +64,7 @@ def compile_limits(compiling: Compiling) -> Limits:
                         f"There is no agent `{agent}`.",
                         suggestion(agent, agents),
                         at_key=True,
+                        relies_on=[("agents", agent)],
                     )
         caps = CallCaps(
             total=calls.total,
@@ -87,10 +88,13 @@ def compile_alternative(
     """What happens to a call instead; reports an agent that does not exist."""
     if entry is None:
         return None
-    agents = compiling.configuration.agents
+    agents = compiling.names("agents")
     if entry.agent is not None and entry.agent not in agents:
         compiling.report(
-            (*path, "agent"), f"There is no agent `{entry.agent}`.", suggestion(entry.agent, agents)
+            (*path, "agent"),
+            f"There is no agent `{entry.agent}`.",
+            suggestion(entry.agent, agents),
+            relies_on=[("agents", entry.agent)],
         )
     calls = entry.calls if isinstance(entry, FullAlternative) else None
     limits = compiling.configuration.limits.calls
@@ -113,6 +117,7 @@ def _spend(compiling: Compiling, entry: SpendEntry) -> SpendLimits:
             (*path, "currency"),
             f"The prices that are known are in USD, and `spend` counts in {entry.currency}.",
             f"Add `prices:` in {entry.currency}, or count in USD.",
+            relies_on=[path],
         )
         return SpendLimits()
     known = prices or DEFAULT_PRICES
@@ -127,6 +132,7 @@ def _spend(compiling: Compiling, entry: SpendEntry) -> SpendLimits:
                 f"What the model `{model}` of {name} costs is not known, so nothing would bound it.",
                 f"Add its six prices below `prices: {{{model}: …}}`.",
                 at_key=True,
+                relies_on=[(*path, "prices"), (*path, "currency"), *effective.places("model")],
             )
     return SpendLimits(
         per_call=entry.per_call,

@@ -1,60 +1,125 @@
-"""Turns the MCP servers of the file into tools that the API calls itself."""
+"""Turns the MCP servers that we ask ourselves into what is started, and into what agents have of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Final
+import sys
+from importlib.util import find_spec
+from pathlib import PurePath
+from urllib.parse import urlsplit
 
-from sipagent.calls.tools.mcp_servers import make_hosted_tool
-from sipagent.config.compiling import Compiling
+from sipagent.calls.tools.manners import DEFAULT_PATIENCE_S, ToolManners
+from sipagent.calls.tools.mcp_spec import CALL_TIMEOUT_S, McpServerSpec, McpTools
 from sipagent.config.schema import McpTool
 from sipagent.config.source import KeyPath
+from sipagent.config.tool_texts import ToolTexts
 from sipagent.errors import UserError
-from sipagent.realtime import HostedMCPTool
 
-PLACE: Final = "https://mcp.invalid/"
-"""Where a server is until its own place is put in, which need not be a URL."""
+_OUR_PYTHON = ("python", "python3")
+_RUNNERS = frozenset(
+    {*_OUR_PYTHON, "node", "npx", "bunx", "deno", "uv", "uvx", "pipx", "docker", "sh", "bash"}
+)
+"""Programs that run others, whose names say more."""
+_RUNNERS_WORDS = frozenset({"run", "exec", "tool", "x"})
 
 
-def compile_hosted(compiling: Compiling, path: KeyPath, entry: McpTool) -> HostedMCPTool | None:
-    """The server at ``path`` whose tools the API calls; None after reporting what is wrong with it."""
-    hosted = entry.hosted
-    if hosted is None:
-        key = "command" if entry.command is not None else "url"
-        compiling.report(
-            (*path, key),
-            "Servers that are spoken to from here are not offered by this version.",
-            "Write `hosted:` with a `server_url:` that OpenAI reaches, or give the tool as `http:`.",
-            at_key=True,
+class McpCompiler:
+    """Compiles the servers of one file; equal ones come out equal."""
+
+    def __init__(self, texts: ToolTexts) -> None:
+        self._texts = texts
+        self._compiling = texts.compiling
+        self._known: dict[str, McpServerSpec] = {}
+        self._library = find_spec("mcp") is not None
+
+    def tools(self, path: KeyPath, entry: McpTool) -> McpTools | None:
+        """What the entry at ``path`` offers, or None after reporting what is wrong with it."""
+        before = len(self._compiling.problems)
+        manners = self._manners(path, entry)
+        spec = self._spec(path, entry)
+        if not self._library:
+            key = "url" if entry.command is None else "command"
+            message = "Servers that are asked from here need the package mcp, which is not installed."
+            self._compiling.report((*path, key), message, "pip install 'sipagent[mcp]'", at_key=True)
+        if spec is None or len(self._compiling.problems) > before:
+            return None
+        return McpTools(
+            server=spec,
+            allowed=None if entry.allowed_tools is None else tuple(entry.allowed_tools),
+            timeout_s=CALL_TIMEOUT_S if entry.timeout_s is None else entry.timeout_s,
+            manners=manners,
+            side_effects=entry.side_effects,
+            place=path,
         )
-        return None
-    at = (*path, "hosted")
-    before = len(compiling.problems)
-    config: dict[str, Any] = {
-        "type": "mcp",
-        "server_label": hosted.server_label,
-        "require_approval": hosted.require_approval,
-    }
-    if hosted.server_url is not None:
-        config["server_url"] = compiling.secret((*at, "server_url"), hosted.server_url)
-    if hosted.connector_id is not None:
-        config["connector_id"] = hosted.connector_id
-    if hosted.authorization is not None:
-        config["authorization"] = compiling.sendables(at, {"authorization": hosted.authorization})[
-            "authorization"
-        ]
-    if hosted.headers:
-        config["headers"] = compiling.sendables((*at, "headers"), hosted.headers)
-    allowed = hosted.allowed_tools if hosted.allowed_tools is not None else entry.allowed_tools
-    if allowed is not None:
-        config["allowed_tools"] = list(allowed)
-    if len(compiling.problems) > before:
-        return None
-    try:
-        tool = make_hosted_tool(hosted.server_label, PLACE, require_approval=hosted.require_approval)
-        return replace(tool, tool_config=config, name=entry.name or hosted.server_label)
-    except UserError as error:
-        compiling.report(
-            at, f"{str(error)[:1].upper()}{str(error)[1:]}.", "Compare it with the API's own documentation."
+
+    def _manners(self, path: KeyPath, entry: McpTool) -> ToolManners | None:
+        # Which arguments the tools have is known when their server runs, and looked at then.
+        filler = self._texts.tool_text((*path, "filler"), entry.filler, None, spoken=True)
+        confirm = self._texts.tool_text((*path, "confirm"), entry.confirm, None, spoken=True)
+        if filler is None and confirm is None:
+            return None
+        patience_s = DEFAULT_PATIENCE_S if entry.patience_s is None else entry.patience_s
+        return ToolManners(filler=filler, patience_s=patience_s, confirm=confirm)
+
+    def _spec(self, path: KeyPath, entry: McpTool) -> McpServerSpec | None:
+        before = len(self._compiling.problems)
+        command = tuple(
+            self._compiling.secret((*path, "command", index), word)
+            for index, word in enumerate(entry.command or ())
         )
+        url = None if entry.url is None else self._compiling.secret((*path, "url"), entry.url)
+        env = self._compiling.sendables((*path, "env"), entry.env)
+        headers = self._compiling.sendables((*path, "headers"), entry.headers)
+        self._refuse_variables((*path, "url"), entry.url)
+        for key, mapping in (("env", entry.env), ("headers", entry.headers)):
+            for name, text in mapping.items():
+                self._refuse_variables((*path, key, name), text)
+        if len(self._compiling.problems) > before:
+            return None
+        if command and command[0] in _OUR_PYTHON:
+            command = (sys.executable, *command[1:])
+        name = _own_name(entry) if entry.name is None else entry.name
+        try:
+            spec = McpServerSpec(
+                name=name,
+                command=command,
+                env=env,
+                folder=str(self._compiling.folder.resolve()) if command else None,
+                url=url,
+                headers=headers,
+                start_timeout_s=entry.start_timeout_s,
+            )
+        except UserError as error:
+            self._texts.refused(path, error)
+            return None
+        return self._named(path, entry, spec)
+
+    def _refuse_variables(self, path: KeyPath, text: str | None) -> None:
+        if text is not None and "{{" in text:
+            said = "This is the same for all calls, and `{{…}}` stands for something of one call."
+            self._compiling.report(path, said, "Write what it is; a secret as ${NAME}.")
+
+    def _named(self, path: KeyPath, entry: McpTool, spec: McpServerSpec) -> McpServerSpec | None:
+        """``spec`` under a name that no other server has."""
+        if self._known.setdefault(spec.name, spec) == spec:
+            return spec
+        said = f"Another server is called `{spec.name}`, and is started or reached in another way."
+        at = path if entry.name is None else (*path, "name")
+        self._compiling.report(at, said, "Give this one a `name:` of its own.")
         return None
+
+
+def may_have(tools: McpTools, name: str) -> bool:
+    """Whether a tool called ``name`` may be among ``tools``, as far as the file tells."""
+    return tools.allowed is None or name in tools.allowed
+
+
+def _own_name(entry: McpTool) -> str:
+    """What a server is called that nobody has named."""
+    if entry.command is None:
+        return urlsplit(entry.url or "").hostname or "server"
+    program, *arguments = entry.command
+    name = PurePath(program).stem
+    if name in _RUNNERS:
+        told = (PurePath(word).stem for word in arguments if not word.startswith("-"))
+        name = next((word for word in told if word and word not in _RUNNERS_WORDS), name)
+    return name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sipagent.calls.numbers import NumberPattern
 from sipagent.calls.routing import Route, When
 from sipagent.config.compile_limits import compile_alternative
@@ -32,14 +30,17 @@ def compile_routes(compiling: Compiling) -> tuple[Route, ...]:
 
 
 def _route(compiling: Compiling, path: KeyPath, entry: RouteEntry) -> Route:
-    agents, calendars = compiling.configuration.agents, compiling.configuration.calendars
+    agents, calendars = compiling.names("agents"), compiling.configuration.calendars
     if entry.agent is not None and entry.agent not in agents:
         compiling.report(
-            (*path, "agent"), f"There is no agent `{entry.agent}`.", suggestion(entry.agent, agents)
+            (*path, "agent"),
+            f"There is no agent `{entry.agent}`.",
+            suggestion(entry.agent, agents),
+            relies_on=[("agents", entry.agent)],
         )
     when = None
     if entry.when is not None:
-        _check_calendar(compiling, (*path, "when", "calendar"), entry.when.calendar, calendars)
+        _check_calendar(compiling, (*path, "when", "calendar"), entry.when.calendar)
         when = When(calendar=entry.when.calendar, state=entry.when.state)
         if entry.when.state == "holiday" and (
             (calendar := calendars.get(entry.when.calendar)) is not None and calendar.holidays is None
@@ -48,9 +49,10 @@ def _route(compiling: Compiling, path: KeyPath, entry: RouteEntry) -> Route:
                 (*path, "when", "is"),
                 f"The calendar `{entry.when.calendar}` knows no holidays.",
                 "Add `holidays: {country: …}` to it.",
+                relies_on=[("calendars", entry.when.calendar, "holidays")],
             )
     if entry.hours is not None:
-        _check_calendar(compiling, (*path, "hours"), entry.hours, calendars)
+        _check_calendar(compiling, (*path, "hours"), entry.hours)
     return Route(
         agent=entry.agent,
         reject=entry.reject,
@@ -65,11 +67,11 @@ def _route(compiling: Compiling, path: KeyPath, entry: RouteEntry) -> Route:
     )
 
 
-def _check_calendar(compiling: Compiling, path: KeyPath, name: str, known: Iterable[str]) -> None:
-    calendars = tuple(known)
+def _check_calendar(compiling: Compiling, path: KeyPath, name: str) -> None:
+    calendars = compiling.names("calendars")
     if name not in calendars:
         remedy = suggestion(name, calendars) if calendars else "Describe it below `calendars:`."
-        compiling.report(path, f"There is no calendar `{name}`.", remedy)
+        compiling.report(path, f"There is no calendar `{name}`.", remedy, relies_on=[("calendars", name)])
 
 
 def _check_names(compiling: Compiling) -> None:

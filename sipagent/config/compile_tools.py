@@ -12,9 +12,11 @@ from sipagent.calls.tools.handing_over import SEND_TO_AGENT, tool_name
 from sipagent.calls.tools.language import SET_LANGUAGE, make_language_tool
 from sipagent.calls.tools.manners import DEFAULT_PATIENCE_S, with_manners
 from sipagent.calls.tools.manners import ToolManners as Manners
+from sipagent.calls.tools.mcp_spec import McpTools
 from sipagent.calls.tools.messages import MessageTool, Notify, make_message_tool
+from sipagent.config.compile_hosted import compile_hosted
 from sipagent.config.compile_http import compile_http_tool
-from sipagent.config.compile_mcp import compile_hosted
+from sipagent.config.compile_mcp import McpCompiler
 from sipagent.config.effective import Effective
 from sipagent.config.schema import (
     CollectDigits,
@@ -33,7 +35,7 @@ from sipagent.config.values import BadValueError
 from sipagent.errors import UserError
 from sipagent.realtime import FunctionTool, HostedMCPTool, RealtimeSessionModelSettings
 
-Made = FunctionTool | HostedMCPTool
+Made = FunctionTool | HostedMCPTool | McpTools
 T = TypeVar("T")
 
 
@@ -41,12 +43,13 @@ T = TypeVar("T")
 class AgentTools:
     """What one agent can do."""
 
-    tools: tuple[Made, ...]
+    tools: tuple[FunctionTool | HostedMCPTool, ...]
+    mcp_tools: tuple[McpTools, ...]
     call_tools: tuple[CallTool, ...]
     hands_over: bool
     """Whether it may use its handoffs."""
     names: tuple[str, ...]
-    """By which the model knows its functions."""
+    """By which the model knows its functions; those of ``mcp_tools`` are not known yet."""
 
 
 class ToolCompiler:
@@ -55,13 +58,15 @@ class ToolCompiler:
     def __init__(self, texts: ToolTexts) -> None:
         self._texts = texts
         self._compiling = texts.compiling
+        self._mcp = McpCompiler(texts)
         self._made: dict[KeyPath, Made | None] = {}
 
     def agent_tools(
         self, effective: Effective, languages: Sequence[str], settings: RealtimeSessionModelSettings
     ) -> AgentTools:
         """The tools of one agent that speaks ``languages``; reports those that cannot be."""
-        made: list[Made] = []
+        made: list[FunctionTool | HostedMCPTool] = []
+        mcp_tools: list[McpTools] = []
         call_tools: list[CallTool] = []
         names: list[str] = []
         hands_over = False
@@ -80,7 +85,9 @@ class ToolCompiler:
             elif isinstance(entry, str):
                 call_tools.append(CallTool(entry))
                 new = [entry]
-            elif (shared := self._shared(path, entry)) is not None:
+            elif isinstance(shared := self._shared(path, entry), McpTools):
+                mcp_tools.append(shared)
+            elif shared is not None:
                 made.append(shared)
                 new = [shared.name] if isinstance(shared, FunctionTool) else []
             for name in new:
@@ -89,7 +96,11 @@ class ToolCompiler:
                     self._compiling.report(path, message, "Give one of them another `name:`, or remove it.")
             names.extend(new)
         return AgentTools(
-            tools=tuple(made), call_tools=tuple(call_tools), hands_over=hands_over, names=tuple(names)
+            tools=tuple(made),
+            mcp_tools=tuple(mcp_tools),
+            call_tools=tuple(call_tools),
+            hands_over=hands_over,
+            names=tuple(names),
         )
 
     def _language(
@@ -104,6 +115,7 @@ class ToolCompiler:
                 path,
                 f"`{effective.name}` has the tool set_language and fewer than two languages.",
                 "Add `languages: [en, de]`, with those it may speak.",
+                relies_on=[*effective.places("languages", "language"), ("business", "language")],
             )
             return None
         transcription: Any = settings.get("input_audio_transcription")
@@ -125,7 +137,9 @@ class ToolCompiler:
                 tool, changes_something = (None, False) if made is None else made
                 return self._with_manners(inner, tool, http, frozenset(http.arguments), changes_something)
             case McpToolEntry(mcp=mcp):
-                return compile_hosted(self._compiling, (*path, "mcp"), mcp)
+                if mcp.hosted is None:
+                    return self._mcp.tools((*path, "mcp"), mcp)
+                return compile_hosted(self._compiling, (*path, "mcp"), mcp, mcp.hosted)
             case CollectDigitsEntry(collect_digits=digits):
                 return self._digits((*path, "collect_digits"), digits)
             case TakeMessageEntry(take_message=message):

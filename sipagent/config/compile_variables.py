@@ -56,7 +56,13 @@ def _lookup(
             compiling.report((*path, "take", taken), problem, "Choose another name.", at_key=True)
     for taken in entry.defaults.keys() - entry.take.keys():
         message = f"`{taken}` is not taken from the answer, so it needs no default."
-        compiling.report((*path, "defaults", taken), message, suggestion(taken, entry.take), at_key=True)
+        compiling.report(
+            (*path, "defaults", taken),
+            message,
+            suggestion(taken, entry.take),
+            at_key=True,
+            relies_on=[(*path, "take")],
+        )
     # The address may hold a secret, and templates are looked at before it is put in.
     compiling.words((*path, "url"), entry.url, source, spoken=False, secrets=True)
     url = compiling.secret((*path, "url"), entry.url)

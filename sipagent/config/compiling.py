@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sipagent.calls.template import Template, TemplateError, line_and_column, parse_template
 from sipagent.calls.variables import VariableSource, check_template
+from sipagent.config.broken import PLACEHOLDER, Broken
 from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document
 from sipagent.config.schema import Configuration
@@ -23,10 +24,19 @@ Wrong = Callable[[int, str, str], None]
 class Compiling:
     """One compilation: collects mistakes instead of stopping at the first."""
 
-    def __init__(self, document: Document, folder: Path, read: FilesRead, secrets: Secrets) -> None:
+    def __init__(
+        self,
+        document: Document,
+        folder: Path,
+        read: FilesRead,
+        secrets: Secrets,
+        broken: Broken | None = None,
+    ) -> None:
+        """``broken`` says what could not be read of the file: nothing is reported that may come of that."""
         self.document = document
         self.folder = folder
         self.secrets = secrets
+        self.broken = broken or Broken()
         self._read = read
         self.problems: list[Problem] = []
         self._texts: dict[Path, str] = {}
@@ -36,9 +46,41 @@ class Compiling:
         """What is compiled."""
         return self.document.configuration
 
-    def report(self, path: KeyPath, message: str, remedy: str, *, at_key: bool = False) -> None:
-        """A mistake at ``path``."""
-        self.problems.append(self.document.source.problem(path, message, remedy, at_key=at_key))
+    def names(self, key: str) -> tuple[str, ...]:
+        """The names of what stands below ``key`` at the top of the file, also of what could not be read."""
+        read = (name for name in getattr(self.configuration, key) if name != PLACEHOLDER)
+        return tuple(dict.fromkeys((*read, *self.broken.names((key,)))))
+
+    def report(
+        self,
+        path: KeyPath,
+        message: str,
+        remedy: str,
+        *,
+        at_key: bool = False,
+        relies_on: Iterable[KeyPath] | None = None,
+    ) -> None:
+        """A mistake at ``path``; ``relies_on`` has the other places that it was found by, see `Broken`."""
+        if (
+            PLACEHOLDER not in path
+            and PLACEHOLDER not in message
+            and not self.broken.explains(path, relies_on)
+        ):
+            self.problems.append(self.document.source.problem(path, message, remedy, at_key=at_key))
+
+    def report_inside(
+        self,
+        path: KeyPath,
+        text: str,
+        offset: int,
+        message: str,
+        remedy: str,
+        *,
+        relies_on: Iterable[KeyPath] | None = None,
+    ) -> None:
+        """A mistake at ``offset`` of ``text``, which is written at ``path``."""
+        if not self.broken.explains(path, relies_on):
+            self.problems.append(self.document.source.problem_inside(path, text, offset, message, remedy))
 
     def secret(self, path: KeyPath, text: str) -> str:
         """``text`` with its references resolved; as it is after reporting why they cannot be."""
@@ -84,7 +126,7 @@ class Compiling:
         """
 
         def wrong(offset: int, message: str, remedy: str) -> None:
-            self.problems.append(self.document.source.problem_inside(path, text, offset, message, remedy))
+            self.report_inside(path, text, offset, message, remedy)
 
         return self._template(text, source, spoken=spoken, secrets=secrets, wrong=wrong)
 
@@ -125,6 +167,8 @@ class Compiling:
         problems = check_template(template, source, spoken=spoken)
         for problem in problems:
             name = next(each.name for each in template.placeholders if each.offset == problem.offset)
+            if self.broken.explains((), variable_places(name)):
+                continue
             wrong(problem.offset, problem.message, missing_remedy(name, source) or problem.remedy)
         return None if problems else template
 
@@ -148,6 +192,18 @@ class Compiling:
             self.report(path, f"The file {file} is empty.", "Write the instructions into it.")
             return None
         return self._texts[file]
+
+
+def variable_places(name: str) -> tuple[KeyPath, ...]:
+    """Where the file would say what the variable ``name`` stands for."""
+    first, _, rest = name.partition(".")
+    match first:
+        case "calendar":
+            return (("calendars", rest.partition(".")[0]),)
+        case "business":
+            return (("business", rest),)
+        case _:
+            return (("variables", name), ("lookup", first))
 
 
 def missing_remedy(name: str, source: VariableSource) -> str | None:

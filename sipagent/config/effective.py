@@ -29,6 +29,10 @@ class Effective:
         """Where the effective value of ``name`` is written, if it is."""
         return (*self.level(name)[0], name)
 
+    def places(self, *names: str) -> tuple[KeyPath, ...]:
+        """Where any of ``names`` is written, or would be: with the agent, or below `defaults`."""
+        return tuple((*level, name) for name in names for level in (self.place, ("defaults",)))
+
     def written(self, name: str) -> bool:
         """Whether the file says anything about ``name``."""
         return name in self.keys(name).model_fields_set

@@ -18,7 +18,7 @@ DEFAULT_DATABASE_URL = "sqlite:///sipagent.db"
 
 _WHERE = {
     "OPENAI_API_KEY": "create one at platform.openai.com under API keys, in the project whose number rings",
-    "OPENAI_WEBHOOK_SECRET": "it is shown once when you create the webhook in the project's settings",
+    "OPENAI_WEBHOOK_SECRET": "it is shown once when you create the webhook in the project's settings",  # nosec B105
 }
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _YES = frozenset({"1", "true", "yes", "on"})

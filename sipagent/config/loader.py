@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from sipagent.config.broken import Broken
 from sipagent.config.files import FilesRead
+from sipagent.config.salvage import salvage
 from sipagent.config.schema import Configuration, Reading
 from sipagent.config.source import Source, read_source
 from sipagent.config.telephone import parse_country
@@ -28,16 +30,41 @@ class Document:
     source: Source
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What could be read of a file, and its mistakes of form."""
+
+    document: Document | None
+    """Its whole parts; None where there are none that could be looked at."""
+    problems: tuple[Problem, ...]
+    """In file order; none when the document is the whole file."""
+    broken: Broken = field(default_factory=Broken)
+    """What is missing from the document."""
+
+
 def read_document(path: Path, read: FilesRead | None = None) -> Document:
     """The checked content of ``path``, which is noted in ``read``.
 
     Raises :class:`ConfigurationError` with every mistake found, in file order.
     """
-    return parse_document(_read_text(path, FilesRead(path.parent) if read is None else read), file=str(path))
+    return _whole(read_draft(path, read))
 
 
 def parse_document(text: str, *, file: str) -> Document:
     """As :func:`read_document`, for a text that is already here; ``file`` names it in problems."""
+    return _whole(parse_draft(text, file=file))
+
+
+def read_draft(path: Path, read: FilesRead | None = None) -> Draft:
+    """As :func:`read_document`, but mistakes of form are no end: what is whole can be looked at further.
+
+    Raises :class:`ConfigurationError` only when there is no text to be read.
+    """
+    return parse_draft(_read_text(path, FilesRead(path.parent) if read is None else read), file=str(path))
+
+
+def parse_draft(text: str, *, file: str) -> Draft:
+    """As :func:`read_draft`, for a text that is already here; raises nothing."""
     source = read_source(text, file=file)
     problems = list(source.problems)
     configuration: Configuration | None = None
@@ -50,10 +77,24 @@ def parse_document(text: str, *, file: str) -> Document:
             for problem in explain_all(error.errors(include_url=False), source, reading):
                 if (problem.line, problem.column) not in explained:
                     problems.append(problem)
-    if problems:
-        raise ConfigurationError(*in_file_order(problems))
-    assert configuration is not None, "no problem means that validation gave a configuration"
-    return Document(configuration=configuration, source=source)
+    found = tuple(in_file_order(problems))
+    if configuration is not None:
+        broken = Broken(parts=source.incomplete)
+        return Draft(
+            document=Document(configuration=configuration, source=source), problems=found, broken=broken
+        )
+    salvaged = salvage(source, _default_country(source.value))
+    if salvaged is None:
+        return Draft(document=None, problems=found)
+    document = Document(configuration=salvaged.configuration, source=salvaged.source)
+    return Draft(document=document, problems=found, broken=salvaged.broken)
+
+
+def _whole(draft: Draft) -> Document:
+    """Raises :class:`ConfigurationError` for one with mistakes."""
+    if draft.problems or draft.document is None:
+        raise ConfigurationError(*draft.problems)
+    return draft.document
 
 
 def in_file_order(problems: list[Problem]) -> list[Problem]:

@@ -7,16 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sipagent.calls.access import Access
 from sipagent.calls.guardrails import Moderate
+from sipagent.calls.mcp_door import servers_of
 from sipagent.calls.routing import FrontDoor
+from sipagent.calls.tools.mcp_spec import McpServerSpec
 from sipagent.config.compile import compile_configuration
+from sipagent.config.compile_access import compile_access
+from sipagent.config.compiling import Compiling
 from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
-from sipagent.config.loader import Document, read_document
+from sipagent.config.loader import Document, Draft, read_draft
 from sipagent.config.moderation import ApiModeration
 from sipagent.config.modules import import_anew
 from sipagent.config.secrets import Secrets
-from sipagent.errors import UserError
+from sipagent.errors import ConfigurationError, UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,8 @@ class Loaded:
     """Where the Realtime API is, without a slash at the end."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """What must never appear in a log."""
+    access: Access = field(default_factory=Access)
+    """Who may look at the running service, and act on its calls."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -40,6 +47,11 @@ class Loaded:
     def fingerprint(self) -> str:
         """Names it in the records of the calls it served."""
         return self.door.fingerprint
+
+    @property
+    def mcp_servers(self) -> tuple[McpServerSpec, ...]:
+        """The MCP servers that have to run while it serves."""
+        return servers_of(self.door.profiles.values())
 
     @property
     def text(self) -> str:
@@ -71,24 +83,33 @@ def load_configuration(
     """
     path = Path(path)
     read = FilesRead(path.parent) if read is None else read
+    draft: Draft | None = None
     try:
-        document = read_document(path, read)
+        draft = read_draft(path, read)
+        if draft.document is None:
+            raise ConfigurationError(*draft.problems)
+        document = draft.document
         import_anew(path.parent, read)
         environment = os.environ if variables is None else variables
         secrets = Secrets(environment, path.parent, read)
         base_url = read_base_url(variables) or document.configuration.openai.address
         if moderate is None and (api_key := environment.get("OPENAI_API_KEY", "").strip()):
             moderate = ApiModeration(api_key=api_key, base_url=base_url)
-        door = compile_configuration(document, path.parent, read, secrets=secrets, moderate=moderate)
+        door = compile_configuration(
+            document, path.parent, read, secrets=secrets, moderate=moderate, draft=draft
+        )
         return Loaded(
             door=door,
             document=document,
             read=read,
             base_url=base_url,
             secrets=secrets.values,
+            access=compile_access(Compiling(document, path.parent, read, secrets)),
         )
     except SystemExit as error:
         read.take_back()
+        if draft is not None and draft.problems:
+            raise ConfigurationError(*draft.problems) from error
         raise UserError(
             "A Python module of the configuration ends the process when it is imported."
         ) from error

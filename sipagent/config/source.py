@@ -50,6 +50,8 @@ class Source:
     keys: dict[KeyPath, Place] = field(repr=False)
     spans: dict[KeyPath, tuple[int, int]] = field(repr=False)
     """Where each text begins and ends, in characters of the whole."""
+    incomplete: frozenset[KeyPath] = frozenset()
+    """Mappings with a key that could not be read."""
 
     def has(self, path: KeyPath) -> bool:
         """Whether something is written at ``path``."""
@@ -121,6 +123,7 @@ def read_source(text: str, *, file: str) -> Source:
         values=reader.values,
         keys=reader.keys,
         spans=reader.spans,
+        incomplete=frozenset(reader.incomplete),
     )
 
 
@@ -137,6 +140,7 @@ class _Reader:
         self.values: dict[KeyPath, Place] = {}
         self.keys: dict[KeyPath, Place] = {}
         self.spans: dict[KeyPath, tuple[int, int]] = {}
+        self.incomplete: set[KeyPath] = set()
         self._enclosing: set[int] = set()
         self._too_many_reported = False
 
@@ -181,6 +185,7 @@ class _Reader:
             place = _place(key_node.start_mark)
             key = self._key(key_node, place)
             if key is None:
+                self.incomplete.add(path)
                 continue
             if key in mapping:
                 first = self.keys[(*path, key)]

@@ -10,7 +10,7 @@ from sipagent.calls.template import Template, TemplateError
 from sipagent.calls.tools.request_parts import BodyText
 from sipagent.calls.tools.texts import ToolText
 from sipagent.calls.variables import VariableSource, check_template
-from sipagent.config.compiling import Compiling, missing_remedy
+from sipagent.config.compiling import Compiling, missing_remedy, variable_places
 from sipagent.config.schema import CollectDigitsEntry
 from sipagent.config.secrets import REFERENCE
 from sipagent.config.source import KeyPath
@@ -35,9 +35,12 @@ class ToolTexts:
         return None if text is None else self.compiling.words(path, text, self._with_digits)
 
     def tool_text(
-        self, path: KeyPath, text: str | None, arguments: AbstractSet[str], *, spoken: bool = False
+        self, path: KeyPath, text: str | None, arguments: AbstractSet[str] | None, *, spoken: bool = False
     ) -> ToolText | None:
-        """The text at ``path``, or None after reporting what is wrong with it; secrets are put in."""
+        """The text at ``path``, or None after reporting what is wrong with it; secrets are put in.
+
+        Which ``arguments`` there are may not be known yet (None).
+        """
         if text is None:
             return None
         # A reference looks like an argument behind a dollar sign; blanks keep every offset where it is.
@@ -48,12 +51,16 @@ class ToolTexts:
         except TemplateError as error:
             self._report(path, text, error.offset, error.message, error.remedy)
             return None
-        try:
-            parsed.check_arguments(frozenset(arguments))
-        except TemplateError as error:
-            self._report(path, text, error.offset, error.message, _argument_remedy(error, text, arguments))
+        if arguments is not None:
+            try:
+                parsed.check_arguments(frozenset(arguments))
+            except TemplateError as error:
+                remedy = _argument_remedy(error, text, arguments)
+                self._report(path, text, error.offset, error.message, remedy)
         for problem in check_template(parsed.variables, self._with_digits, spoken=spoken):
             name = next(each.name for each in parsed.variables.placeholders if each.offset == problem.offset)
+            if self.compiling.broken.explains((), self._places(name)):
+                continue
             remedy = missing_remedy(name, self._with_digits) or problem.remedy
             self._report(path, text, problem.offset, problem.message, remedy)
         if len(self.compiling.problems) > before:
@@ -110,8 +117,14 @@ class ToolTexts:
         return ToolText(resolved)
 
     def _report(self, path: KeyPath, text: str, offset: int, message: str, remedy: str) -> None:
-        source = self.compiling.document.source
-        self.compiling.problems.append(source.problem_inside(path, text, offset, message, remedy))
+        self.compiling.report_inside(path, text, offset, message, remedy)
+
+    def _places(self, name: str) -> tuple[KeyPath, ...]:
+        """As `variable_places`; what the caller types is described by tools."""
+        if name.partition(".")[0] != DIGITS:
+            return variable_places(name)
+        agents = (("agents", agent, "tools") for agent in self.compiling.names("agents"))
+        return (("defaults", "tools"), *agents)
 
 
 def _digit_tools(compiling: Compiling) -> list[str]:

@@ -57,20 +57,20 @@ def explain_all(found: list[ErrorDetails], source: Source, reading: Reading) -> 
     misspelt: set[KeyPath] = set()
     for details in found:
         if details["type"] == "extra_forbidden":
-            path, _ = _written_path(details["loc"], source)
+            path, _ = written_path(details["loc"], source)
             known = reading.known_keys(source.value_at(path[:-1]))
             if (key := closest(str(path[-1]), known)) is not None:
                 misspelt.add((*path[:-1], key))
     problems = []
     for details in found:
-        path, rest = _written_path(details["loc"], source)
+        path, rest = written_path(details["loc"], source)
         if details["type"] != "missing" or (*path, *rest[-1:]) not in misspelt:
             problems.append(_explain(details, source, reading))
     return problems
 
 
 def _explain(details: ErrorDetails, source: Source, reading: Reading) -> Problem:
-    path, rest = _written_path(details["loc"], source)
+    path, rest = written_path(details["loc"], source)
     where = _dotted(path)
     kind = details["type"]
     value = details.get("input")
@@ -161,7 +161,7 @@ def _sentences(kind: str, where: str, value: Any, context: dict[str, Any], said:
     return f"{where}: {said}.", "`sipagent guide configuration` says what may stand here."
 
 
-def _written_path(location: tuple[int | str, ...], source: Source) -> tuple[KeyPath, KeyPath]:
+def written_path(location: tuple[int | str, ...], source: Source) -> tuple[KeyPath, KeyPath]:
     """The part of a validation location that stands in the file, and what remains of it.
 
     Members of unions add a part of their own, which is skipped: it names no key.

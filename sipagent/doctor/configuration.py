@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sipagent.config import Loaded, load_configuration
-from sipagent.doctor.finding import Area, Finding, fail, ok
+from sipagent.doctor.finding import Area, Finding, Verdict, fail, hint, ok
 from sipagent.errors import ConfigurationError, UserError
 from sipagent.realtime.provider import DEFAULT_BASE_URL
 
@@ -20,6 +20,10 @@ class Plan:
     models: tuple[str, ...] = ()
     trunk: str | None = None
     """The preset of its numbers."""
+    access: Finding | None = None
+    """Who is let in beside webhooks."""
+    mcp_servers: tuple[Finding, ...] = ()
+    """What is to be known of those that the service starts or asks."""
 
 
 def examine_configuration(path: Path, *, base_url: str | None) -> Plan:
@@ -49,12 +53,33 @@ def examine_configuration(path: Path, *, base_url: str | None) -> Plan:
         base_url=base_url or loaded.base_url,
         models=_models(loaded),
         trunk=_trunk(loaded),
+        access=_access(loaded),
+        mcp_servers=_mcp_servers(loaded, path),
     )
+
+
+def _mcp_servers(loaded: Loaded, path: Path) -> tuple[Finding, ...]:
+    # Whether they run is not looked at: an examination starts nothing.
+    names = ", ".join(spec.name for spec in loaded.mcp_servers)
+    if not names:
+        return ()
+    said = f"MCP servers that the service starts or asks: {names}."
+    remedy = f"`sipagent check {path}` starts them and lists their tools; /readyz says which are up."
+    return (Finding(area=Area.CONFIGURATION, verdict=Verdict.HINT, said=said, remedy=remedy),)
 
 
 def _models(loaded: Loaded) -> tuple[str, ...]:
     names = (profile.settings.get("model_name") for profile in loaded.door.profiles.values())
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _access(loaded: Loaded) -> Finding:
+    access = loaded.access
+    if not access.is_open_to_somebody:
+        said = "`admin:` has no token: /admin is closed, and /metrics open to whoever reaches the service."
+        return hint(Area.CONFIGURATION, said)
+    names = ", ".join(token.visitor.name for token in access.tokens)
+    return ok(Area.CONFIGURATION, f"`admin:` lets in {names}.")
 
 
 def _trunk(loaded: Loaded) -> str | None:

@@ -36,6 +36,8 @@ class RealtimeModelConfig(TypedDict):
     first_update: NotRequired[str]
     """The first message of the session, written once for many calls of one agent by the model's own
     `build_first_update`; left out, it is written from the settings."""
+    runs_already: NotRequired[bool]
+    """The session has been set up by somebody else: connecting sends nothing."""
     playback_tracker: NotRequired[RealtimePlaybackTracker]
     call_id: NotRequired[str]
     """The telephone call to attach to."""
@@ -49,8 +51,8 @@ class TransportConfig(TypedDict, total=False):
     """The WebSocket itself; what is left out has the default stated here."""
 
     library: Literal["websockets", "picows"]
-    """The package that carries it: ``websockets``; or ``picows`` (``sipagent[picows]``), which needs a third
-    of its processor time, for hundreds of calls in one process."""
+    """The package that carries it: ``websockets``; or ``picows`` (``sipagent[picows]``), with which
+    hundreds of calls in one process need a third less processor time."""
 
     ping_interval: float | None
     """Seconds between keepalive pings; 20."""

@@ -41,22 +41,32 @@ _CONTINUATION = picows.WSMsgType.CONTINUATION
 _CLOSE = picows.WSMsgType.CLOSE
 
 
-class PicowsSocket(picows.WSListener, Socket):
-    """An open WebSocket, and what the package calls when something comes.
+class _Often(picows.WSListener):
+    """What is looked at for every message, side by side.
 
-    Attributes in slots, and few looked at for a message: with a thousand sockets, each of them is read from
-    memory that the processor has not seen since the message before.
+    With a thousand sockets, each message finds its own in memory that the processor has not seen for a while:
+    what counts is how many places it has to look at.
     """
+
+    __slots__ = ("_heard", "_max_size", "_prompt")
+
+    _heard: bool
+    """Something came since the last ping."""
+    _max_size: int
+    _prompt: Callable[[bytes], bool] | None
+    """Takes messages at once. Present while whoever receives waits, and nothing has come for it: neither a
+    message nor the end."""
+
+
+class PicowsSocket(_Often, Socket):
+    """An open WebSocket, and what the package calls when something comes."""
 
     __slots__ = (
         "_closed",
         "_closing",
         "_gone",
-        "_heard",
-        "_idle",
         "_limits",
         "_loop",
-        "_max_size",
         "_messages",
         "_parts",
         "_paused",
@@ -79,15 +89,13 @@ class PicowsSocket(picows.WSListener, Socket):
         self._closed: Closed | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._taker: Callable[[bytes], bool] | None = None
-        self._idle = False
-        """Whoever receives waits, and nothing has come for it: neither a message nor the end."""
+        self._prompt = None
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         """Present while the peer does not take what we send."""
         self._paused = False
         self._closing = False
         self._heard = False
-        """Something came since the last ping."""
         self._timer: asyncio.TimerHandle | None = None
 
     # Socket ----------------------------------------------------------------------------------------
@@ -108,17 +116,18 @@ class PicowsSocket(picows.WSListener, Socket):
             if self._closed is not None:
                 return self._closed
             self._readable = self._loop.create_future()
-            self._idle = True
+            self._prompt = None if self._closing else self._taker
             try:
                 await self._readable
             finally:
-                self._idle = False
-                self._readable = None
+                self._prompt = self._readable = None
         return self._next()
 
     def offer_to(self, taker: Callable[[bytes], bool] | None) -> None:
         """See `Socket.offer_to`."""
         self._taker = taker
+        if self._prompt is not None:
+            self._prompt = taker
 
     def receive_now(self) -> bytes | None:
         """See `Socket.receive_now`."""
@@ -128,7 +137,7 @@ class PicowsSocket(picows.WSListener, Socket):
         """See `Socket.close`."""
         if self._gone.done():
             return
-        self._closing = True
+        self._ignore()
         self._transport.send_close(_NORMAL)
         if self._paused:
             # The peer's answer stands behind what nobody will receive any more.
@@ -156,11 +165,13 @@ class PicowsSocket(picows.WSListener, Socket):
         self._heard = True
         if frame.payload_size > self._max_size:
             # The package is closing the socket for it, and hands it out all the same.
-            self._closing = True
+            self._ignore()
             return
         kind = frame.msg_type
         if kind == _TEXT and frame.fin:
-            self._put(frame.get_payload_as_bytes())
+            message = frame.get_payload_as_bytes()
+            if self._prompt is None or not self._prompt(message):
+                self._put(message)
         elif kind == _CLOSE:
             self._peer_closes(frame)
         elif kind in (_TEXT, _BINARY, _CONTINUATION):
@@ -196,11 +207,13 @@ class PicowsSocket(picows.WSListener, Socket):
             self._transport.underlying_transport.resume_reading()
         return message
 
+    def _ignore(self) -> None:
+        """Nobody will receive what comes from now on."""
+        self._closing = True
+        self._prompt = None
+
     def _put(self, message: bytes) -> None:
         if self._closing:
-            return  # nobody will receive it
-        # Only while the receiver waits: otherwise it is busy with an earlier message, or about to be.
-        if self._idle and self._taker is not None and self._taker(message):
             return
         self._messages.append(message)
         if len(self._messages) >= _FULL and not self._paused:
@@ -209,7 +222,7 @@ class PicowsSocket(picows.WSListener, Socket):
         self._wake()
 
     def _wake(self) -> None:
-        self._idle = False
+        self._prompt = None
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
 

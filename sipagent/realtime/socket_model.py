@@ -1,7 +1,7 @@
 """A session of the Realtime API over a socket: send what may be sent, report what comes.
 
 What a conversation over the socket and one on the telephone have in common. One reader task for each
-connection: it parses, keeps the turn, and tells the listeners. Sending happens in whichever task asks.
+connection: it parses, keeps the turn, and tells the listeners; `sipagent.realtime.sending` has what it sends.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, ClassVar, assert_never
+from typing import Any, ClassVar
 
 from sipagent.errors import AttachError, ConnectionLostError
 from sipagent.realtime import commands
-from sipagent.realtime.audience import Audience
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     EndCause,
@@ -26,7 +25,6 @@ from sipagent.realtime.events import (
     RealtimeModelItemPlacedEvent,
     RealtimeModelItemUpdatedEvent,
     RealtimeModelRawServerEvent,
-    RealtimeModelResponseRequestedEvent,
     RealtimeModelSessionEvent,
     RealtimeModelToolCallEvent,
     RealtimeModelTranscriptDeltaEvent,
@@ -34,31 +32,13 @@ from sipagent.realtime.events import (
     RealtimeModelTurnStartedEvent,
 )
 from sipagent.realtime.hosted_link import HostedLink
-from sipagent.realtime.inputs import (
-    RealtimeModelRequestResponse,
-    RealtimeModelSendAudio,
-    RealtimeModelSendEvent,
-    RealtimeModelSendInterrupt,
-    RealtimeModelSendInterruptible,
-    RealtimeModelSendMcpApproval,
-    RealtimeModelSendRawMessage,
-    RealtimeModelSendSessionUpdate,
-    RealtimeModelSendSystemMessage,
-    RealtimeModelSendToolOutput,
-    RealtimeModelSendUserInput,
-)
-from sipagent.realtime.interrupting import check_interrupt, takes_back_requests
 from sipagent.realtime.mcp_events import (
     RealtimeModelMcpApprovalRequestedEvent,
     RealtimeModelMcpCallArgumentsEvent,
     RealtimeModelMcpCallEvent,
 )
-from sipagent.realtime.model import RealtimeModel, RealtimeModelConfig, RealtimeModelListener, TransportConfig
-from sipagent.realtime.outgoing import Outgoing
-from sipagent.realtime.settings import (
-    RealtimeSessionModelSettings,
-    session_payload,
-)
+from sipagent.realtime.model import RealtimeModelConfig, RealtimeModelListener, TransportConfig
+from sipagent.realtime.sending import SendingModel
 from sipagent.realtime.taking import OFTEN, Note, Reaction, Taking
 from sipagent.realtime.tool_turns import ToolTurns, request_wanted
 from sipagent.realtime.turn import ResponseGate
@@ -70,35 +50,23 @@ logger = logging.getLogger(__name__)
 SESSION_EXPIRED = "session_expired"
 
 
-class RealtimeSocketModel(RealtimeModel):
+class RealtimeSocketModel(SendingModel):
     """A session over a socket; subclasses say where its audio goes.
 
     One object serves one connection at a time. Listeners run in the reader: the time they take is time in
     which nothing is read.
     """
 
-    default_format: ClassVar[str]
-    """The audio format where the settings name none."""
     _at_once: ClassVar[frozenset[type[Any]]] = OFTEN
     """Events that come often, and that nothing notes or reacts to, but that words are remembered."""
     _for_reader: ClassVar[frozenset[type[Any]]] = frozenset()
     """Events on which depends how long the reader waits: it alone may take them."""
 
     def __init__(self, *, transport_config: TransportConfig | None = None) -> None:
+        super().__init__()
         self._transport: TransportConfig = transport_config or {}
-        self._audience = Audience()
-        self._tell = self._audience.tell
-        self._options: RealtimeModelConfig = {}
-        self._outgoing = Outgoing()
-        self._gate = ResponseGate()
-        self._tools = ToolTurns()
-        self._hosted = HostedLink(self._outgoing, self._gate, self._tools)
         self._session: RealtimeModelSessionEvent | None = None
         self._expired = False
-        self._input_under_way = False
-        """A user's input is being sent on a condition."""
-        self._uninterruptible = False
-        """What is being said must be heard to its end, whatever the caller says."""
         self._notes: dict[type[Any], Note] = {
             RealtimeModelTurnStartedEvent: self._note_turn_started,
             RealtimeModelTurnEndedEvent: self._note_turn_ended,
@@ -138,11 +106,14 @@ class RealtimeSocketModel(RealtimeModel):
         outgoing.permission = options.get("permission")
         writer = commands.CommandWriter()
         update = options.get("first_update")
-        if update is None:
+        if options.get("runs_already"):
+            update = None
+        elif update is None:
             update = writer.write(self._session_update(options.get("initial_model_settings", {})))
         socket = await self._open(await self._address(options))
         try:
-            await socket.send(update)
+            if update is not None:
+                await socket.send(update)
         except ConnectionLostError as error:
             raise AttachError("the socket was closed before the session could be set up") from error
         except BaseException:
@@ -176,89 +147,6 @@ class RealtimeSocketModel(RealtimeModel):
             if socket is not None:
                 await socket.close()
 
-    @property
-    def response_pending(self) -> bool:
-        """See `RealtimeModel.response_pending`."""
-        return self._gate.pending
-
-    async def send_event(self, event: RealtimeModelSendEvent) -> None:
-        """See `RealtimeModel.send_event`."""
-        await self._send(event, None)
-        await self._ask()
-
-    async def send_event_if(self, event: RealtimeModelSendEvent, send_if: Callable[[], bool]) -> bool:
-        """See `RealtimeModel.send_event_if`. ``send_if`` is asked right before the message goes out, and of a
-        request for a response again when its turn has come; it must not wait for anything.
-
-        False as well for a user's input while a response was asked for that has not begun: that one would
-        answer it, or pass it by.
-        """
-        if not isinstance(event, RealtimeModelSendUserInput):
-            committed = await self._send(event, send_if)
-        elif self._input_under_way:
-            return False
-        else:
-            self._input_under_way = True
-            try:
-                committed = await self._send(event, lambda: not self._gate.pending and send_if())
-            finally:
-                self._input_under_way = False
-        await self._ask()
-        return committed
-
-    async def _send(self, event: RealtimeModelSendEvent, only_if: Callable[[], bool] | None) -> bool:
-        """Send what ``event`` stands for, or have the gate ask for it; False when ``only_if`` forbade it."""
-        outgoing = self._outgoing
-        match event:
-            case RealtimeModelSendUserInput(user_input=user_input):
-                if not await outgoing.send(commands.user_message(user_input), only_if):
-                    return False
-                self._gate.request()
-                return True
-            case RealtimeModelSendSystemMessage(text=text):
-                return await outgoing.send(commands.system_message(text), only_if)
-            case RealtimeModelSendToolOutput(tool_call=call, output=output):
-                if not await outgoing.send_once(commands.tool_output(call.call_id, output), only_if):
-                    return False
-                request_wanted(
-                    self._gate, self._tools.answered(call.call_id, wants_response=event.start_response)
-                )
-                return True
-            case _:
-                pass
-        if only_if is not None:
-            await outgoing.ready()
-            if not only_if():
-                return False
-        match event:
-            case RealtimeModelSendRawMessage():
-                await self._send_raw(event)
-            case RealtimeModelRequestResponse(response=response):
-                outgoing.require_connection()
-                self._gate.request(response, event_id=event.event_id, only_if=_harmless(only_if))
-            case RealtimeModelSendMcpApproval():
-                await self._hosted.answer(event)
-            case RealtimeModelSendAudio():
-                await self._send_audio(event)
-            case RealtimeModelSendInterrupt():
-                check_interrupt(event)
-                if takes_back_requests(event):
-                    self._gate.take_back()
-                await self._interrupt(event)
-            case RealtimeModelSendSessionUpdate(session_settings=settings):
-                update = self._session_update(settings, keep_voice=event.keep_voice)
-                await outgoing.send_update(
-                    update if event.event_id is None else {**update, "event_id": event.event_id}
-                )
-            case RealtimeModelSendInterruptible(turn_detection=turn_detection):
-                self._uninterruptible = not event.interruptible
-                await outgoing.send_update(
-                    commands.interruptions_update(turn_detection, interruptible=event.interruptible)
-                )
-            case _:
-                assert_never(event)
-        return True
-
     # What subclasses say ---------------------------------------------------------------------------
 
     @abc.abstractmethod
@@ -271,18 +159,6 @@ class RealtimeSocketModel(RealtimeModel):
     async def _open_again(self, closed: Closed) -> Socket | RealtimeModelConnectionStatusEvent:
         """After the server's end of the socket: another one, or the last word about the connection."""
         return disconnected(self._cause_of(closed) or "lost", closed)
-
-    @abc.abstractmethod
-    def _model_in_update(self, settings: RealtimeSessionModelSettings) -> str | None:
-        """The model a ``session.update`` names."""
-
-    @abc.abstractmethod
-    async def _send_audio(self, event: RealtimeModelSendAudio) -> None:
-        """Audio of the caller."""
-
-    @abc.abstractmethod
-    async def _interrupt(self, event: RealtimeModelSendInterrupt) -> None:
-        """Cut the agent off."""
 
     # Reading ---------------------------------------------------------------------------------------
 
@@ -437,59 +313,9 @@ class RealtimeSocketModel(RealtimeModel):
             return "expired"
         return "closed" if closed.code == 1000 else None
 
-    # Sending ---------------------------------------------------------------------------------------
-
-    async def _ask(self) -> None:
-        """Ask for the responses that may be asked for now. Never waits for a lost connection: what could
-        not be sent is asked for again when it is back."""
-        while self._outgoing.usable:
-            request = self._gate.take()
-            if request is None:
-                return
-            command = commands.response_create(request.event_id, request.response)
-            if not await self._outgoing.try_send(command):
-                self._gate.unsent(request)
-                return
-            await self._tell(RealtimeModelResponseRequestedEvent(event_id=request.event_id))
-
-    async def _send_raw(self, event: RealtimeModelSendRawMessage) -> None:
-        command = {**event.message.get("other_data", {}), "type": event.message["type"]}
-        if command["type"] == "response.create":
-            self._outgoing.require_connection()
-            self._gate.request(command.get("response") or {}, event_id=command.get("event_id"))
-        else:
-            await self._outgoing.send(command)
-
-    def _session_update(
-        self, settings: RealtimeSessionModelSettings, *, keep_voice: bool = False
-    ) -> commands.Command:
-        return commands.session_update(
-            session_payload(
-                settings,
-                default_format=self.default_format,
-                model=self._model_in_update(settings),
-                keep_voice=keep_voice,
-            )
-        )
-
 
 def disconnected(cause: EndCause, closed: Closed, detail: str = "") -> RealtimeModelConnectionStatusEvent:
     """The last word about a connection that ended as ``closed`` says."""
     return RealtimeModelConnectionStatusEvent(
         status="disconnected", cause=cause, close_code=closed.code, detail=detail or closed.reason
     )
-
-
-def _harmless(only_if: Callable[[], bool] | None) -> Callable[[], bool] | None:
-    """``only_if`` for the reader of a socket, whom an exception of somebody else must not end."""
-    if only_if is None:
-        return None
-
-    def holds() -> bool:
-        try:
-            return only_if()
-        except Exception as error:  # noqa: BLE001 - code that users wrote
-            logger.warning("The condition of a request raised %s: it is dropped", type(error).__name__)
-            return False
-
-    return holds

@@ -1,7 +1,8 @@
 """What a model reports, as the events of a session. No I/O: model events in, session events out.
 
 Keeps the history, and what of the responses is still to be heard. One table says which method reads which
-event; two methods for what nearly every message brings are called directly.
+event; two methods for what nearly every message brings are called directly. What means the same whatever came
+before is in `plain_meanings`.
 """
 
 from __future__ import annotations
@@ -17,29 +18,18 @@ from sipagent.realtime.events import (
     RealtimeModelAudioDoneEvent,
     RealtimeModelAudioEvent,
     RealtimeModelAudioInterruptedEvent,
-    RealtimeModelCallerSpeechStartedEvent,
-    RealtimeModelCallerSpeechStoppedEvent,
     RealtimeModelConnectionStatusEvent,
-    RealtimeModelDtmfEvent,
     RealtimeModelEndOfStreamEvent,
     RealtimeModelErrorEvent,
     RealtimeModelEvent,
-    RealtimeModelExceptionEvent,
-    RealtimeModelInputAudioTimeoutTriggeredEvent,
     RealtimeModelInputAudioTranscriptionCompletedEvent,
     RealtimeModelInputAudioTranscriptionDeltaEvent,
-    RealtimeModelInputAudioTranscriptionFailedEvent,
     RealtimeModelItemDeletedEvent,
     RealtimeModelItemPlacedEvent,
     RealtimeModelItemTruncatedEvent,
     RealtimeModelItemUpdatedEvent,
-    RealtimeModelOtherEvent,
     RealtimeModelOutputTextDeltaEvent,
     RealtimeModelPlaybackEvent,
-    RealtimeModelRateLimitsEvent,
-    RealtimeModelRawServerEvent,
-    RealtimeModelResponseRequestedEvent,
-    RealtimeModelSessionEvent,
     RealtimeModelToolCallEvent,
     RealtimeModelTranscriptDeltaEvent,
     RealtimeModelTranscriptDoneEvent,
@@ -56,6 +46,7 @@ from sipagent.realtime.mcp_events import (
     RealtimeModelMcpListToolsEvent,
 )
 from sipagent.realtime.mcp_items import RealtimeMcpCallItem
+from sipagent.realtime.plain_meanings import plainly
 from sipagent.realtime.seeding import Seed
 from sipagent.realtime.session_events import (
     RealtimeAgentEndEvent,
@@ -66,27 +57,19 @@ from sipagent.realtime.session_events import (
     RealtimeAudio,
     RealtimeAudioEnd,
     RealtimeAudioInterrupted,
-    RealtimeCallerSpeechStarted,
-    RealtimeCallerSpeechStopped,
     RealtimeConnectionLost,
     RealtimeConnectionRestored,
-    RealtimeDtmfReceived,
     RealtimeError,
     RealtimeEventInfo,
     RealtimeHistoryAdded,
     RealtimeHistoryUpdated,
-    RealtimeInputAudioTimeoutTriggered,
-    RealtimeRateLimitsUpdated,
     RealtimeRawModelEvent,
     RealtimeResponseEnded,
-    RealtimeResponseRequested,
     RealtimeResponseStarted,
     RealtimeSessionEvent,
     RealtimeTranscriptDelta,
-    RealtimeTranscriptionFailed,
     RealtimeTranscriptionUsage,
     RealtimeTranscriptLine,
-    RealtimeUnknownEvent,
 )
 from sipagent.realtime.speaking import Speaking
 
@@ -149,7 +132,7 @@ class Translation:
         """What ``event`` means, while ``agent`` leads."""
         self._noted = None
         reading = _READINGS.get(type(event))
-        meaning = [] if reading is None else reading(self, event, agent)
+        meaning = plainly(event, self._info) if reading is None else reading(self, event, agent)
         return [RealtimeRawModelEvent(data=event, info=self._info), *meaning] if self._raw else meaning
 
     def take_words(
@@ -206,8 +189,7 @@ class Translation:
         """What was said before this process led the conversation: the server has it, and its lines are in the
         transcript."""
         for item in items:
-            self.history.update(item, placed=False)
-            self.history.line_of(item.item_id)
+            self.history.restore(item)
 
     def tool_answered(self, call_id: ToolCallId, output: str) -> Events:
         """A tool call was answered."""
@@ -238,9 +220,6 @@ class Translation:
             ),
             RealtimeAgentEndEvent(agent=who, info=self._info),
         ]
-
-    def _requested(self, event: RealtimeModelResponseRequestedEvent, agent: RealtimeAgent[Any]) -> Events:
-        return [RealtimeResponseRequested(info=self._info)]
 
     def _tool_called(self, event: RealtimeModelToolCallEvent, agent: RealtimeAgent[Any]) -> Events:
         self.speaking.shows_itself(event.response_id, agent)
@@ -280,33 +259,6 @@ class Translation:
         item_id, index = event.item_id, event.content_index
         stop = RealtimeAudioInterrupted(item_id=item_id, content_index=index, info=self._info)
         return [stop, *self._lines(self.history.cut(item_id))]
-
-    def _caller_started(
-        self, event: RealtimeModelCallerSpeechStartedEvent, agent: RealtimeAgent[Any]
-    ) -> Events:
-        start = event.audio_start_ms
-        return [RealtimeCallerSpeechStarted(item_id=event.item_id, audio_start_ms=start, info=self._info)]
-
-    def _caller_stopped(
-        self, event: RealtimeModelCallerSpeechStoppedEvent, agent: RealtimeAgent[Any]
-    ) -> Events:
-        end = event.audio_end_ms
-        return [RealtimeCallerSpeechStopped(item_id=event.item_id, audio_end_ms=end, info=self._info)]
-
-    def _nobody_spoke(
-        self, event: RealtimeModelInputAudioTimeoutTriggeredEvent, agent: RealtimeAgent[Any]
-    ) -> Events:
-        return [
-            RealtimeInputAudioTimeoutTriggered(
-                item_id=event.item_id,
-                audio_start_ms=event.audio_start_ms,
-                audio_end_ms=event.audio_end_ms,
-                info=self._info,
-            )
-        ]
-
-    def _key(self, event: RealtimeModelDtmfEvent, agent: RealtimeAgent[Any]) -> Events:
-        return [RealtimeDtmfReceived(digit=event.digit, received_at=event.received_at, info=self._info)]
 
     # Items -----------------------------------------------------------------------------------------
 
@@ -389,11 +341,6 @@ class Translation:
             happened.append(RealtimeTranscriptionUsage(item_id=item_id, usage=usage, info=info))
         return happened
 
-    def _not_transcribed(
-        self, event: RealtimeModelInputAudioTranscriptionFailedEvent, agent: RealtimeAgent[Any]
-    ) -> Events:
-        return [RealtimeTranscriptionFailed(item_id=event.item_id, message=event.message, info=self._info)]
-
     # Session and connection ------------------------------------------------------------------------
 
     def _connection(self, event: RealtimeModelConnectionStatusEvent, agent: RealtimeAgent[Any]) -> Events:
@@ -409,19 +356,10 @@ class Translation:
                 pass
         return []
 
-    def _rate_limits(self, event: RealtimeModelRateLimitsEvent, agent: RealtimeAgent[Any]) -> Events:
-        return [RealtimeRateLimitsUpdated(rate_limits=event.rate_limits, info=self._info)]
-
     def _error(self, event: RealtimeModelErrorEvent, agent: RealtimeAgent[Any]) -> Events:
         error = RealtimeError(error=event.error, info=self._info)
         refused = self._seeds.get(event.error.get("event_id") or "")
         return [error, *self._updated()] if refused and self.history.delete(refused) else [error]
-
-    def _exception(self, event: RealtimeModelExceptionEvent, agent: RealtimeAgent[Any]) -> Events:
-        return [RealtimeError(error=event.exception, info=self._info)]
-
-    def _unknown(self, event: RealtimeModelOtherEvent, agent: RealtimeAgent[Any]) -> Events:
-        return [RealtimeUnknownEvent(event_type=event.event_type, raw=event.data, info=self._info)]
 
     def _end_of_stream(self, event: RealtimeModelEndOfStreamEvent, agent: RealtimeAgent[Any]) -> Events:
         self.over = True
@@ -461,13 +399,11 @@ _READINGS: Final[Mapping[type[Any], Callable[[Translation, Any, RealtimeAgent[An
     RealtimeModelAudioInterruptedEvent: Translation._audio_interrupted,
     RealtimeModelTurnStartedEvent: Translation._turn_started,
     RealtimeModelTurnEndedEvent: Translation._turn_ended,
-    RealtimeModelResponseRequestedEvent: Translation._requested,
     RealtimeModelToolCallEvent: Translation._tool_called,
     RealtimeModelUsageEvent: Translation._usage,
     RealtimeModelTranscriptDoneEvent: Translation._whole,
     RealtimeModelInputAudioTranscriptionDeltaEvent: Translation._caller_words,
     RealtimeModelInputAudioTranscriptionCompletedEvent: Translation._caller_whole,
-    RealtimeModelInputAudioTranscriptionFailedEvent: Translation._not_transcribed,
     RealtimeModelItemUpdatedEvent: Translation._item,
     RealtimeModelMcpListToolsEvent: Translation._hosted,
     RealtimeModelMcpCallArgumentsEvent: Translation._hosted_arguments,
@@ -477,19 +413,10 @@ _READINGS: Final[Mapping[type[Any], Callable[[Translation, Any, RealtimeAgent[An
     RealtimeModelItemDeletedEvent: Translation._deleted,
     RealtimeModelItemTruncatedEvent: Translation._truncated,
     RealtimeModelPlaybackEvent: Translation._playback,
-    RealtimeModelCallerSpeechStartedEvent: Translation._caller_started,
-    RealtimeModelCallerSpeechStoppedEvent: Translation._caller_stopped,
-    RealtimeModelInputAudioTimeoutTriggeredEvent: Translation._nobody_spoke,
-    RealtimeModelDtmfEvent: Translation._key,
     RealtimeModelConnectionStatusEvent: Translation._connection,
-    RealtimeModelRateLimitsEvent: Translation._rate_limits,
     RealtimeModelErrorEvent: Translation._error,
-    RealtimeModelExceptionEvent: Translation._exception,
-    RealtimeModelOtherEvent: Translation._unknown,
     RealtimeModelEndOfStreamEvent: Translation._end_of_stream,
 }
-UNTOLD: Final = frozenset({RealtimeModelSessionEvent, RealtimeModelRawServerEvent})
-"""What a model reports and means nothing to a session: with the table, everything there is."""
 
 
 def _is_spoken(item: RealtimeItem) -> bool:

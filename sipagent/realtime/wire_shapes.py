@@ -12,34 +12,20 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from sipagent.identifiers import ItemId, ResponseId, ToolCallId
+from sipagent.identifiers import ItemId, ResponseId
 from sipagent.realtime.events import (
     RealtimeModelEvent,
     RealtimeModelInputAudioTranscriptionCompletedEvent,
     RealtimeModelItemUpdatedEvent,
     RealtimeModelPlaybackEvent,
-    RealtimeModelToolCallEvent,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
     RealtimeModelUsageEvent,
 )
-from sipagent.realtime.items import (
-    AssistantAudio,
-    AssistantContent,
-    AssistantMessageItem,
-    AssistantText,
-    InputAudio,
-    InputText,
-    ItemStatus,
-    RealtimeItem,
-    RealtimeToolCallItem,
-    UserContent,
-    UserMessageItem,
-)
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
+from sipagent.realtime.wire_item_shapes import ItemShape, called
 
 Events = tuple[RealtimeModelEvent, ...]
-_ITEM_STATUSES: Final = frozenset({"in_progress", "completed", "incomplete"})
 _RESPONSE_STATUSES: Final = frozenset({"completed", "cancelled", "incomplete", "failed"})
 
 
@@ -54,98 +40,8 @@ class Shape(msgspec.Struct, frozen=True, tag_field="type"):
 # Items ----------------------------------------------------------------------------------------------
 
 
-class _Part(msgspec.Struct, frozen=True):
-    type: str
-    transcript: str | None = None
-    text: str | None = None
-
-
-class _Item(msgspec.Struct, frozen=True):
-    id: ItemId
-    type: str
-    role: str | None = None
-    status: str | None = None
-    content: list[_Part] = []
-    call_id: ToolCallId = ToolCallId("")
-    name: str = ""
-    arguments: str = ""
-
-    def item(self, previous: ItemId | None, default: ItemStatus | None) -> RealtimeItem | None:
-        """The item; None for one of another kind than those of nearly every call."""
-        status: Any = self.status if self.status in _ITEM_STATUSES else default
-        if self.type == "function_call":
-            return RealtimeToolCallItem(
-                item_id=self.id,
-                call_id=self.call_id,
-                name=self.name,
-                arguments=self.arguments,
-                previous_item_id=previous,
-                status=status,
-            )
-        if self.type != "message":
-            return None
-        if self.role == "assistant":
-            said = self._said()
-            return (
-                None
-                if said is None
-                else AssistantMessageItem(
-                    item_id=self.id, content=said, previous_item_id=previous, status=status
-                )
-            )
-        if self.role == "user":
-            heard = self._heard()
-            return (
-                None
-                if heard is None
-                else UserMessageItem(item_id=self.id, content=heard, previous_item_id=previous, status=status)
-            )
-        return None
-
-    def _said(self) -> tuple[AssistantContent, ...] | None:
-        said: list[AssistantContent] = []
-        for part in self.content:
-            match part.type:
-                case "output_audio":
-                    said.append(AssistantAudio(transcript=part.transcript))
-                case "output_text":
-                    said.append(AssistantText(text=part.text or ""))
-                case _:
-                    return None
-        return tuple(said)
-
-    def _heard(self) -> tuple[UserContent, ...] | None:
-        heard: list[UserContent] = []
-        for part in self.content:
-            match part.type:
-                case "input_audio":
-                    heard.append(InputAudio(transcript=part.transcript))
-                case "input_text":
-                    heard.append(InputText(text=part.text or ""))
-                case _:
-                    return None
-        return tuple(heard)
-
-
-def _called(item: RealtimeItem, response_id: ResponseId | None) -> Events | None:
-    """The call that a completed item stands for, () for any other; None for one that cannot be answered."""
-    if type(item) is not RealtimeToolCallItem or item.status != "completed":
-        return ()
-    if not item.call_id or not item.name:
-        return None
-    return (
-        RealtimeModelToolCallEvent(
-            name=item.name,
-            call_id=item.call_id,
-            arguments=item.arguments,
-            id=item.item_id,
-            response_id=response_id,
-        ),
-    )
-
-
 class _ItemAdded(Shape, frozen=True, tag="conversation.item.added"):
-    item: _Item
+    item: ItemShape
     previous_item_id: ItemId | None | UnsetType = UNSET
 
     def events(self) -> Events | None:
@@ -161,7 +57,7 @@ class _ItemDone(_ItemAdded, frozen=True, tag="conversation.item.done"):
 
 
 class _OutputAdded(Shape, frozen=True, tag="response.output_item.added"):
-    item: _Item
+    item: ItemShape
     response_id: ResponseId | None = None
 
     def events(self) -> Events | None:
@@ -172,17 +68,17 @@ class _OutputAdded(Shape, frozen=True, tag="response.output_item.added"):
 
 
 class _OutputDone(Shape, frozen=True, tag="response.output_item.done"):
-    item: _Item
+    item: ItemShape
     response_id: ResponseId | None = None
 
     def events(self) -> Events | None:
         item = self.item.item(None, "completed")
         if item is None:
             return None
-        called = _called(item, self.response_id)
-        if called is None:
+        calls = called(item, self.response_id)
+        if calls is None:
             return None
-        return (RealtimeModelItemUpdatedEvent(item=item, response_id=self.response_id), *called)
+        return (RealtimeModelItemUpdatedEvent(item=item, response_id=self.response_id), *calls)
 
 
 # Responses ------------------------------------------------------------------------------------------
@@ -264,7 +160,7 @@ class _Ended(msgspec.Struct, frozen=True):
     id: ResponseId
     status: str | None = None
     status_details: _Details | None = None
-    output: list[_Item] = []
+    output: list[ItemShape] = []
     usage: _Usage | None = None
     conversation_id: str | None | UnsetType = UNSET
 
@@ -278,11 +174,11 @@ class _ResponseDone(Shape, frozen=True, tag="response.done"):
         events: list[RealtimeModelEvent] = []
         for each in ended.output:
             item = each.item(None, None)
-            called = None if item is None else _called(item, response_id)
-            if item is None or called is None:
+            calls = None if item is None else called(item, response_id)
+            if item is None or calls is None:
                 return None
             events.append(RealtimeModelItemUpdatedEvent(item=item, response_id=response_id))
-            events.extend(called)
+            events.extend(calls)
         usage = None if ended.usage is None else ended.usage.usage()
         if usage is not None:
             events.append(RealtimeModelUsageEvent(usage=usage))

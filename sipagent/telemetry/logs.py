@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
 
+from sipagent.escapes import in_json, one_line, some_lines
 from sipagent.telemetry.redact import Redactor
 
 # A context variable has to live in a module. It belongs to the running task, and the tasks a call starts
@@ -21,13 +22,6 @@ from sipagent.telemetry.redact import Redactor
 _bound_call: ContextVar[str | None] = ContextVar("sipagent call", default=None)
 
 _PACKAGE = "sipagent"
-_CONTROL_CHARACTERS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {
-    ord("\n"): "\\n",
-    ord("\r"): "\\r",
-    ord("\t"): "\\t",
-    0x2028: "\\u2028",
-    0x2029: "\\u2029",
-}
 
 
 @contextmanager
@@ -86,18 +80,18 @@ class SentenceFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a traceback below it when there is one."""
         time = _time_of(record).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-        sentence = _one_line(self._redactor.text(_message_of(record)))
+        sentence = one_line(self._redactor.text(_message_of(record)))
         parts = [time, f"{record.levelname:<7}", sentence]
-        call_id = _call_id_of(record)
+        call_id = _call_id_of(record, self._redactor)
         if call_id is not None:
-            parts.append(f"call={_one_line(call_id)}")
+            parts.append(f"call={one_line(call_id)}")
         for name, value in _fields_of(record, self._redactor).items():
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             quoted = json.dumps(shown, ensure_ascii=False) if " " in shown else shown
-            parts.append(f"{name}={_one_line(quoted)}")
+            parts.append(f"{name}={one_line(quoted)}")
         line = " ".join(parts)
         traceback = _traceback_of(self, record)
-        return line if traceback is None else f"{line}\n{self._redactor.text(traceback)}"
+        return line if traceback is None else f"{line}\n{some_lines(self._redactor.text(traceback))}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -116,7 +110,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": self._redactor.text(_message_of(record)),
-            "call_id": _call_id_of(record),
+            "call_id": _call_id_of(record, self._redactor),
         }
         fields = _fields_of(record, self._redactor)
         if fields:
@@ -124,7 +118,7 @@ class JsonFormatter(logging.Formatter):
         traceback = _traceback_of(self, record)
         if traceback is not None:
             line["exception"] = self._redactor.text(traceback)
-        return json.dumps(line, ensure_ascii=False)
+        return in_json(json.dumps(line, ensure_ascii=False))
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -144,9 +138,9 @@ def _message_of(record: logging.LogRecord) -> str:
         return f"{record.msg} {record.args!r}"
 
 
-def _call_id_of(record: logging.LogRecord) -> str | None:
+def _call_id_of(record: logging.LogRecord, redactor: Redactor) -> str | None:
     call_id = record.__dict__.get("call_id")
-    return None if call_id is None else str(call_id)
+    return None if call_id is None else redactor.text(str(call_id))
 
 
 def _fields_of(record: logging.LogRecord, redactor: Redactor) -> dict[str, object]:
@@ -166,7 +160,3 @@ def _traceback_of(formatter: logging.Formatter, record: logging.LogRecord) -> st
     if record.stack_info:
         parts.append(formatter.formatStack(record.stack_info))
     return "\n".join(parts) or None
-
-
-def _one_line(text: str) -> str:
-    return text.translate(_CONTROL_CHARACTERS)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from sipagent.telemetry.latency import Latency
 from sipagent.telemetry.store_metrics import StoreMetrics
@@ -135,6 +137,30 @@ class Metrics:
         """Ask ``count`` at every scrape how many generations have calls."""
         self._generations_in_use.set_function(count)
 
+    def watch_mcp_servers(self, states: Callable[[], Mapping[str, bool]]) -> None:
+        """Ask ``states`` at every scrape which MCP servers there are, by name, and whether each is up."""
+        self._registry.register(_McpServerStates(states))
+
     def render(self) -> tuple[bytes, str]:
         """The body for a scrape, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+
+class _McpServerStates(Collector):
+    """One gauge for each server there is now: those that went leave nothing behind."""
+
+    def __init__(self, states: Callable[[], Mapping[str, bool]]) -> None:
+        self._states = states
+
+    def collect(self) -> Iterable[Metric]:
+        gauge = GaugeMetricFamily(
+            "sipagent_mcp_server_up",
+            "1 while an MCP server that we ask ourselves is connected.",
+            labels=["server"],
+        )
+        for name, up in self._states().items():
+            gauge.add_metric([name], float(up))
+        yield gauge
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # registering must not ask for states: there may be none yet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
@@ -46,7 +47,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """Empty secrets are ignored."""
         known = {secret for secret in secrets if secret}
-        known |= {quote(secret, safe="") for secret in known}
+        known |= {form for secret in known for form in _written(secret)}
         # The longest first: one secret may begin with another.
         ordered = sorted(known, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None
@@ -85,6 +86,15 @@ class Redactor:
                 return [self.value(inner) for inner in value]
             case _:
                 return self.text(str(value))
+
+
+def _written(secret: str) -> Iterable[str]:
+    """How ``secret`` looks in an address, in JSON and in what Python prints of a string."""
+    yield quote(secret, safe="")
+    for ascii_only in (False, True):
+        yield json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+    yield repr(secret)[1:-1]
+    yield ascii(secret)[1:-1]
 
 
 def mask_number(number: str) -> str:

@@ -5,7 +5,8 @@ A crowd of 1, 200 and 1,000 sessions is played a recorded call, 20 messages a se
 fresh process on another. The words that the agent says carry the moment at which they were sent. Fails when
 one of our sessions lost a message; speed is reported, not asserted.
 
-    python -m tests.bench.many [--sessions 1 200 1000] [--seconds 10] [--only NAME] [--quick] [--json]
+    python -m tests.bench.many [--sessions 1 200 1000] [--seconds 10]
+        [--only NAME] [--parts] [--quick] [--json]
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tests.bench.answer_path import cpu_ms
 from tests.bench.crowd import Crowd, Sent, cues
 from tests.bench.engine import ALL_PROCESSORS, machine
 from tests.bench.many_contenders import LIBRARIES, NEEDS, OURS, Report
+from tests.bench.many_parts import show_parts, steps_of
 from tests.bench.recorded import COUNTED, recording
 
 PER_SECOND = 20
@@ -56,6 +58,8 @@ class Result:
     """Counted messages that never came; for the others than ours, that did not come in time."""
     cpu: float
     """Processor time over the measured seconds, as a share of one core."""
+    kernel: float
+    """The part of it that the kernel spent."""
     held_up: float
     """Share of the measured seconds in which it could have run, had the machine not been busy otherwise."""
     attached_kb: float
@@ -78,6 +82,8 @@ class Clocks:
     wall_s: float
     cpu_s: float
     """Processor time of the contender."""
+    kernel_s: float
+    """The part of it that the kernel spent, in hundredths of a second."""
     held_up_s: float
     """Time in which it was ready to run and others had the processor."""
     server_cpu_s: float
@@ -87,6 +93,7 @@ class Clocks:
         return Clocks(
             wall_s=self.wall_s - earlier.wall_s,
             cpu_s=self.cpu_s - earlier.cpu_s,
+            kernel_s=self.kernel_s - earlier.kernel_s,
             held_up_s=self.held_up_s - earlier.held_up_s,
             server_cpu_s=self.server_cpu_s - earlier.server_cpu_s,
         )
@@ -102,9 +109,11 @@ class Contender:
         """Its clocks now, and ours."""
         # schedstat of Linux: nanoseconds on a processor, and ready to run without one.
         _, waited_ns, _ = Path(f"/proc/{self._process.pid}/schedstat").read_text().split()
+        kernel_ticks = int(Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[12])
         return Clocks(
             wall_s=time.perf_counter(),
             cpu_s=cpu_ms(self._process.pid) / 1e3,
+            kernel_s=kernel_ticks / os.sysconf("SC_CLK_TCK"),
             held_up_s=int(waited_ns) / 1e9,
             server_cpu_s=time.process_time(),
         )
@@ -224,6 +233,7 @@ async def measure(name: str, sessions: int, seconds: float, warm_up_s: float = W
         delivered=1 - too_few / everything,
         lost=lost,
         cpu=spent.cpu_s / spent.wall_s,
+        kernel=spent.kernel_s / spent.wall_s,
         held_up=spent.held_up_s / spent.wall_s,
         attached_kb=(attached_kb - empty_kb) / sessions,
         steady_kb=(steady_kb - empty_kb) / sessions,
@@ -295,6 +305,7 @@ def show(results: Sequence[Result], seconds: float) -> None:
     for one in results:
         if one.name.startswith(OURS) and one.sessions == TARGET_SESSIONS:
             busy = f" (others held its processor {one.held_up:.0%} of the time)" if one.held_up > 0.02 else ""
+            busy += ": says little" if one.held_up > 0.2 else ""
             console.print(f"{one.name}, {one.sessions}{busy}: {'; '.join(_verdicts(one))}", highlight=False)
 
 
@@ -335,15 +346,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=10, help="measured, after the warm-up")
     parser.add_argument("--only", default="", help="contenders whose name contains this")
     parser.add_argument("--quick", action="store_true", help="1 and 200 sessions, 3 seconds")
+    parser.add_argument("--parts", action="store_true", help="also say what our processor time is made of")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     chosen = parser.parse_args(arguments)
     crowds, seconds = ([1, 200], 3.0) if chosen.quick else (chosen.sessions, chosen.seconds)
     names = [name for name in able() if chosen.only in name]
     results = asyncio.run(run(crowds, names, seconds))
+    steps = asyncio.run(run(crowds[-1:], steps_of(able()), seconds)) if chosen.parts else []
     if chosen.json:
-        sys.stdout.write(json.dumps([asdict(one) for one in results], indent=1) + "\n")
+        sys.stdout.write(json.dumps([asdict(one) for one in (*results, *steps)], indent=1) + "\n")
     else:
         show(results, seconds)
+        show_parts(steps)
     bad = [f"{one.name}, {one.sessions}" for one in results if one.name.startswith(OURS) and one.lost]
     if bad:
         raise SystemExit(f"messages were lost: {'; '.join(bad)}")

@@ -70,8 +70,33 @@ def floor() -> Attach:
     return attach
 
 
-def our_session(transport: str) -> Attach:
-    """`sipagent.realtime`: sessions, each with somebody who reads its events."""
+def frames(*, decoded: bool) -> Attach:
+    """`picows` alone: frames come, and are thrown away; or become our events first."""
+    picows = importlib.import_module("picows")
+    read = imported("sipagent.realtime.wire_frequent").read
+
+    class Listener(picows.WSListener):  # type: ignore[misc,name-defined]
+        def on_ws_connected(self, transport: Any) -> None:
+            transport.send(picows.WSMsgType.TEXT, '{"type":"session.update","session":{"type":"realtime"}}')
+
+        def on_ws_frame(self, transport: Any, frame: Any) -> None:
+            if decoded:
+                read(frame.get_payload_as_bytes())
+
+    async def attach(url: str, number: int, ear: Ear) -> Reading:
+        transport, _ = await picows.ws_connect(Listener, url)
+
+        async def watch() -> None:
+            await transport.wait_disconnected()
+
+        return watch()
+
+    return attach
+
+
+def our_session(transport: str, *, read_by_somebody: bool = True) -> Attach:
+    """`sipagent.realtime`: sessions, each with somebody who reads its events; or with nobody, and room for
+    them all."""
     if transport == "picows":
         importlib.import_module("sipagent.realtime.picows_connection")
     realtime = imported("sipagent.realtime")
@@ -85,6 +110,8 @@ def our_session(transport: str) -> Attach:
         session = await realtime.RealtimeSession(model, agent, None, config).enter()
 
         async def read() -> None:
+            if not read_by_somebody:
+                await asyncio.Event().wait()
             async for event in session:
                 kind = type(event)
                 if kind is word and event.role == "agent":
@@ -130,6 +157,14 @@ LIBRARIES: dict[str, Library] = {
     f"{OURS}, picows, uvloop": lambda: our_session("picows"),
     "SDK sessions": sdk_session,
 }
+STEPS: dict[str, Library] = {
+    "frames, picows": lambda: frames(decoded=False),
+    "events, picows": lambda: frames(decoded=True),
+    "sessions that nobody reads, picows": lambda: our_session("picows", read_by_somebody=False),
+    f"{OURS}, picows": LIBRARIES[f"{OURS}, picows"],
+}
+"""Each does all that the one before does, and one thing more."""
+ON_UVLOOP = ", uvloop"
 NEEDS = {"picows": "picows", "uvloop": "uvloop", "SDK": "agents", "floor": "orjson"}
 """Part of a name → the package without which it cannot run."""
 
@@ -140,7 +175,7 @@ async def run(name: str, port: int, sessions: int) -> None:
     asked = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(asked), sys.stdin)
-    attach = LIBRARIES[name]()
+    attach = (LIBRARIES.get(name) or STEPS[name.removesuffix(ON_UVLOOP)])()
     ear = Ear(sessions)
     gc.collect()
     _say("imported")

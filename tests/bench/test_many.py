@@ -26,6 +26,7 @@ async def test_every_session_is_served_and_its_messages_are_counted(name: str) -
     assert 60 < result.samples <= 120, "most messages of a call are words of the agent"
     assert 0 <= result.p50_ms <= result.p99_ms < 20_000
     assert 0 < result.cpu < 1.5
+    assert 0 <= result.kernel < 1.5
     assert 0 <= result.held_up < 1
     assert result.attached_kb > 0
 
@@ -173,6 +174,7 @@ def test_a_missed_target_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         delivered=1.0,
         lost=0,
         cpu=0.6,
+        kernel=0.1,
         held_up=0.3,
         attached_kb=40.0,
         steady_kb=70.5,

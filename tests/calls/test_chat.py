@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from sipagent.calls import CallContext
 from sipagent.calls.chat import Chat
 from sipagent.calls.chat_view import ChatLine
+from sipagent.calls.tools.mcp_spec import McpServerSpec, McpTools
 from sipagent.errors import AttachError, ConnectionLostError
 from sipagent.realtime import (
     GuardrailFunctionOutput,
@@ -16,6 +18,7 @@ from sipagent.realtime import (
     function_tool,
 )
 from tests.calls.chatting import API_KEY, Told, chatting, profile
+from tests.calls.tools.test_mcp_servers import over_stdio
 from tests.support.ports import free_port
 
 # Turns ----------------------------------------------------------------------------------------------
@@ -79,6 +82,17 @@ turns:
     [context] = contexts
     assert context.call_id.startswith("chat_")
     assert (context.caller, context.dialled, context.sip_headers) == (None, None, ())
+
+
+async def test_tools_of_mcp_servers_are_there_and_what_is_missing_is_said() -> None:
+    script = 'turns:\n  - call: {tool: price, with: {article: tea}, then: "It: {output}."}\n'
+    gone = McpServerSpec(name="gone", command=("/nonexistent/program",))
+    who = replace(profile(), mcp_tools=(McpTools(server=over_stdio()), McpTools(server=gone)))
+    async with chatting(script, who=who) as (chat, told):
+        assert "price" in chat.agent.tools
+        assert told.of("failed") == [("failed", "The MCP server gone is down: its command was not found.")]
+        await chat.say("How much is tea?")
+    assert told.of("tool_ended") == [("tool_ended", "price", '{"article": "tea"}', "tea costs 12 euros")]
 
 
 async def test_several_tools_and_one_that_fails_are_one_turn() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from sipagent.cli import main
 from sipagent.cli.example import example_configuration
+from tests.calls.tools.test_mcp_servers import SHOP
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +74,77 @@ def test_the_configuration_of_the_readme_is_right(tmp_path: Path) -> None:
     shutil.copytree(example_configuration().parent / "harbor_dental", tmp_path / "harbor_dental")
     (tmp_path / "sipagent.yaml").write_text(written, encoding="utf-8")
     assert main(["check", str(tmp_path / "sipagent.yaml")]) == 0
+
+
+def test_who_is_let_in_is_listed_without_their_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = "0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("DANA", token)
+    file = tmp_path / "sipagent.yaml"
+    file.write_text(
+        "version: 1\nagents: {desk: {instructions: Hi.}}\nroutes: [{agent: desk}]\n"
+        'admin: {tokens: [{name: dana, token: "${DANA}", role: operate}]}\n'
+    )
+    assert main(["check", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "admin: dana (operate)" in printed
+    assert main(["check", "--json", str(file)]) == 0
+    as_json = capsys.readouterr().out
+    assert json.loads(as_json)["admin"] == [{"name": "dana", "role": "operate"}]
+    assert token not in printed + as_json
+
+
+MCP = """\
+version: 1
+agents:
+  desk:
+    instructions: Hi.
+    tools:
+      - hang_up
+      - mcp: {{command: [python, shop.py, stdio], allowed_tools: [price, prize], start_timeout: 60s}}
+{more}
+routes: [{{agent: desk}}]
+"""
+
+
+def with_servers(folder: Path, more: str = "") -> Path:
+    shutil.copy(SHOP, folder / "shop.py")
+    file = folder / "sipagent.yaml"
+    file.write_text(MCP.format(more=more), encoding="utf-8")
+    return file
+
+
+def test_the_servers_are_started_and_what_is_missing_is_said_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = with_servers(
+        tmp_path, "      - mcp: {command: [python, -c, raise SystemExit('no shelf')], name: x}"
+    )
+    assert main(["check", str(file)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    first, second = captured.err.splitlines()
+    assert first.startswith(f"{file}:7:14: The server shop has no tool `prize`. It has: broken, die, ")
+    assert second.startswith(f"{file}:8:24: The MCP server x cannot be used: its program ended,")
+    assert "it said: no shelf" in second
+
+
+def test_servers_that_are_right_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = with_servers(tmp_path)
+    file.write_text(file.read_text(encoding="utf-8").replace(", prize", ""), encoding="utf-8")
+    assert main(["check", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "agent desk: price, hang_up\n" in shown
+    assert "MCP server shop: price, stock, broken" in shown
+    assert main(["check", "--json", str(file)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["agents"][0]["tools"] == ["price", "hang_up"]
+    assert "stock" in answer["mcp_servers"]["shop"]
+
+
+def test_offline_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = with_servers(tmp_path, "      - mcp: {command: [touch, started], name: x}")
+    assert main(["check", "--offline", str(file)]) == 0
+    assert "MCP server x: not asked\n" in capsys.readouterr().out
+    assert not (tmp_path / "started").exists()

@@ -213,6 +213,7 @@ async def test_the_technician_takes_over_and_books_a_visit_once() -> None:
     script = """
 turns:
   - call: {tool: send_to_agent_technician}
+  - call: {tool: in_stock, with: {part: pump}, then: "The pump: {output}"}
   - call: {tool: next_visit, with: {trouble: cold}, then: "I can offer {output}."}
   - call:
       tool: book_visit
@@ -220,14 +221,17 @@ turns:
       then: "Your visit is {output}."
 otherwise: {say: Goodbye., call: hang_up}
 """
-    lines = ("My heating is cold.", "It is the heating.", "Yes, book it.", "Bye.")
+    lines = ("My heating is cold.", "It is the pump.", "When can you come?", "Yes, book it.", "Bye.")
     plan = CallPlan(caller=CUSTOMER, steps=tuple(Say(text=line) for line in lines), hangs_up=False)
     async with company(script, at=DAY) as desk:
         call = await desk.call(plan)
         record = await desk.ended_record(call.call_id)
         booked = desk.system.requests("POST", "/visits")
-    assert [run.name for run in record.tools][:2] == ["next_visit", "book_visit"], "the technician's own"
+    assert [run.name for run in record.tools][:3] == ["in_stock", "next_visit", "book_visit"], (
+        "the technician's"
+    )
     assert booked == [{"day": "tomorrow", "trouble": "cold", "number": CUSTOMER}]
+    assert "The pump: 2 in stock." in said(record)
     assert any("V77" in line for line in said(record))
     assert "tomorrow between eight and ten" in str([run.output for run in record.tools])
 

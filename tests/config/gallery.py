@@ -14,6 +14,7 @@ from sipagent.errors import ConfigurationError
 GALLERY = Path(__file__).parents[1] / "fixtures" / "broken"
 RIGHT_IN_FORM = frozenset(
     {
+        "admin_tokens",
         "bad_template",
         "callers_on_both_lists",
         "closed_and_open",

@@ -11,7 +11,7 @@ import yaml
 from sipagent.config import parse_document
 from sipagent.guide import read_page
 
-TOP = frozenset({"calendars", "lookup", "business", "limits", "callers"})
+TOP = frozenset({"calendars", "lookup", "business", "limits", "callers", "admin", "server"})
 
 
 def snippets() -> list[dict[str, Any]]:

@@ -55,6 +55,21 @@ async def test_everything_is_there(tmp_path: Path) -> None:
     assert areas == sorted(areas, key=list(Area).index)
 
 
+async def test_servers_that_the_service_will_start_are_named_and_not_started(tmp_path: Path) -> None:
+    async with practice() as desk:
+        sick = patient(tmp_path, desk)
+        tools = "tools: [{mcp: {command: [touch, started], name: shelf}}]"
+        written = RIGHT.replace("the phone.}", f"the phone., {tools}}}")
+        (tmp_path / "sipagent.yaml").write_text(written, encoding="utf-8")
+        findings = await examine(sick, utc_now=utc_now)
+    assert bad(findings) == []
+    [finding] = [each for each in findings if "MCP" in each.said]
+    assert (finding.area, finding.verdict) == (Area.CONFIGURATION, Verdict.HINT)
+    assert "shelf" in finding.said
+    assert "sipagent check" in finding.remedy
+    assert not (tmp_path / "started").exists()
+
+
 async def test_everything_is_wrong_at_once_and_no_secret_is_shown(tmp_path: Path) -> None:
     async with practice() as desk:
         sick = patient(tmp_path, desk, OPENAI_API_KEY="sk-other-0123456789", OPENAI_PROJECT_ID="org-1")

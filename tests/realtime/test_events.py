@@ -18,11 +18,12 @@ from sipagent.realtime import (
     mcp_events,
     mcp_session_events,
     session_events,
+    sound_events,
     turn_metrics,
 )
 
 BESIDE: dict[str, tuple[ModuleType, ...]] = {
-    events.__name__: (mcp_events,),
+    events.__name__: (mcp_events, sound_events),
     session_events.__name__: (agent_events, mcp_session_events, turn_metrics),
 }
 """Where else the members of a union are at home."""

@@ -67,6 +67,15 @@ def test_generations_and_reloads_of_the_configuration() -> None:
     assert value(metrics, "sipagent_configuration_reloads_total", result="loaded") == 1
 
 
+def test_mcp_servers_are_those_there_are_at_the_scrape() -> None:
+    metrics, states = Metrics(), {"shop": True, "shelf": False}
+    metrics.watch_mcp_servers(lambda: states)
+    assert value(metrics, "sipagent_mcp_server_up", server="shop") == 1
+    assert value(metrics, "sipagent_mcp_server_up", server="shelf") == 0
+    del states["shelf"]
+    assert value(metrics, "sipagent_mcp_server_up", server="shelf") is None
+
+
 def test_latencies_are_in_seconds_and_fall_into_buckets() -> None:
     metrics = Metrics()
     for milliseconds in (80.0, 120.0, 40_000.0):

@@ -17,10 +17,13 @@ from sipagent.config.schema.agents import (
     TransferEntry,
     WrapUpEntry,
 )
+from sipagent.config.schema.asking import CollectDigits, TakeMessage
 from sipagent.config.schema.base import Entry, Reading
 from sipagent.config.schema.calendars import CalendarEntry, Closure, Holidays
 from sipagent.config.schema.configuration import ApiEntry, Configuration
+from sipagent.config.schema.http_tool import HttpTool
 from sipagent.config.schema.limits import CallsEntry, LimitsEntry, PricesEntry, SpendEntry
+from sipagent.config.schema.mcp_tool import HostedMcp, McpTool
 from sipagent.config.schema.routes import (
     Alternative,
     CallersEntry,
@@ -30,18 +33,14 @@ from sipagent.config.schema.routes import (
     WhenEntry,
 )
 from sipagent.config.schema.session import CustomVoice, RetainedContext, SemanticVad, ServerVad, SessionKeys
+from sipagent.config.schema.tool_manners import ToolManners
 from sipagent.config.schema.tools import (
-    CollectDigits,
     CollectDigitsEntry,
-    HttpTool,
     HttpToolEntry,
-    McpTool,
     McpToolEntry,
     PythonTool,
-    TakeMessage,
     TakeMessageEntry,
     ToolEntry,
-    ToolManners,
 )
 from sipagent.config.schema.variables import BusinessEntry, LookupEntry
 
@@ -64,6 +63,7 @@ __all__ = [
     "GreetingEntry",
     "GuardrailEntry",
     "Holidays",
+    "HostedMcp",
     "HttpTool",
     "HttpToolEntry",
     "IdleStepEntry",

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from sipagent.config.values import BadValueError, parse_duration_s
+from sipagent.config.values import BadValueError, closest, parse_duration_s
 
 
 class Reading:
@@ -43,6 +43,13 @@ class Reading:
         if model is None:
             return ()
         return tuple(info.alias or name for name, info in model.model_fields.items())
+
+    def meant(self, mapping: object, key: str) -> str | None:
+        """The key that ``key``, which is no key of ``mapping``, was meant to be; None where nobody knows."""
+        model = self._models.get(id(mapping))
+        if model is not None and issubclass(model, Entry) and key in model.also_known_as:
+            return model.also_known_as[key]
+        return closest(key, self.known_keys(mapping))
 
     def hint(self, mapping: object, key: str) -> str | None:
         """What to write instead of ``key``, which is no key of ``mapping``, where that is known."""

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sipagent.config.schema.admin import AdminEntry, ServerEntry
 from sipagent.config.schema.agents import AgentKeys
 from sipagent.config.schema.base import Entry, Name, Text, at_most_one_of, not_empty, parsed_by, refuse
 from sipagent.config.schema.calendars import CalendarEntry
@@ -73,6 +74,8 @@ class Configuration(Entry):
         "transfer": "Indent it below an agent, or below `defaults:`.",
         "spend": "Indent it below `limits:`.",
         "deny": "Indent it below `callers:`.",
+        "tokens": "Indent it below `admin:`.",
+        "trusted_proxies": "Indent it below `server:`.",
     }
 
     version: Literal[1]
@@ -99,3 +102,7 @@ class Configuration(Entry):
     """Who may call."""
     limits: LimitsEntry = LimitsEntry()
     """How many calls, and what they may cost."""
+    admin: AdminEntry = AdminEntry()
+    """Who may look at the running service, and act on its calls."""
+    server: ServerEntry = ServerEntry()
+    """What stands before the service."""

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from sipagent.calls.lookup import LONGEST_TIMEOUT_S
 from sipagent.config.schema.base import Duration, Entry, Text, refuse
 from sipagent.config.schema.calendars import Zone
+from sipagent.config.schema.http_tool import JsonBody
 from sipagent.config.schema.language import LanguageTag
-from sipagent.config.schema.tools import JsonBody
 from sipagent.config.schema.web import Headers, Pointer, WebUrl
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]

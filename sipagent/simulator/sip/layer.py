@@ -221,7 +221,7 @@ class TransactionLayer:
         """The host to name in Via, Contact and session descriptions for the peer of ``flow``."""
         if self._settings.advertised_host is not None:
             return self._settings.advertised_host
-        unspecified = flow.local[0] in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+        unspecified = flow.local[0] in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound  # nosec B104
         return local_host_towards(flow.peer) if unspecified else flow.local[0]
 
     def close(self) -> None:

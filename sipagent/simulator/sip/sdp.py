@@ -90,7 +90,8 @@ class SessionDescription:
 
     def direction_of(self, media: Media) -> Direction:
         """Direction of one stream as its sender sees it (RFC 3264 section 5.1)."""
-        if media.connection == "0.0.0.0":  # noqa: S104 - the old way to say hold (RFC 3264 section 8.4)
+        # The old way to say hold: RFC 3264 section 8.4.
+        if media.connection == "0.0.0.0":  # noqa: S104 - compared, not bound  # nosec B104
             return "inactive"
         return _direction(media.attributes) or self.direction
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import anyio
 from mcp.server.mcpserver import MCPServer
+from mcp_types import ToolAnnotations
 
+_orders: list[str] = []
 shop = MCPServer("shop", log_level="CRITICAL")
 
 
@@ -47,6 +49,31 @@ def die() -> str:
 def secret() -> str:
     """What the server's surroundings hold."""
     return f"{os.environ.get('SHOP_KEY', 'none')} {os.environ.get('NOT_FOR_SHOPS', 'none')}"
+
+
+@shop.tool(annotations=ToolAnnotations(read_only_hint=False))
+def order(article: str) -> str:
+    """Orders one."""
+    _orders.append(article)
+    return f"{len(_orders)} ordered"
+
+
+@shop.tool()
+def process() -> str:
+    """Which process serves, and what it was started for."""
+    return f"{os.getpid()} {os.environ.get('SHOP_FLOOR', 'none')}"
+
+
+def grown() -> str:
+    """Was not there before."""
+    return "new"
+
+
+@shop.tool()
+def grow() -> str:
+    """Adds a tool."""
+    shop.add_tool(grown)
+    return "grown"
 
 
 if __name__ == "__main__":

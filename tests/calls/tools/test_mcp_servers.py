@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,14 +12,15 @@ from typing import Any
 
 import pytest
 
+from sipagent.calls.tools import mcp_connection
 from sipagent.calls.tools.manners import ToolManners, with_manners
-from sipagent.calls.tools.mcp_client import McpServerSpec
-from sipagent.calls.tools.mcp_servers import McpServers, make_hosted_tool
+from sipagent.calls.tools.mcp_offer import offer
+from sipagent.calls.tools.mcp_servers import McpServers
+from sipagent.calls.tools.mcp_spec import McpServerSpec, McpTools
 from sipagent.errors import UserError
-from sipagent.realtime import FunctionTool, RunContextWrapper
-from sipagent.realtime.hosted_mcp import MCPApprovalRequestData, MCPToolApprovalRequest
+from sipagent.realtime import FunctionTool
 from tests.calls.controls import call
-from tests.calls.tools.using import caller_answers, question_put, use
+from tests.calls.tools.using import use
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
 
@@ -39,8 +39,11 @@ def over_stdio(**changes: Any) -> McpServerSpec:
     return McpServerSpec(**given)
 
 
-def tools_of(servers: McpServers, name: str = "shop") -> dict[str, FunctionTool]:
-    return {tool.name: tool for tool in servers.tools(name)}
+def tools_of(servers: McpServers, **wanted: Any) -> dict[str, FunctionTool]:
+    """The tools of the only server."""
+    [spec] = servers.running
+    offered = offer(McpTools(server=spec, **wanted), servers.connection(spec), ())
+    return {tool.name: tool for tool in offered.tools}
 
 
 @asynccontextmanager
@@ -66,7 +69,7 @@ async def test_the_tools_of_a_program_are_listed_and_called() -> None:
     async with McpServers([over_stdio(env={"SHOP_KEY": SECRET})]) as servers:
         assert servers.problems == {}
         tools = tools_of(servers)
-        assert {"price", "stock", "broken", "slow", "die", "secret"} == set(tools)
+        assert {"price", "stock", "broken", "slow", "die", "secret", "order", "process", "grow"} == set(tools)
         assert tools["price"].description == "What an article costs."
         assert tools["price"].params_json_schema["required"] == ["article"]
         context = call()
@@ -78,8 +81,8 @@ async def test_the_tools_of_a_program_are_listed_and_called() -> None:
 
 
 async def test_calls_run_side_by_side_and_a_slow_one_is_given_up() -> None:
-    async with McpServers([over_stdio(timeout_s=1.0)]) as servers:
-        tools, context = tools_of(servers), call()
+    async with McpServers([over_stdio()]) as servers:
+        tools, context = tools_of(servers, timeout_s=1.0), call()
         slow, *prices = await asyncio.gather(
             use(tools["slow"], context),
             *(use(tools["price"], context, json.dumps({"article": f"a{number}"})) for number in range(5)),
@@ -130,13 +133,6 @@ async def test_what_may_have_been_done_by_a_server_that_died_is_not_done_again()
         assert servers.problems == {}
 
 
-async def test_only_allowed_tools_are_offered(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="sipagent"):
-        async with McpServers([over_stdio(allowed_tools=("stock", "unheard-of"))]) as servers:
-            assert list(tools_of(servers)) == ["stock"]
-    assert "has no tool unheard-of" in caplog.text
-
-
 async def test_servers_that_are_not_there_hold_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
     specs = [
         McpServerSpec(name="gone", command=("/nonexistent/program",)),
@@ -155,15 +151,13 @@ async def test_servers_that_are_not_there_hold_nobody_up(caplog: pytest.LogCaptu
         assert set(servers.problems) == {"gone", "mute", "liar", "down"}
         assert servers.problems["gone"] == "its command was not found"
         for spec in specs:
-            assert servers.tools(spec.name) == []
+            assert servers.connection(spec).tools is None
     assert SECRET not in caplog.text
 
 
 async def test_the_tools_of_a_server_over_http_are_called_and_it_may_go_and_come_back() -> None:
     port = free_port()
-    spec = McpServerSpec(
-        name="shop", url=f"http://127.0.0.1:{port}/mcp", start_timeout_s=PATIENCE_S, timeout_s=5.0
-    )
+    spec = McpServerSpec(name="shop", url=f"http://127.0.0.1:{port}/mcp", start_timeout_s=PATIENCE_S)
     async with AsyncExitStack() as shop:
         await shop.enter_async_context(shop_over_http(port))
         async with McpServers([spec]) as servers:
@@ -188,82 +182,43 @@ async def test_entering_that_is_cancelled_leaves_nothing() -> None:
         await task
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"command": ("x",), "url": "http://x.test/"},
-        {"url": "x.test"},
-        {"url": "http://x.test/", "env": {"A": "b"}},
-        {"url": "http://x.test/", "headers": {"A": "b\nc"}},
-        {"command": ("x",), "headers": {"A": "b"}},
-        {"command": ("x",), "timeout_s": 0},
-    ],
-)
-def test_a_server_that_could_not_be_reached_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(UserError):
-        McpServerSpec(name="shop", **changes)
-
-
 async def test_servers_are_known_by_their_names() -> None:
     with pytest.raises(UserError, match="two MCP servers"):
         McpServers([over_stdio(), over_stdio()])
     async with McpServers([]) as servers:
         with pytest.raises(UserError, match="no MCP server"):
-            servers.tools("shop")
+            servers.connection(over_stdio())
 
 
-def test_secrets_are_not_shown() -> None:
-    assert SECRET not in repr(over_stdio(env={"KEY": SECRET}))
-    assert SECRET not in repr(McpServerSpec(name="x", url="http://x.test/", headers={"A": SECRET}))
+async def test_servers_come_and_go_while_others_stay() -> None:
+    shop, other = over_stdio(), over_stdio(name="other")
+    async with McpServers() as servers:
+        assert (servers.running, servers.problems) == ((), {})
+        await servers.start([shop])
+        kept = servers.connection(shop)
+        await servers.start([over_stdio(), other])
+        assert servers.connection(over_stdio()) is kept
+        assert [spec.name for spec in servers.running] == ["shop", "other"]
+        servers.keep_only([shop])
+        assert [spec.name for spec in servers.running] == ["shop"]
+        with pytest.raises(UserError, match="no MCP server 'other'"):
+            servers.connection(other)
+        assert servers.changed.is_set()
 
 
-# Hosted ---------------------------------------------------------------------------------------------
+async def test_other_tools_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_connection, "PROBE_EVERY_S", 0.1)
+    async with McpServers([over_stdio()]) as servers:
+        assert "grown" not in tools_of(servers)
+        servers.changed.clear()
+        await use(tools_of(servers)["grow"], call())
+        async with asyncio.timeout(PATIENCE_S):
+            await servers.changed.wait()
+        assert (await use(tools_of(servers)["grown"], call())).text == "new"
 
 
-def test_a_hosted_server_is_written_as_the_api_does() -> None:
-    tool = make_hosted_tool(
-        "shop",
-        "https://shop.test/mcp",
-        allowed_tools=["price"],
-        headers={"Authorization": SECRET},
-        description="The shop.",
-    )
-    assert tool.tool_config == {
-        "type": "mcp",
-        "server_label": "shop",
-        "server_url": "https://shop.test/mcp",
-        "require_approval": "never",
-        "allowed_tools": ["price"],
-        "headers": {"Authorization": SECRET},
-        "server_description": "The shop.",
-    }
-    assert tool.on_approval_request is None
-    assert SECRET not in repr(tool)
-
-
-async def test_a_hosted_tool_that_needs_approval_asks_the_caller() -> None:
-    tool = make_hosted_tool("shop", "https://shop.test/mcp", require_approval="always")
-    context = call()
-
-    async def asked(number: int, arguments: str = '{"article": "tea"}') -> Any:
-        assert tool.on_approval_request is not None
-        data = MCPApprovalRequestData(
-            id=f"item_{number}", server_label="shop", name="order", arguments=arguments
-        )
-        answer: Any = tool.on_approval_request(
-            MCPToolApprovalRequest(ctx_wrapper=RunContextWrapper(context), data=data)
-        )
-        return await answer
-
-    first = await asked(1)
-    assert first["approve"] is False
-    assert "Tell the caller what" in first["reason"]
-    assert (await asked(2))["approve"] is False
-    question_put(context)
-    caller_answers(context)
-    assert (await asked(3, '{"article": "cup"}'))["approve"] is False
-    question_put(context)
-    caller_answers(context)
-    assert await asked(4, '{"article": "cup"}') == {"approve": True}
-    assert (await asked(5, '{"article": "cup"}'))["approve"] is False
+async def test_a_program_that_ends_says_why() -> None:
+    spec = McpServerSpec(name="shop", command=(sys.executable, "-c", "raise SystemExit('no shelf')"))
+    async with McpServers([spec]) as servers:
+        [why] = servers.problems.values()
+    assert why == "its program ended, or says nothing that is MCP; it said: no shelf"

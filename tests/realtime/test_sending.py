@@ -1,4 +1,4 @@
-"""What is sent only as long as something holds."""
+"""What a model sends, and what it sends only as long as something holds."""
 
 from __future__ import annotations
 
