@@ -35,6 +35,7 @@ from sipagent.calls import (
 from sipagent.calls.access import Access
 from sipagent.calls.commands import CommandDesk
 from sipagent.calls.connections import serve_http
+from sipagent.calls.day_spend import DaySpendReader
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.shift import Shift, ShiftSettings
 from sipagent.calls.sources import Sources
@@ -302,6 +303,7 @@ class Service:
                 call_over=self._let_go,
             )
         )
+        await self._follow_spending(group, stack)
         furnishing = group.create_task(self._furnishing.follow(self._running), name="MCP tools")
         stack.callback(furnishing.cancel)
         self._serves(generation, self._loaded, recorder.record)
@@ -339,6 +341,19 @@ class Service:
         live = self._running.live(call_id)
         conversation = None if live is None else live.conversation
         return None if conversation is None else conversation.steering
+
+    async def _follow_spending(self, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
+        """Learn what the day has cost before the first call, if the database says it in time, and from then
+        on."""
+        spending = DaySpendReader(
+            self._store,
+            self._running.day,
+            door=lambda: self._running.current.door,
+            utc_now=self._utc_now,
+        )
+        await spending.refresh(within_s=self._settings.store_timeout_s)
+        reading = group.create_task(spending.run(), name="day's spend")
+        stack.callback(reading.cancel)
 
     async def _end_shift(self, recorder: Recorder) -> None:
         if self._shift is None or self._working is None:

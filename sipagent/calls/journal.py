@@ -190,6 +190,7 @@ class CallJournal:
                         output_tokens=usage.output_tokens,
                         input_audio_tokens=usage.input_audio_tokens,
                         output_audio_tokens=usage.output_audio_tokens,
+                        cached_audio_tokens=usage.cached_audio_tokens,
                     )
                 )
             case RealtimeTranscriptionUsage():

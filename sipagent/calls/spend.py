@@ -8,7 +8,7 @@ a million tokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 
@@ -18,7 +18,7 @@ from sipagent.realtime.session_events import (
     RealtimeTranscriptionUsage,
 )
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
-from sipagent.store import TokensUsed
+from sipagent.store import TokensUsed, UsageTotal
 
 _PER = 1_000_000
 
@@ -99,12 +99,11 @@ def transcription_cost(model: str | None, usage: TranscriptionUsage) -> float:
     return minutes * per_minute
 
 
-def cost_of_fact(fact: TokensUsed, prices: Prices | None, transcription_model: str | None = None) -> float:
-    """What a remembered usage cost, for a day that goes on after the service was started again.
-
-    The store does not remember of which kind the cached tokens were: they count as audio first, which makes
-    it the least that it can have been. Without ``prices`` a response costs nothing that is known.
-    """
+def cost_of_fact(
+    fact: TokensUsed | UsageTotal, prices: Prices | None, transcription_model: str | None = None
+) -> float:
+    """What a remembered usage cost, or many together, for a day that goes on after the service was started
+    again. Without ``prices`` a response costs nothing that is known."""
     match fact.kind:
         case "transcription":
             heard = TranscriptionUsage(
@@ -114,21 +113,40 @@ def cost_of_fact(fact: TokensUsed, prices: Prices | None, transcription_model: s
         case "response":
             if prices is None:
                 return 0.0
-            cached_audio = min(fact.cached_tokens, fact.input_audio_tokens)
+            # What an earlier version wrote does not say how much of it was audio: at least what text was not.
+            not_text = fact.cached_tokens - (fact.input_tokens - fact.input_audio_tokens)
             usage = ResponseUsage(
                 input_tokens=fact.input_tokens,
                 input_audio_tokens=fact.input_audio_tokens,
                 cached_tokens=fact.cached_tokens,
-                cached_audio_tokens=cached_audio,
+                cached_audio_tokens=max(fact.cached_audio_tokens, not_text),
                 output_tokens=fact.output_tokens,
                 output_audio_tokens=fact.output_audio_tokens,
             )
             return prices.of_response(usage)
 
 
+def cost_of_totals(
+    totals: Iterable[UsageTotal],
+    prices: Mapping[str, Prices],
+    transcription_models: Mapping[str, Collection[str | None]],
+) -> float:
+    """What ``totals`` cost together, at least.
+
+    ``transcription_models`` are those in use beside each model. The store does not remember which one heard a
+    call: the cheapest counts.
+    """
+    all_models = {name for names in transcription_models.values() for name in names}
+    cost = 0.0
+    for total in totals:
+        model = total.model or ""
+        heard_by = transcription_models.get(model) or all_models or {None}
+        cost += min(cost_of_fact(total, prices.get(model), name) for name in heard_by)
+    return cost
+
+
 class DaySpend:
-    """What all calls of a day have cost so far. A service that starts again adds what the store remembers of
-    the day, by `cost_of_fact`."""
+    """What all calls of a day have cost so far: those of this process, and others as far as `learn` says."""
 
     def __init__(self) -> None:
         self._day: date | None = None
@@ -146,6 +164,15 @@ class DaySpend:
     def spent(self, now: datetime, zone: tzinfo) -> float:
         """What the day, in ``zone``, has cost by ``now``: a lower bound."""
         return self.add(0.0, now, zone)
+
+    def learn(self, cost: float, now: datetime, zone: tzinfo) -> None:
+        """The day of ``now``, in ``zone``, has cost at least ``cost``, all calls of all processes together.
+
+        Both numbers are lower bounds of the same thing, so the larger one counts.
+        """
+        spent = self.spent(now, zone)
+        if self._day == now.astimezone(zone).date():
+            self._cost = max(spent, cost)
 
     def refusal(self, limits: SpendLimits, now: datetime) -> str | None:
         """Why no call is answered any more today, as a sentence, or None."""

@@ -20,6 +20,7 @@ from sipagent.calls.keeping import CheckpointKeeper
 from sipagent.calls.lease import Holding, Lease
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.reception import Received, Reception, Refusal
+from sipagent.calls.spend import DaySpend
 from sipagent.calls.webhook import SeenWebhooks
 from sipagent.identifiers import CallId
 from sipagent.store import Fact
@@ -102,6 +103,11 @@ class Supervisor:
     def current(self) -> Generation:
         """Who serves the next call."""
         return self._current
+
+    @property
+    def day(self) -> DaySpend:
+        """What calls have cost today."""
+        return self._reception.day
 
     @property
     def generations_in_use(self) -> int:

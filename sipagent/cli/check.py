@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _as_json(loaded: Loaded) -> dict[str, Any]:
-    door = loaded.door
+    door, tokens = loaded.door, loaded.access.tokens
     return {
         "fingerprint": loaded.fingerprint,
         "files": [str(file) for file in loaded.files],
@@ -89,6 +89,7 @@ def _as_json(loaded: Loaded) -> dict[str, Any]:
             for route in door.routes
         ],
         "calendars": list(door.calendars),
+        "admin": [{"name": token.visitor.name, "role": token.visitor.role.name.lower()} for token in tokens],
     }
 
 
@@ -102,6 +103,9 @@ def _print(loaded: Loaded, tools: Mapping[str, Sequence[str]], file: Path, out: 
         )
     for number, route in enumerate(loaded.door.routes, 1):
         print_hanging(out, f"  route {route.name or number}: ", describe_route(route))
+    let_in = (f"{token.visitor.name} ({token.visitor.role.name.lower()})" for token in loaded.access.tokens)
+    if text := ", ".join(let_in):
+        print_hanging(out, "  admin: ", text)
     for spec in loaded.mcp_servers:
         there = "not asked" if spec.name not in tools else ", ".join(tools[spec.name]) or "no tools"
         print_hanging(out, f"  MCP server {spec.name}: ", there)

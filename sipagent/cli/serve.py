@@ -21,6 +21,9 @@ from sipagent.store import open_store, spill_folder
 
 logger = logging.getLogger(__name__)
 
+PRIVATE = 0o077
+"""What the process writes, callers' words among it, is for nobody but its own user."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
@@ -126,6 +129,7 @@ def run(arguments: argparse.Namespace) -> int:
             spill=spill_folder(environment.database_url, arguments.spill),
         ),
     )
+    os.umask(PRIVATE)
     return run_on(arguments.loop, lambda: _serve(service, arguments))
 
 

@@ -50,6 +50,7 @@ async def examine(patient: Patient, *, utc_now: Callable[[], datetime]) -> tuple
     base_url, wrong_base = _base_url(patient.account)
     plan = await asyncio.to_thread(examine_configuration, patient.configuration, base_url=base_url)
     findings = [*examine_machine(), plan.finding, *plan.mcp_servers, *wrong_base]
+    findings += [] if plan.access is None else [plan.access]
     is_openai = (urlsplit(plan.base_url).hostname or "").endswith("api.openai.com")
     findings += examine_account(patient.account, is_openai=is_openai)
     if patient.live and (urlsplit(plan.base_url).hostname or "") in _LOOPBACK:

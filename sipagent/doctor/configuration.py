@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sipagent.config import Loaded, load_configuration
-from sipagent.doctor.finding import Area, Finding, Verdict, fail, ok
+from sipagent.doctor.finding import Area, Finding, Verdict, fail, hint, ok
 from sipagent.errors import ConfigurationError, UserError
 from sipagent.realtime.provider import DEFAULT_BASE_URL
 
@@ -20,6 +20,8 @@ class Plan:
     models: tuple[str, ...] = ()
     trunk: str | None = None
     """The preset of its numbers."""
+    access: Finding | None = None
+    """Who is let in beside webhooks."""
     mcp_servers: tuple[Finding, ...] = ()
     """What is to be known of those that the service starts or asks."""
 
@@ -51,6 +53,7 @@ def examine_configuration(path: Path, *, base_url: str | None) -> Plan:
         base_url=base_url or loaded.base_url,
         models=_models(loaded),
         trunk=_trunk(loaded),
+        access=_access(loaded),
         mcp_servers=_mcp_servers(loaded, path),
     )
 
@@ -68,6 +71,15 @@ def _mcp_servers(loaded: Loaded, path: Path) -> tuple[Finding, ...]:
 def _models(loaded: Loaded) -> tuple[str, ...]:
     names = (profile.settings.get("model_name") for profile in loaded.door.profiles.values())
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+
+def _access(loaded: Loaded) -> Finding:
+    access = loaded.access
+    if not access.is_open_to_somebody:
+        said = "`admin:` has no token: /admin is closed, and /metrics open to whoever reaches the service."
+        return hint(Area.CONFIGURATION, said)
+    names = ", ".join(token.visitor.name for token in access.tokens)
+    return ok(Area.CONFIGURATION, f"`admin:` lets in {names}.")
 
 
 def _trunk(loaded: Loaded) -> str | None:

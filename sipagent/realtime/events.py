@@ -91,6 +91,10 @@ class RealtimeModelSessionEvent(Value, frozen=True, kw_only=True):
     output_format: str | None = None
     interrupt_response: bool | None = None
     """Whether the server itself cancels a response when the caller speaks; None without turn detection."""
+    instructions: str | None = None
+    tools: frozenset[str] | None = None
+    """The names of functions and the labels of MCP servers that are offered; None when the server does not
+    say."""
     expires_at: int | None = None
     """Seconds since 1970 UTC."""
     type: Literal["session"] = "session"

@@ -173,6 +173,18 @@ class History:
         self._items[item_id] = replace(item, position=position, previous_item_id=previous)
         return "added"
 
+    def restore(self, item: RealtimeItem) -> None:
+        """Put in an item of this very conversation, as known elsewhere, behind those that are here. Its
+        line has been told; it keeps its position where that sorts."""
+        self._show()
+        if item.item_id in self._items:
+            return
+        position = self._order.restore(item.item_id, item.position)
+        self._items[item.item_id] = replace(item, position=position, previous_item_id=None)
+        if isinstance(item, UserMessageItem | AssistantMessageItem) and text_of(item):
+            self._final.add(item.item_id)
+        self._line(item.item_id)
+
     def answer_tool(self, call_id: ToolCallId, output: str) -> RealtimeToolCallItem | None:
         """Put the output of a tool to its call."""
         for item in self._items.values():

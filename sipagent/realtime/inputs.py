@@ -79,6 +79,8 @@ class RealtimeModelRequestResponse(Value, frozen=True, kw_only=True):
     response: Mapping[str, Any] | None = None
     event_id: str | None = None
     """Names the request in what the server and `RealtimeModelResponseRequestedEvent` say of it."""
+    unless_begun: bool = False
+    """A response that runs when the server gets to this one is what was wanted: this is not asked again."""
 
 
 class RealtimeModelSendAudio(Value, frozen=True, kw_only=True):

@@ -36,6 +36,8 @@ class RealtimeModelConfig(TypedDict):
     first_update: NotRequired[str]
     """The first message of the session, written once for many calls of one agent by the model's own
     `build_first_update`; left out, it is written from the settings."""
+    runs_already: NotRequired[bool]
+    """The session has been set up by somebody else: connecting sends nothing."""
     playback_tracker: NotRequired[RealtimePlaybackTracker]
     call_id: NotRequired[str]
     """The telephone call to attach to."""

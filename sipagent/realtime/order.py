@@ -98,6 +98,15 @@ class ItemOrder:
         changed.discard(item_id)
         return list(changed)
 
+    def restore(self, item_id: ItemId, position: float) -> float:
+        """Put a new item behind all others, at the position that it had before if that is behind theirs. The
+        position that it has now."""
+        last = self.positions[self.ids[-1]] if self.ids else None
+        self.positions[item_id] = position if last is None or position > last else last + 1.0
+        self.ids.append(item_id)
+        self._unplaced.add(item_id)
+        return self.positions[item_id]
+
     def place(self, item_id: ItemId, previous: ItemId | None) -> list[ItemId]:
         """An item that nobody had placed stands behind ``previous``, or is the first. The items whose
         positions changed."""

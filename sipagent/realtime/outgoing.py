@@ -47,10 +47,10 @@ class Outgoing:
         """``command`` as text, with an id of its own."""
         return self._writer.write(command)
 
-    def opened(self, socket: Socket, writer: CommandWriter, first_update: str) -> None:
-        """A connection begins; ``first_update`` was sent."""
+    def opened(self, socket: Socket, writer: CommandWriter, first_update: str | None) -> None:
+        """A connection begins; ``first_update`` was sent, if there is one."""
         self.socket, self._writer = socket, writer
-        self._unconfirmed = [first_update]
+        self._unconfirmed = [] if first_update is None else [first_update]
         self._answers, self._said, self._repeated = {}, set(), set()
         self._usable.set()
 

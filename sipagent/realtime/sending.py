@@ -121,7 +121,12 @@ class SendingModel(RealtimeModel):
                 await self._send_raw(event)
             case RealtimeModelRequestResponse(response=response):
                 outgoing.require_connection()
-                self._gate.request(response, event_id=event.event_id, only_if=_harmless(only_if))
+                self._gate.request(
+                    response,
+                    event_id=event.event_id,
+                    perhaps_heard=event.unless_begun,
+                    only_if=_harmless(only_if),
+                )
             case RealtimeModelSendMcpApproval():
                 await self._hosted.answer(event)
             case RealtimeModelSendAudio():

@@ -157,7 +157,12 @@ class RealtimeSession(Hearing):
         self._taking_over: TakingOver | None = None
         if takeover is not None:
             self._translation.known(takeover.history)
-            self._taking_over = TakingOver(takeover, model=model, history=self._translation.history)
+            self._taking_over = TakingOver(
+                takeover,
+                model=model,
+                history=self._translation.history,
+                is_busy=lambda: speaking.busy,
+            )
         self._quiet = Latch()
         self._growing = None
         self._entered = False
@@ -226,6 +231,8 @@ class RealtimeSession(Hearing):
         self._handover.lead.start(Offer(agent=self.agent, settings=settings))
         config: RealtimeModelConfig = {**self._model_config, "initial_model_settings": settings}
         config["raw_events"] = bool(self._run_config.get("raw_events"))
+        if self._taking_over is not None:
+            config["runs_already"] = True
         self._model.add_listener(self)
         try:
             await self._model.connect(config)
@@ -235,14 +242,14 @@ class RealtimeSession(Hearing):
         try:
             await self._tell_history()
             if self._taking_over is not None:
-                await self._take_over(self._taking_over)
+                await self._take_over(self._taking_over, settings)
         except BaseException:
             await self.close()
             raise
         return self
 
-    async def _take_over(self, taking_over: TakingOver) -> None:
-        outcome, again = await taking_over.find_out()
+    async def _take_over(self, taking_over: TakingOver, settings: RealtimeSessionModelSettings) -> None:
+        outcome, again = await taking_over.find_out(settings)
         self._takeover_outcome = outcome
         for call in again:
             self._tool_calls.begin(
@@ -266,18 +273,21 @@ class RealtimeSession(Hearing):
     async def close(self) -> None:
         """End the connection and the tools that run. Idempotent; safe inside a tool, and to cancel.
 
-        Events that were not read yet stay readable. A tool that does not let itself be cancelled is left to
-        itself after a second.
+        Nothing is sent any more: not what tools that are cancelled have to say, and nothing that would stop
+        what the server does, so that another process can take the session over. Events that were not read yet
+        stay readable. A tool that does not let itself be cancelled is left to itself after a second.
         """
         self._closed = True
         self._model.remove_listener(self)
         self._quiet.set()
         self._events.end()
+        cancelled = self._work.cancel()
         try:
-            await self._work.cancel(TOOL_GRACE_S)
+            # Before what was cancelled goes on: it may still want to send something.
+            await self._model.close()
         finally:
             try:
-                await self._model.close()
+                await self._work.ended(cancelled, TOOL_GRACE_S)
             finally:
                 await self._handover.hooks.close(TOOL_GRACE_S)
 

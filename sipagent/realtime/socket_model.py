@@ -106,11 +106,14 @@ class RealtimeSocketModel(SendingModel):
         outgoing.permission = options.get("permission")
         writer = commands.CommandWriter()
         update = options.get("first_update")
-        if update is None:
+        if options.get("runs_already"):
+            update = None
+        elif update is None:
             update = writer.write(self._session_update(options.get("initial_model_settings", {})))
         socket = await self._open(await self._address(options))
         try:
-            await socket.send(update)
+            if update is not None:
+                await socket.send(update)
         except ConnectionLostError as error:
             raise AttachError("the socket was closed before the session could be set up") from error
         except BaseException:

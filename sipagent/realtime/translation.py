@@ -189,8 +189,7 @@ class Translation:
         """What was said before this process led the conversation: the server has it, and its lines are in the
         transcript."""
         for item in items:
-            self.history.update(item, placed=False)
-            self.history.line_of(item.item_id)
+            self.history.restore(item)
 
     def tool_answered(self, call_id: ToolCallId, output: str) -> Events:
         """A tool call was answered."""

@@ -125,9 +125,19 @@ def _session(message: Message) -> Events:
             input_format=optional_text(optional_object(given, "format"), "type"),
             output_format=optional_text(optional_object(taken, "format"), "type"),
             interrupt_response=interrupts if isinstance(interrupts, bool) else None,
+            instructions=optional_text(session, "instructions"),
+            tools=_tool_names(session.get("tools")),
             expires_at=optional_int(session, "expires_at"),
         ),
     )
+
+
+def _tool_names(tools: object) -> frozenset[str] | None:
+    if not isinstance(tools, list):
+        return None
+    offered = [tool for tool in tools if isinstance(tool, dict)]
+    names = [tool.get("server_label" if tool.get("type") == "mcp" else "name") for tool in offered]
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _error(message: Message) -> Events:

@@ -28,12 +28,17 @@ class SessionWork:
         run.add_done_callback(self._runs.discard)
         return run
 
-    async def cancel(self, grace_s: float) -> None:
-        """Cancel everything but whoever calls, and wait for it: after ``grace_s`` seconds a task that does
-        not let itself be cancelled is left to itself. Cancel-safe."""
-        runs = [run for run in self._runs if run is not asyncio.current_task()]
+    def cancel(self) -> frozenset[asyncio.Task[None]]:
+        """Cancel everything but whoever calls, and say what that is. None of it has gone on yet."""
+        runs = frozenset(run for run in self._runs if run is not asyncio.current_task())
         for run in runs:
             run.cancel()
+        return runs
+
+    @staticmethod
+    async def ended(runs: frozenset[asyncio.Task[None]], grace_s: float) -> None:
+        """Wait for what was cancelled: after ``grace_s`` seconds a task that does not let itself be cancelled
+        is left to itself. Cancel-safe."""
         if runs:
             _, stubborn = await asyncio.wait(runs, timeout=grace_s)
             for run in stubborn:

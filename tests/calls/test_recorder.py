@@ -247,6 +247,19 @@ async def test_what_a_database_does_not_take_goes_to_disk_and_then_into_it(folde
     assert os.listdir(folder) == []
 
 
+async def test_what_comes_while_a_backlog_is_written_is_as_safe_as_the_backlog(folder: Path) -> None:
+    store, metrics, spill = MoodyStore(), Metrics(), spill_in(folder)
+    spill.append([opened(1)])
+    store.hangs = True
+    recorder = recorder_of(store, metrics, spill=spill, spill_after_s=3600)
+    async with running(recorder):
+        await store.refused.wait()
+        recorder.record(ended(1))
+        await eventually(lambda: value(metrics, "sipagent_store_facts_spilled_total") == 1)
+        store.hangs = False
+    assert [call.end_reason for call in await store.calls()] == ["x"]
+
+
 async def test_the_log_says_once_that_the_database_is_away_and_once_that_it_is_back(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,7 @@ from sipagent.calls.spend import (
     DaySpend,
     SpendLimits,
     cost_of_fact,
+    cost_of_totals,
     transcription_cost,
 )
 from sipagent.identifiers import CallId, ItemId, ResponseId
@@ -27,7 +28,7 @@ from sipagent.realtime.session_events import (
     RealtimeTranscriptionUsage,
 )
 from sipagent.realtime.usage import ResponseUsage, TranscriptionUsage
-from sipagent.store import TokensUsed
+from sipagent.store import TokensUsed, UsageTotal
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 INFO = RealtimeEventInfo(context=RunContextWrapper(None))
@@ -138,19 +139,63 @@ def used(**counts: int) -> TokensUsed:
     )
 
 
-def test_what_is_remembered_of_a_day_costs_at_most_what_it_did() -> None:
-    prices = DEFAULT_PRICES["gpt-realtime-2.1"]
-    remembered = used(
-        input_tokens=1000,
-        input_audio_tokens=400,
-        cached_tokens=500,
-        output_tokens=300,
-        output_audio_tokens=200,
+def remembered(usage: ResponseUsage) -> TokensUsed:
+    return used(
+        input_tokens=usage.input_tokens,
+        input_audio_tokens=usage.input_audio_tokens,
+        cached_tokens=usage.cached_tokens,
+        cached_audio_tokens=usage.cached_audio_tokens,
+        output_tokens=usage.output_tokens,
+        output_audio_tokens=usage.output_audio_tokens,
     )
-    assert 0.5 * COST < cost_of_fact(remembered, prices) <= COST
-    assert cost_of_fact(remembered, None) == 0
-    heard = replace(remembered, kind="transcription", duration_s=60.0)
+
+
+def total(usage: TokensUsed, times: int = 1, model: str | None = "gpt-realtime-2.1") -> UsageTotal:
+    return UsageTotal(
+        model=model,
+        kind=usage.kind,
+        input_tokens=usage.input_tokens * times,
+        cached_tokens=usage.cached_tokens * times,
+        output_tokens=usage.output_tokens * times,
+        input_audio_tokens=usage.input_audio_tokens * times,
+        output_audio_tokens=usage.output_audio_tokens * times,
+        duration_s=usage.duration_s * times,
+        cached_audio_tokens=usage.cached_audio_tokens * times,
+    )
+
+
+def test_what_is_remembered_costs_what_it_did() -> None:
+    prices = DEFAULT_PRICES["gpt-realtime-2.1"]
+    assert cost_of_fact(remembered(USAGE), prices) == pytest.approx(COST)
+    assert cost_of_fact(total(remembered(USAGE), 7), prices) == pytest.approx(7 * COST)
+    assert cost_of_fact(remembered(USAGE), None) == 0
+    heard = replace(remembered(USAGE), kind="transcription", duration_s=60.0)
     assert cost_of_fact(heard, prices, "gpt-transcribe") == pytest.approx(0.0045)
+
+
+def test_many_calls_together_cost_what_each_model_costs() -> None:
+    prices = {name: DEFAULT_PRICES[name] for name in ("gpt-realtime-2.1", "gpt-realtime-mini")}
+    heard = replace(used(), kind="transcription", duration_s=60.0)
+    mini = cost_of_fact(remembered(USAGE), prices["gpt-realtime-mini"])
+    totals = [
+        total(remembered(USAGE), 3),
+        total(remembered(USAGE), 2, "gpt-realtime-mini"),
+        total(remembered(USAGE), 5, "one of tomorrow"),
+        total(remembered(USAGE), 5, None),
+        total(heard, 10),
+    ]
+    models = {"gpt-realtime-2.1": {"gpt-transcribe"}, "gpt-realtime-mini": {"whisper-1"}}
+    expected = 3 * COST + 2 * mini + 10 * 0.0045
+    assert cost_of_totals(totals, prices, models) == pytest.approx(expected)
+
+
+def test_which_of_two_models_heard_a_call_is_not_known_so_the_cheaper_one_counts() -> None:
+    heard = total(replace(used(), kind="transcription", duration_s=60.0))
+    both = {"gpt-realtime-2.1": {"gpt-transcribe", "whisper-1"}}
+    assert cost_of_totals([heard], {}, both) == pytest.approx(0.0045)
+    elsewhere = {"gpt-realtime-mini": {"whisper-1"}}
+    assert cost_of_totals([heard], {}, elsewhere) == pytest.approx(0.006)
+    assert cost_of_totals([heard], {}, {}) == pytest.approx(0.017)
 
 
 COUNTS = st.integers(0, 100_000)
@@ -164,7 +209,7 @@ COUNTS = st.integers(0, 100_000)
     out=COUNTS,
     said=COUNTS,
 )
-def test_a_remembered_cost_is_a_lower_bound_whatever_was_cached(
+def test_a_remembered_cost_is_the_cost_whatever_was_cached(
     text: int, audio: int, cached_text: float, cached_audio: float, out: int, said: int
 ) -> None:
     of_text, of_audio = int(text * cached_text), int(audio * cached_audio)
@@ -179,16 +224,25 @@ def test_a_remembered_cost_is_a_lower_bound_whatever_was_cached(
         output_text_tokens=out,
         output_audio_tokens=said,
     )
-    fact = used(
-        input_tokens=text + audio,
-        input_audio_tokens=audio,
-        cached_tokens=of_text + of_audio,
-        output_tokens=out + said,
-        output_audio_tokens=said,
-    )
     for prices in DEFAULT_PRICES.values():
         exact = prices.of_response(usage)
-        assert 0 <= cost_of_fact(fact, prices) <= exact * (1 + 1e-9)
+        assert cost_of_fact(remembered(usage), prices) == pytest.approx(exact)
+        old = replace(remembered(usage), cached_audio_tokens=0)
+        assert cost_of_fact(old, prices) >= 0, "of a version that did not write it down"
+
+
+def test_a_day_learns_what_others_have_spent() -> None:
+    day = DaySpend()
+    tokyo = ZoneInfo("Asia/Tokyo")
+    day.add(1.0, NOW, tokyo)
+    day.learn(5.0, NOW, tokyo)
+    assert day.add(1.0, NOW, tokyo) == pytest.approx(6.0)
+    day.learn(5.5, NOW, tokyo)
+    assert day.spent(NOW, tokyo) == pytest.approx(6.0), "what this process knows of is not in the store yet"
+    tomorrow = datetime(2026, 11, 20, 15, tzinfo=UTC)
+    assert day.add(1.0, tomorrow, tokyo) == pytest.approx(1.0)
+    day.learn(9.0, NOW, tokyo)
+    assert day.spent(tomorrow, tokyo) == pytest.approx(1.0), "that was yesterday"
 
 
 def test_a_model_without_prices_is_known_to_be_uncounted() -> None:

@@ -76,6 +76,25 @@ def test_the_configuration_of_the_readme_is_right(tmp_path: Path) -> None:
     assert main(["check", str(tmp_path / "sipagent.yaml")]) == 0
 
 
+def test_who_is_let_in_is_listed_without_their_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token = "0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("DANA", token)
+    file = tmp_path / "sipagent.yaml"
+    file.write_text(
+        "version: 1\nagents: {desk: {instructions: Hi.}}\nroutes: [{agent: desk}]\n"
+        'admin: {tokens: [{name: dana, token: "${DANA}", role: operate}]}\n'
+    )
+    assert main(["check", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert "admin: dana (operate)" in printed
+    assert main(["check", "--json", str(file)]) == 0
+    as_json = capsys.readouterr().out
+    assert json.loads(as_json)["admin"] == [{"name": "dana", "role": "operate"}]
+    assert token not in printed + as_json
+
+
 MCP = """\
 version: 1
 agents:
