@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sipagent.app import Service, ServiceSettings
-from sipagent.calls.shift import ShiftSettings
+from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.tools.manners import ToolManners, with_manners
 from sipagent.config import Loaded, load_configuration
 from sipagent.errors import StoreAwayError
@@ -20,7 +20,7 @@ from sipagent.simulator.caller import At, CallPlan, HangUp, Say
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
-from sipagent.store import CallOpened, CallRecord, MemoryCallStore, MemoryDatabase
+from sipagent.store import CallOpened, CallRecord, ClaimedCall, MemoryCallStore, MemoryDatabase
 from tests.support.eventually import eventually
 from tests.support.practice import API_KEY, GREETING, QUICK, front_door
 
@@ -86,16 +86,19 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def office(
-    *, tools: list[FunctionTool] | None = None, script: str = SCRIPT, workers: int = 2
+    *,
+    tools: list[FunctionTool] | None = None,
+    script: str = SCRIPT,
+    stores: tuple[type[Reachable], ...] = (Reachable, Reachable),
 ) -> AsyncIterator[Office]:
-    """A simulator and ``workers`` services; webhooks come to the first."""
+    """A simulator and a service for each of ``stores``; webhooks come to the first."""
     options = SimulatorOptions(api_key=API_KEY, script=parse_script(script, name="test"))
     async with Simulator(options) as simulator:
         database = MemoryDatabase()
         here = Office(simulator=simulator, database=database)
         async with _Services(here) as services:
-            for _ in range(workers):
-                await services.add(tools)
+            for kind in stores:
+                await services.add(tools, kind=kind)
             simulator.webhook_url = here.workers[0].webhook_url
             yield here
 
@@ -109,9 +112,15 @@ class _Services:
     async def __aenter__(self) -> _Services:
         return self
 
-    async def add(self, tools: list[FunctionTool] | None, *, door: Loaded | None = None) -> None:
+    async def add(
+        self,
+        tools: list[FunctionTool] | None,
+        *,
+        door: Loaded | None = None,
+        kind: type[Reachable] = Reachable,
+    ) -> None:
         here = self._here
-        store = Reachable(database=here.database)
+        store = kind(database=here.database)
         service = Service(
             front_door=door or front_door(tools=tools),
             api_key=API_KEY,
@@ -337,3 +346,27 @@ async def test_a_call_goes_on_in_the_configuration_it_began_with(tmp_path: Path)
     assert record.summary.end_reason == "caller_hung_up"
     assert record.configuration == earlier.fingerprint
     assert instructions == "You answer the phone of Harbor Dental."
+
+
+async def test_calls_whose_adoption_was_not_confirmed_are_not_forgotten() -> None:
+    class Forgetful(Reachable):
+        """Loses the answer to an adoption, once."""
+
+        lost = False
+
+        async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+            adopted = await super().adopt(worker, limit=limit, quiet_s=quiet_s)
+            if adopted and not self.lost:
+                self.lost = True
+                raise StoreAwayError("the answer was lost", serves_nobody=False)
+            return adopted
+
+    async with office(stores=(Reachable, Forgetful)) as here:
+        call = here.simulator.place_call(TALKS_ON)
+        await eventually(lambda: "Hello?" in said(call, "caller"))
+        assert await here.workers[0].drain(10) == 0
+        await eventually(lambda: here.workers[1].live_calls == 1)
+        async with asyncio.timeout(30):
+            await call.wait_over()
+        record = await here.record(call.call_id)
+    assert record.summary.end_reason == "caller_hung_up"
