@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -16,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sipagent.errors import StoreAwayError, StoreError
 from sipagent.identifiers import CallId, WorkerId
-from sipagent.store import SqlCallStore, Store, open_store
+from sipagent.store import SqlCallStore, Store, open_store, postgres
 from sipagent.store.postgres import PostgresBackend
 from tests.store.facts import CALL, ended, line, opened, state, tool
 from tests.support.eventually import eventually
@@ -193,6 +195,48 @@ async def test_a_worker_can_leave_and_close_while_the_server_is_away(
         assert {worker.worker: worker.state for worker in await other.workers()} == {A: "up", B: "up"}
         await other.adopt(B, limit=1, quiet_s=QUIET_S)
         assert not await other.renew(A, lease_s=LEASE_S)  # its liveness was free
+
+
+async def test_a_server_that_does_not_answer_is_given_up_soon(
+    stoppable_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_S", 2.5)
+    monkeypatch.setattr(postgres, "LEASE_STATEMENT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(postgres, "STATEMENT_TIMEOUT_S", 1.0)
+    server = stoppable_postgres
+    async with opened_store(server.url(server.create_database())) as store:
+        await store.join(A, name="a", lease_s=LEASE_S)
+        await store.apply([opened()])
+        for _ in range(2):
+            with server.frozen():
+                async with asyncio.timeout(30):
+                    for attempt in (store.renew(A, lease_s=LEASE_S), store.apply([state(1, "talking")])):
+                        with pytest.raises(StoreAwayError) as caught:
+                            await attempt
+                        assert not caught.value.serves_nobody  # for all we know we alone are cut off
+            assert await store.renew(A, lease_s=LEASE_S)
+            await store.apply([state(1, "talking")])
+
+
+async def test_the_crash_of_a_process_of_the_server_counts_as_a_pause(
+    stoppable_postgres: PostgresServer,
+) -> None:
+    server = stoppable_postgres
+    database = server.create_database()
+    async with opened_store(server.url(database)) as store:
+        await store.join(A, name="a", lease_s=LEASE_S)
+        ear = Ear()
+        await store.listen(A, ear)
+        before_s = await store.uptime_s()
+        async with other_session(server.url(database)) as other:
+            os.kill(await other.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+        await ear.hears("command", "orphans")
+        assert await store.uptime_s() < before_s + 5
+        (row,) = server.query(
+            "postgres", "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())"
+        )
+        assert await store.uptime_s() < float(row[0])
+        assert await store.renew(A, lease_s=LEASE_S)
 
 
 def wrapped(error: Exception) -> DBAPIError:
