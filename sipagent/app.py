@@ -502,8 +502,11 @@ class Service:
     async def _readiness(self) -> Readiness:
         """Whether new calls should come here."""
         problems: list[str] = []
-        if self._running.draining or self._stop.is_set():
+        stopping = self._running.draining or self._stop.is_set()
+        if stopping:
             problems.append("draining")
+        # Calls are answered without a database, and their records kept. Were that no readiness, a balancer
+        # would take every worker away at once, and callers would notice what they need not.
         try:
             async with asyncio.timeout(self._settings.store_timeout_s):
                 await self._store.ping()
@@ -516,7 +519,7 @@ class Service:
             # Why one is down is for the log: anybody may ask here who reaches the port of webhooks.
             "mcp_servers": {name: "up" if up else "down" for name, up in self.mcp_servers.items()},
         }
-        return Readiness(ready=not problems, details=details)
+        return Readiness(ready=not stopping, details=details)
 
     async def _read_again(self) -> Reloaded:
         """For whoever has the role `admin`: they learn what is wrong, too."""
