@@ -48,7 +48,7 @@ class Backend(Protocol):
     """Of the database, for people; without its password."""
     foreign_errors: tuple[type[Exception], ...]
     """What the driver raises, beside SQLAlchemy's own errors."""
-    uptime: sa.Select[Any] | None
+    uptime: sa.Executable | None
     """Asks for how many seconds the database has been up; None when it cannot be down."""
     takes_turns: bool
     """Only one connection may write at a time."""
@@ -63,6 +63,9 @@ class Backend(Protocol):
 
     async def begin_migrating(self, connection: AsyncConnection) -> None:
         """Begin a transaction in which nobody else migrates."""
+
+    async def abandon(self, connection: AsyncConnection) -> None:
+        """Give up a connection that did not answer, without waiting for it; it is not used again."""
 
     def serves_nobody(self, error: BaseException) -> bool | None:
         """See `StoreAwayError.serves_nobody`; None when ``error`` says that the database is there."""

@@ -164,7 +164,12 @@ class Database:
             if engine is None:
                 raise StoreError(f"cannot {doing} the database {self._backend.name}: it is not open")
             async with engine.connect() as connection:
-                yield connection
+                try:
+                    yield connection
+                except self._foreign_errors as error:
+                    if self._backend.serves_nobody(error) is not None:
+                        await self._backend.abandon(connection)
+                    raise
 
     @asynccontextmanager
     async def translated(self, doing: str) -> AsyncIterator[None]:

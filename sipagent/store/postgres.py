@@ -26,12 +26,13 @@ from sipagent.store.postgres_presence import PostgresPresence
 
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
+LEASE_STATEMENT_TIMEOUT_S = 3.0
+"""A worker must know soon that a connection leads nowhere: its lease runs."""
 IDLE_TRANSACTION_MS = 5000
 
 _SERVER_SETTINGS = {
     "application_name": "sipagent",
     "timezone": "UTC",
-    "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1000)),
     "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_MS),
     # The server finds out within ten seconds that the machine of a client is gone, and frees its locks.
     "tcp_keepalives_idle": "4",
@@ -65,6 +66,22 @@ _LOST_CONNECTION = (
 _COLLISIONS = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
+class Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that can always be given up.
+
+    When a statement has taken too long the driver asks the server over another connection to stop it, and
+    closing waits for that, whatever ``timeout`` says: without end, where the server does not answer.
+    SQLAlchemy closes with a ``timeout`` what it gives up, and without one what is idle.
+    """
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """As the driver's; with a ``timeout`` the connection is cut off at once."""
+        if timeout is None:
+            await super().close()
+        else:
+            self.terminate()
+
+
 class PostgresBackend:
     """See `Backend`. ``dsn`` is a URL in the form of libpq."""
 
@@ -74,8 +91,11 @@ class PostgresBackend:
         asyncpg.InterfaceError,
         asyncpg.InternalClientError,
     )
-    uptime: sa.Select[Any] | None = sa.select(
-        sa.func.extract("epoch", sa.func.clock_timestamp() - sa.func.pg_postmaster_start_time())
+    # After the crash of one process the server starts again all others but the first. Whoever may not see
+    # when they were started hears of the first alone.
+    uptime: sa.Executable | None = sa.text(
+        "SELECT extract(epoch FROM clock_timestamp() - greatest(pg_postmaster_start_time(),"
+        " (SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer' LIMIT 1)))"
     )
     takes_turns = False
 
@@ -87,29 +107,47 @@ class PostgresBackend:
     async def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
         """See `Backend.engines`."""
         pool: dict[str, Any] = {
-            "async_creator": self.connect,
             "pool_size": 2,
             "max_overflow": 0,
             "pool_timeout": CONNECT_TIMEOUT_S,
         }
-        records = create_async_engine("postgresql+asyncpg://", pool_pre_ping=True, **pool)
-        leases = create_async_engine("postgresql+asyncpg://", isolation_level="AUTOCOMMIT", **pool)
+        url = "postgresql+asyncpg://"
+        records = create_async_engine(
+            url, async_creator=self._connect_for_records, pool_pre_ping=True, **pool
+        )
+        leases = create_async_engine(url, async_creator=self.connect, isolation_level="AUTOCOMMIT", **pool)
         # Asking the server first would double the way to it.
         sa.event.listen(leases.sync_engine, "checkout", _refuse_closed)
         return records, leases
 
-    async def connect(self) -> asyncpg.Connection:
-        """A new connection. Raises ``foreign_errors`` or `OSError`."""
-        return await asyncpg.connect(
+    async def connect(self, *, timeout_s: float | None = None) -> Connection:
+        """A new connection, whose statements end after ``timeout_s``, or else after the time for statements
+        about leases. Raises ``foreign_errors`` or `OSError`."""
+        timeout_s = timeout_s or LEASE_STATEMENT_TIMEOUT_S
+        connection: Connection = await asyncpg.connect(
             self._dsn,
+            connection_class=Connection,
             timeout=CONNECT_TIMEOUT_S,
-            command_timeout=STATEMENT_TIMEOUT_S + 1,  # the server, asked to stop, answers first
-            server_settings=_SERVER_SETTINGS,
+            command_timeout=1.1 * timeout_s,  # the server, which is to stop by itself, should answer first
+            server_settings={**_SERVER_SETTINGS, "statement_timeout": str(int(timeout_s * 1000))},
         )
+        return connection
+
+    async def _connect_for_records(self) -> Connection:
+        return await self.connect(timeout_s=STATEMENT_TIMEOUT_S)
 
     async def begin_migrating(self, connection: AsyncConnection) -> None:
         """See `Backend.begin_migrating`."""
         await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+
+    async def abandon(self, connection: AsyncConnection) -> None:
+        """See `Backend.abandon`."""
+        if connection.closed or connection.invalidated:
+            return
+        raw = (await connection.get_raw_connection()).driver_connection
+        if raw is not None:
+            raw.terminate()
+        await connection.invalidate()
 
     def serves_nobody(self, error: BaseException) -> bool | None:
         """See `Backend.serves_nobody`."""

@@ -24,6 +24,7 @@ from sipagent.store.leases import SIGNALS, SignalKind
 from sipagent.store.tables import PlainText
 
 CHANNEL = "sipagent"
+CLOSE_TIMEOUT_S = 1.0
 LOOK_S = 5.0
 """How often the connection is asked whether it still works."""
 FIRST_PAUSE_S = 0.05
@@ -114,7 +115,8 @@ class PostgresPresence:
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
-                await connection.close(timeout=1.0)
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await connection.close()
             except self._errors:
                 connection.terminate()
 

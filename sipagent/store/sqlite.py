@@ -45,7 +45,7 @@ class SqliteBackend:
 
     insert = staticmethod(insert)
     foreign_errors: tuple[type[Exception], ...] = ()
-    uptime: sa.Select[Any] | None = None
+    uptime: sa.Executable | None = None
     takes_turns = True
 
     def __init__(self, url: URL) -> None:
@@ -65,6 +65,9 @@ class SqliteBackend:
         """See `Backend.begin_migrating`."""
         await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    async def abandon(self, connection: AsyncConnection) -> None:
+        """See `Backend.abandon`. A connection that waited for others is as good as before."""
 
     def serves_nobody(self, error: BaseException) -> bool | None:
         """See `Backend.serves_nobody`. The file is there, but others may write for too long."""

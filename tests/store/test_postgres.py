@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -16,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from sipagent.errors import StoreAwayError, StoreError
 from sipagent.identifiers import CallId, WorkerId
-from sipagent.store import SqlCallStore, Store, open_store
+from sipagent.store import SqlCallStore, Store, open_store, postgres
 from sipagent.store.postgres import PostgresBackend
 from tests.store.facts import CALL, ended, line, opened, state, tool
 from tests.support.eventually import eventually
@@ -193,6 +195,53 @@ async def test_a_worker_can_leave_and_close_while_the_server_is_away(
         assert {worker.worker: worker.state for worker in await other.workers()} == {A: "up", B: "up"}
         await other.adopt(B, limit=1, quiet_s=QUIET_S)
         assert not await other.renew(A, lease_s=LEASE_S)  # its liveness was free
+
+
+async def test_a_server_that_does_not_answer_is_given_up_soon(
+    stoppable_postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allow(*, seconds: float) -> None:
+        for name in ("CONNECT_TIMEOUT_S", "LEASE_STATEMENT_TIMEOUT_S", "STATEMENT_TIMEOUT_S"):
+            monkeypatch.setattr(postgres, name, seconds)
+
+    server = stoppable_postgres
+    allow(seconds=2.0)
+    async with opened_store(server.url(server.create_database())) as store:
+        await store.join(A, name="a", lease_s=LEASE_S)
+        await store.apply([opened()])
+        with server.frozen():
+            async with asyncio.timeout(60):
+                for attempt in (
+                    store.renew(A, lease_s=LEASE_S), store.apply([state(1, "talking")]), store.calls(),
+                    store.renew(A, lease_s=LEASE_S),
+                ):  # fmt: skip
+                    with pytest.raises(StoreAwayError) as caught:
+                        await attempt
+                    assert not caught.value.serves_nobody  # for all we know we alone are cut off
+            allow(seconds=30.0)  # the machine may be busy
+        assert await store.renew(A, lease_s=LEASE_S)
+        await store.apply([state(1, "talking")])
+
+
+async def test_the_crash_of_a_process_of_the_server_counts_as_a_pause(
+    stoppable_postgres: PostgresServer,
+) -> None:
+    server = stoppable_postgres
+    database = server.create_database()
+    async with opened_store(server.url(database)) as store:
+        await store.join(A, name="a", lease_s=LEASE_S)
+        ear = Ear()
+        await store.listen(A, ear)
+        before_s = await store.uptime_s()
+        async with other_session(server.url(database)) as other:
+            os.kill(await other.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+        await ear.hears("command", "orphans")
+        assert await store.uptime_s() < before_s + 5
+        (row,) = server.query(
+            "postgres", "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())"
+        )
+        assert await store.uptime_s() < float(row[0])
+        assert await store.renew(A, lease_s=LEASE_S)
 
 
 def wrapped(error: Exception) -> DBAPIError:

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -120,6 +121,23 @@ class PostgresServer:
         """Stop and start."""
         self.stop(mode)
         self.start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """While this is open the server takes connections and answers none."""
+        assert self._process is not None, "it does not run"
+        found = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self._process.pid)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        frozen = [self._process.pid, *(int(pid) for pid in found.stdout.split())]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
 
     def create_database(self, template: str = "template0") -> str:
         """The name of a new database, a copy of ``template``, to which nobody may be connected."""
