@@ -33,11 +33,13 @@ from sipagent.calls import (
     WebhookVerifier,
 )
 from sipagent.calls.access import Access
+from sipagent.calls.adopting import Adopter
 from sipagent.calls.commands import CommandDesk
 from sipagent.calls.connections import serve_http
 from sipagent.calls.day_spend import DaySpendReader
 from sipagent.calls.lookup import open_lookup_session
-from sipagent.calls.shift import Shift, ShiftSettings
+from sipagent.calls.shift import Shift
+from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.sources import Sources
 from sipagent.calls.steering import Steering
 from sipagent.calls.watched import WatchedStore
@@ -317,16 +319,24 @@ class Service:
             stack.callback(watching.cancel)
         desk = CommandDesk(self._store, self._steering_of, utc_now=self._utc_now)
         stack.push_async_callback(desk.aclose)
-        self._shift = Shift(
+        adopter = Adopter(
             memory=self._store,
             supervisor=self._supervisor,
             client=services.client,
             record=recorder.record,
-            flush=recorder.flush,
             restore=self._restore,
-            look_for_commands=desk.look,
             metrics=self.metrics,
             utc_now=self._utc_now,
+            settings=self._settings.shift,
+        )
+        self._shift = Shift(
+            memory=self._store,
+            supervisor=self._supervisor,
+            adopter=adopter,
+            record=recorder.record,
+            flush=recorder.flush,
+            look_for_commands=desk.look,
+            metrics=self.metrics,
             name=f"{socket.gethostname()}:{os.getpid()}",
             settings=self._settings.shift,
         )
@@ -492,8 +502,11 @@ class Service:
     async def _readiness(self) -> Readiness:
         """Whether new calls should come here."""
         problems: list[str] = []
-        if self._running.draining or self._stop.is_set():
+        stopping = self._running.draining or self._stop.is_set()
+        if stopping:
             problems.append("draining")
+        # Calls are answered without a database, and their records kept. Were that no readiness, a balancer
+        # would take every worker away at once, and callers would notice what they need not.
         try:
             async with asyncio.timeout(self._settings.store_timeout_s):
                 await self._store.ping()
@@ -506,7 +519,7 @@ class Service:
             # Why one is down is for the log: anybody may ask here who reaches the port of webhooks.
             "mcp_servers": {name: "up" if up else "down" for name, up in self.mcp_servers.items()},
         }
-        return Readiness(ready=not problems, details=details)
+        return Readiness(ready=not stopping, details=details)
 
     async def _read_again(self) -> Reloaded:
         """For whoever has the role `admin`: they learn what is wrong, too."""

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 
 from sipagent.app import Service, ServiceSettings
-from sipagent.calls.shift import ShiftSettings
+from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.tools.manners import ToolManners, with_manners
+from sipagent.config import Loaded, load_configuration
 from sipagent.errors import StoreAwayError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.realtime import FunctionTool, function_tool
@@ -17,7 +20,7 @@ from sipagent.simulator.caller import At, CallPlan, HangUp, Say
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
-from sipagent.store import CallRecord, MemoryCallStore, MemoryDatabase
+from sipagent.store import CallOpened, CallRecord, ClaimedCall, MemoryCallStore, MemoryDatabase
 from tests.support.eventually import eventually
 from tests.support.practice import API_KEY, GREETING, QUICK, front_door
 
@@ -39,6 +42,12 @@ class Reachable(MemoryCallStore):
     """A store of a worker whose way to the database can be cut."""
 
     cut = False
+    takes_claims = True
+
+    async def claim(self, call_id: CallId, worker: WorkerId, *, webhook: str) -> bool:
+        if not self.takes_claims:
+            raise StoreAwayError("the database does not answer", serves_nobody=False)
+        return await super().claim(call_id, worker, webhook=webhook)
 
     async def renew(self, worker: WorkerId, *, lease_s: float) -> bool:
         if self.cut:
@@ -77,16 +86,19 @@ async def until(holds: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def office(
-    *, tools: list[FunctionTool] | None = None, script: str = SCRIPT, workers: int = 2
+    *,
+    tools: list[FunctionTool] | None = None,
+    script: str = SCRIPT,
+    stores: tuple[type[Reachable], ...] = (Reachable, Reachable),
 ) -> AsyncIterator[Office]:
-    """A simulator and ``workers`` services; webhooks come to the first."""
+    """A simulator and a service for each of ``stores``; webhooks come to the first."""
     options = SimulatorOptions(api_key=API_KEY, script=parse_script(script, name="test"))
     async with Simulator(options) as simulator:
         database = MemoryDatabase()
         here = Office(simulator=simulator, database=database)
         async with _Services(here) as services:
-            for _ in range(workers):
-                await services.add(tools)
+            for kind in stores:
+                await services.add(tools, kind=kind)
             simulator.webhook_url = here.workers[0].webhook_url
             yield here
 
@@ -100,11 +112,17 @@ class _Services:
     async def __aenter__(self) -> _Services:
         return self
 
-    async def add(self, tools: list[FunctionTool] | None) -> None:
+    async def add(
+        self,
+        tools: list[FunctionTool] | None,
+        *,
+        door: Loaded | None = None,
+        kind: type[Reachable] = Reachable,
+    ) -> None:
         here = self._here
-        store = Reachable(database=here.database)
+        store = kind(database=here.database)
         service = Service(
-            front_door=front_door(tools=tools),
+            front_door=door or front_door(tools=tools),
             api_key=API_KEY,
             base_url=here.simulator.base_url,
             webhook_secrets=[here.simulator.webhook_secret],
@@ -241,3 +259,114 @@ async def test_a_webhook_that_comes_to_both_workers_is_answered_by_one() -> None
         assert second.live_calls == 0
         async with asyncio.timeout(30):
             await call.wait_over()
+
+
+async def test_a_call_whose_claim_the_database_does_not_take_is_answered_and_claimed_later() -> None:
+    async with office() as here:
+        store = here.stores[0]
+        store.takes_claims = False
+        call = here.simulator.place_call(TALKS_ON)
+        await eventually(lambda: "Hello?" in said(call, "caller"))
+        assert await store.holder(call.call_id) is None
+        store.takes_claims = True
+
+        async def claimed() -> bool:
+            held = await store.holder(call.call_id)
+            return held is not None and held.checkpoint is not None
+
+        await until(claimed)
+        # From then on it outlives its worker like any other.
+        assert await here.workers[0].drain(10) == 0
+        async with asyncio.timeout(30):
+            await call.wait_over()
+        record = await here.record(call.call_id)
+    assert record.summary.end_reason == "caller_hung_up"
+    assert "adopted" in [note.kind for note in record.notes]
+
+
+async def test_what_a_total_outage_left_behind_without_a_claim_is_ended_truthfully() -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(SCRIPT, name="test"))
+    long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+    async with Simulator(options) as simulator:
+        database = MemoryDatabase()
+        here = Office(simulator=simulator, database=database)
+        left_behind = CallOpened(
+            call_id=CallId("rtc_left"),
+            at=long_ago,
+            webhook_id="wh_1",
+            caller="+15550100123",
+            dialled=None,
+            agent="front-desk",
+            model=None,
+            sip_call_id=None,
+            configuration="c0ffee",
+        )
+        await MemoryCallStore(database=database).apply([left_behind])
+        async with _Services(here) as services:
+            await services.add(None)
+            record = await here.record(CallId("rtc_left"))
+    assert (record.summary.end_reason, record.summary.fault_owner) == ("worker_lost", "sipagent")
+    assert record.end_detail is not None
+    assert "Nobody held the call" in record.end_detail
+
+
+CONFIGURATION = """
+version: 1
+agents:
+  front-desk:
+    greeting: {greeting}
+    instructions: You answer the phone of {name}.
+    tools: [hang_up]
+routes:
+  - {{agent: front-desk}}
+"""
+
+
+async def test_a_call_goes_on_in_the_configuration_it_began_with(tmp_path: Path) -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(SCRIPT, name="test"))
+    file = tmp_path / "sipagent.yaml"
+    async with Simulator(options) as simulator:
+        here = Office(simulator=simulator, database=MemoryDatabase())
+        async with _Services(here) as services:
+            file.write_text(CONFIGURATION.format(greeting="Good morning.", name="Harbor Dental"))
+            earlier = load_configuration(file)
+            await services.add(None, door=earlier)
+            simulator.webhook_url = here.workers[0].webhook_url
+            call = simulator.place_call(TALKS_ON)
+            await eventually(lambda: "Hello?" in said(call, "caller"))
+            file.write_text(CONFIGURATION.format(greeting="Good evening.", name="Pier Dental"))
+            await services.add(None, door=load_configuration(file))
+            assert await here.workers[0].drain(10) == 0
+            await eventually(lambda: here.workers[1].live_calls == 1)
+            async with asyncio.timeout(30):
+                await call.wait_over()
+            record = await here.record(call.call_id)
+            assert call.conversation is not None
+            instructions = call.conversation.session["instructions"]
+    assert record.summary.end_reason == "caller_hung_up"
+    assert record.configuration == earlier.fingerprint
+    assert instructions == "You answer the phone of Harbor Dental."
+
+
+async def test_calls_whose_adoption_was_not_confirmed_are_not_forgotten() -> None:
+    class Forgetful(Reachable):
+        """Loses the answer to an adoption, once."""
+
+        lost = False
+
+        async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+            adopted = await super().adopt(worker, limit=limit, quiet_s=quiet_s)
+            if adopted and not self.lost:
+                self.lost = True
+                raise StoreAwayError("the answer was lost", serves_nobody=False)
+            return adopted
+
+    async with office(stores=(Reachable, Forgetful)) as here:
+        call = here.simulator.place_call(TALKS_ON)
+        await eventually(lambda: "Hello?" in said(call, "caller"))
+        assert await here.workers[0].drain(10) == 0
+        await eventually(lambda: here.workers[1].live_calls == 1)
+        async with asyncio.timeout(30):
+            await call.wait_over()
+        record = await here.record(call.call_id)
+    assert record.summary.end_reason == "caller_hung_up"

@@ -90,3 +90,15 @@ class Holding:
     worker: WorkerId
     epoch: int
     """Counts the holders of the call, from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """Under which name a process holds calls, and whether it still does."""
+
+    worker: WorkerId
+    lease: Lease
+
+    def holding(self, epoch: int) -> Holding:
+        """The right to a call in its ``epoch``."""
+        return Holding(lease=self.lease, worker=self.worker, epoch=epoch)

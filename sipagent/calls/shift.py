@@ -16,57 +16,20 @@ import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from sipagent.calls.checkpoint import Checkpoint, Ringing, decode, decode_ringing, encode_ringing
-from sipagent.calls.client import CallsClient
-from sipagent.calls.endings import EndReason, fault_owner
-from sipagent.calls.generation import Generation
-from sipagent.calls.lease import Holding, Lease
+from sipagent.calls.adopting import Adopter
+from sipagent.calls.checkpoint import Ringing, encode_ringing
+from sipagent.calls.lease import Holding, Lease, Terms
+from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
-from sipagent.errors import CallControlError, CallGoneError, StoreError, UserError
+from sipagent.errors import StoreError
 from sipagent.identifiers import CallId, WorkerId
-from sipagent.store import CallEnded, ClaimedCall, Fact, SignalKind, Store
+from sipagent.store import Fact, SignalKind, Store
 from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 300.0
-UNCLAIMED_FOR_S = 120.0
-"""A call without an end that nobody has claimed, and that began so long ago, is nobody's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShiftSettings:
-    """How workers share calls. All times are in seconds."""
-
-    lease_s: float = 15.0
-    """A worker that the database has not heard of for so long has lost its calls: frozen, or cut off."""
-    heartbeat_s: float = 1.0
-    stall_s: float = 3.0
-    """A process that did not run for so long asks whether its calls are still its own."""
-    quiet_s: float = 2.0
-    """A worker that died is given up when it has not been heard of for so long."""
-    look_s: float = 0.5
-    """How often calls of workers that are gone are looked for."""
-    adopt_at_once: int = 10
-    """How many are taken at a time, so that others get their share."""
-    claim_timeout_s: float = 0.5
-    """How long a caller waits for a claim; without an answer the call is answered all the same."""
-    database_timeout_s: float = 2.0
-    hand_over_patience_s: float = 5.0
-    """How long a worker that leaves lets a tool, or a request to the Calls API, come to its end."""
-
-    @classmethod
-    def for_lease(cls, lease_s: float) -> ShiftSettings:
-        """The usual settings for a lease of ``lease_s``; all that must fit into it does."""
-        return cls(
-            lease_s=lease_s,
-            heartbeat_s=min(1.0, lease_s / 6),
-            stall_s=min(3.0, lease_s / 4),
-            quiet_s=min(2.0, lease_s / 4),
-        )
 
 
 class Shift:
@@ -78,28 +41,23 @@ class Shift:
         *,
         memory: Store,
         supervisor: Supervisor,
-        client: CallsClient,
+        adopter: Adopter,
         record: Callable[[Fact], None],
         flush: Callable[[float], Awaitable[bool]],
-        restore: Callable[[str], Awaitable[Generation | None]],
         look_for_commands: Callable[[WorkerId], Awaitable[None]] | None,
         metrics: Metrics,
-        utc_now: Callable[[], datetime],
         name: str,
         settings: ShiftSettings | None = None,
     ) -> None:
-        """``flush`` returns once everything recorded is in the store, or after so many seconds; ``restore``
-        gives the generation of a configuration that is not loaded here, by its fingerprint;
+        """``flush`` returns once everything recorded is in the store, or after so many seconds;
         ``look_for_commands`` carries out what was asked of the worker's calls. ``name`` is for people."""
         self._memory = memory
         self._supervisor = supervisor
-        self._client = client
+        self._adopter = adopter
         self._record = record
         self._flush = flush
-        self._restore = restore
         self._look_for_commands = look_for_commands
         self._metrics = metrics
-        self._utc_now = utc_now
         self._name = name
         self._settings = settings or ShiftSettings()
         metrics.workers.watch_heartbeat(lambda: not self.database_away)
@@ -151,7 +109,7 @@ class Shift:
         """The right to answer a call, or None when it is another's. Never takes longer than the settings say:
         a call whose claim the database does not take in time is answered, and claimed later. Cancel-safe."""
         terms = self._terms
-        holding = Holding(lease=terms.lease, worker=terms.worker, epoch=1)
+        holding = terms.holding(1)
         call_id = ringing.incoming.call_id
         if not self.database_away:
             try:
@@ -246,10 +204,10 @@ class Shift:
             logger.warning("A new worker could not join yet: %s", error)
             self._standing_since = None
 
-    def _new_terms(self) -> _Terms:
+    def _new_terms(self) -> Terms:
         loop = asyncio.get_running_loop()
         lease = Lease(self._record, stall_s=self._settings.stall_s, now=loop.time)
-        return _Terms(worker=WorkerId(f"worker_{secrets.token_hex(8)}"), lease=lease)
+        return Terms(worker=WorkerId(f"worker_{secrets.token_hex(8)}"), lease=lease)
 
     # Adoption ---------------------------------------------------------------------------------------
 
@@ -265,7 +223,7 @@ class Shift:
             if self._leaving or not self._in_good_standing:
                 continue
             try:
-                if await self._adopt_some() == settings.adopt_at_once:
+                if await self._adopter.adopt_some(self._terms) == settings.adopt_at_once:
                     # There are more. Whoever looks at the same time gets a share.
                     await asyncio.sleep(random.uniform(0.005, 0.02))
                     self._orphans.set()
@@ -280,88 +238,16 @@ class Shift:
         now = asyncio.get_running_loop().time()
         return since is not None and now - since >= self._settings.lease_s and self._terms.lease.held
 
-    async def _adopt_some(self) -> int:
-        terms = self._terms
-        async with asyncio.timeout(self._settings.database_timeout_s):
-            adopted = await self._memory.adopt(
-                terms.worker, limit=self._settings.adopt_at_once, quiet_s=self._settings.quiet_s
-            )
-            uptime_s = await self._memory.uptime_s() if adopted else 0.0
-        for claimed in adopted:
-            # Only while the database served nobody may a worker have done what is not entered there.
-            doubtful = uptime_s <= claimed.unseen_s + self._settings.heartbeat_s
-            await self._go_on_with(claimed, terms, doubtful=doubtful)
-        return len(adopted)
-
-    async def _go_on_with(self, claimed: ClaimedCall, terms: _Terms, *, doubtful: bool) -> None:
-        holding = Holding(lease=terms.lease, worker=terms.worker, epoch=claimed.epoch)
-        logger.info(
-            "Call %s is adopted from worker %s, last seen %.1f s ago",
-            claimed.call_id,
-            claimed.former,
-            claimed.unseen_s,
-        )
-        self._metrics.workers.adopted()
-        try:
-            ringing = decode_ringing(claimed.webhook)
-            checkpoint = None if claimed.checkpoint is None else decode(claimed.checkpoint)
-            generation = await self._generation_for(checkpoint)
-        except (StoreError, UserError) as error:
-            logger.error("Call %s cannot be gone on with: %s", claimed.call_id, error)
-            await self._close(claimed.call_id, "What was known of the call could not be read.")
-            return
-        self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
-
-    async def _generation_for(self, checkpoint: Checkpoint | None) -> Generation:
-        current = self._supervisor.current
-        if checkpoint is None or checkpoint.configuration == current.fingerprint:
-            return current
-        found = self._supervisor.generation(checkpoint.configuration)
-        if found is None:
-            found = await self._restore(checkpoint.configuration)
-        if found is None:
-            logger.warning(
-                "Configuration %s is not to be had: the call goes on with %s",
-                checkpoint.configuration,
-                current.fingerprint,
-            )
-        return found or current
-
-    # What nobody holds ------------------------------------------------------------------------------
-
     async def _sweep(self) -> None:
-        """End truthfully, now and then, what a total outage left behind without a claim."""
         while True:
             if self._in_good_standing:
                 try:
-                    before = self._utc_now() - timedelta(seconds=UNCLAIMED_FOR_S)
-                    for call in await self._memory.unfinished(before):
-                        if self._supervisor.live(call.call_id) is None:
-                            await self._close(call.call_id, "Nobody held the call any more.")
+                    await self._adopter.sweep()
                 except StoreError as error:
                     logger.warning("What was left behind could not be looked for: %s", error)
                 await asyncio.sleep(SWEEP_EVERY_S)
             else:
                 await asyncio.sleep(self._settings.heartbeat_s)
-
-    async def _close(self, call_id: CallId, detail: str) -> None:
-        """Hang up a call that nobody can go on with, so that it costs nothing more, and end its record."""
-        try:
-            await self._client.hang_up(call_id)
-        except CallGoneError:
-            detail = f"{detail} It was over."
-        except CallControlError as error:
-            logger.error("Call %s could not be hung up: %s", call_id, error)
-        reason = EndReason.WORKER_LOST
-        self._record(
-            CallEnded(
-                call_id=call_id,
-                at=self._utc_now(),
-                reason=reason.value,
-                fault_owner=fault_owner(reason).value,
-                detail=detail,
-            )
-        )
 
     # Commands ---------------------------------------------------------------------------------------
 
@@ -432,14 +318,6 @@ class Shift:
                 await self._memory.leave(self.worker)
         except (StoreError, TimeoutError) as error:
             logger.warning("The database did not hear that this worker leaves: %s", _words(error))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Terms:
-    """Under which name this process holds calls, and whether it still does."""
-
-    worker: WorkerId
-    lease: Lease
 
 
 def _words(error: Exception) -> str:

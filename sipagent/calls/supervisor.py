@@ -148,6 +148,10 @@ class Supervisor:
         """Whether ``call`` was taken here before, by its webhook or by itself."""
         return self._seen.knows(call, asyncio.get_running_loop().time())
 
+    def has_seen(self, call_id: CallId) -> bool:
+        """Whether the call was taken or adopted here, be it up still or over."""
+        return self._seen.has_call(call_id)
+
     def take(self, call: IncomingCall, received_at: float, holding: Holding | None = None) -> bool:
         """Begin to answer ``call`` and return at once: True, or False when it was taken before.
 

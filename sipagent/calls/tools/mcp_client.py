@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -44,6 +45,16 @@ class ListedTool:
     input_schema: dict[str, Any]
     changes_something: bool = False
     """Whether its server says that it changes something, and that a second time would change more."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Heard:
+    """What a server says beside MCP, which may explain why there is no connection."""
+
+    words: ProgramWords | None = None
+    """Entered; for a program, which needs them."""
+    status: int | None = None
+    """Of the last answer over HTTP."""
 
 
 class McpClient:
@@ -105,32 +116,38 @@ def unanswered(reason: str) -> ToolFailureError:
 
 
 @asynccontextmanager
-async def connected(spec: McpServerSpec, words: ProgramWords | None) -> AsyncIterator[McpClient]:
+async def connected(spec: McpServerSpec, heard: Heard) -> AsyncIterator[McpClient]:
     """Start or reach the server of ``spec``; leaving ends a program that was started.
 
-    ``words``, which are entered, take what such a program says on its standard error. Raises whatever goes
-    wrong; `reason_of` says what that means. Cancel-safe.
+    Raises whatever goes wrong; `reason_of` says what that means. Cancel-safe.
     """
     library = _library()
     lost = asyncio.Event()
     if spec.url is None:
-        assert words is not None, "a program has a standard error"
-        async with library.Client(_program(spec, words, lost), cache=None) as client:
+        assert heard.words is not None, "a program has a standard error"
+        async with library.Client(_program(spec, heard.words, lost), cache=None) as client:
             yield McpClient(client, spec, lost)
     else:
         import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
+        async def hear(response: Any) -> None:
+            heard.status = response.status_code
+
         # Nothing from the environment: a proxy or a .netrc of the machine is not part of the configuration.
-        timeout = httpx2.Timeout(30.0, read=300.0)
-        async with httpx2.AsyncClient(headers=dict(spec.headers), timeout=timeout, trust_env=False) as http:
+        async with httpx2.AsyncClient(
+            headers=dict(spec.headers),
+            timeout=httpx2.Timeout(30.0, read=300.0),
+            trust_env=False,
+            event_hooks={"response": [hear]},
+        ) as http:
             transport = streamable_http_client(spec.url, http_client=http)
             async with library.Client(transport, cache=None) as client:
                 yield McpClient(client, spec, lost)
 
 
-def reason_of(error: BaseException, words: ProgramWords | None) -> str:
-    """Why there is no connection, in few words; those of the program are the last of them.
+def reason_of(error: BaseException, heard: Heard) -> str:
+    """Why there is no connection, in few words; those of a program are the last of them.
 
     What an error of the library holds is left out: it may be a secret.
     """
@@ -145,11 +162,15 @@ def reason_of(error: BaseException, words: ProgramWords | None) -> str:
             reason = "its command was not found"
         case PermissionError():
             reason = "its command may not be run"
-        case _ if words is not None:
+        case _ if heard.words is not None:
             reason = "its program ended, or says nothing that is MCP"
+        case _ if heard.status is None:
+            reason = f"nothing could be asked at its url ({type(error).__name__})"
+        case _ if heard.status >= HTTPStatus.MULTIPLE_CHOICES:
+            reason = f"it answers with HTTP {heard.status}"
         case _:
-            reason = f"it could not be connected to ({type(error).__name__})"
-    return f"{reason}; it said: {words.last}" if words is not None and words.last else reason
+            reason = "what it answers is no MCP"
+    return f"{reason}; it said: {heard.words.last}" if heard.words and heard.words.last else reason
 
 
 # What is foreign ------------------------------------------------------------------------------------
@@ -161,6 +182,9 @@ def _library() -> Any:
         import mcp
     except ModuleNotFoundError as error:
         raise UserError(MISSING) from error
+    # Of every line that is no MCP it logs a traceback with the line in it, whatever that holds. What is wrong
+    # with a server is said by us.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
     return mcp
 
 

@@ -12,12 +12,11 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final
-
-from anyio import CancelScope
+from typing import TYPE_CHECKING, Final
 
 from sipagent.calls.tools.failures import ToolFailureError
 from sipagent.calls.tools.mcp_client import (
+    Heard,
     ListedTool,
     McpClient,
     ServerLostError,
@@ -27,6 +26,9 @@ from sipagent.calls.tools.mcp_client import (
 )
 from sipagent.calls.tools.mcp_spec import McpServerSpec
 from sipagent.calls.tools.program_words import ProgramWords
+
+if TYPE_CHECKING:  # comes with the package mcp
+    from anyio import CancelScope
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +73,8 @@ class McpConnection:
 
     async def run(self) -> None:
         """Keep the connection up until `end` is called."""
+        from anyio import CancelScope
+
         if not self._ended:
             with CancelScope() as self._life:
                 await self._live()
@@ -100,17 +104,18 @@ class McpConnection:
         while True:
             began = loop.time()
             problem = "the connection broke off"
-            words: ProgramWords | None = None
+            heard = Heard()
             try:
                 with ExitStack() as stack:
                     if self.spec.url is None:
-                        words = stack.enter_context(ProgramWords(f"MCP server {self.spec.name}"))
-                    await self._one_connection(words)
+                        name = f"MCP server {self.spec.name}"
+                        heard.words = stack.enter_context(ProgramWords(name))
+                    await self._one_connection(heard)
             except asyncio.CancelledError:
                 if task.cancelling():
                     raise
             except Exception as error:  # the wall around one server: whatever it does, calls go on
-                problem = reason_of(error, words)
+                problem = reason_of(error, heard)
                 logger.debug("MCP server %s", self.spec.name, exc_info=error)
                 if task.cancelling():
                     # What went wrong while it ended has taken the place of the cancellation.
@@ -123,10 +128,10 @@ class McpConnection:
             await asyncio.sleep(pause_s * random.uniform(0.75, 1.25))
             pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    async def _one_connection(self, words: ProgramWords | None) -> None:
+    async def _one_connection(self, heard: Heard) -> None:
         """Connect, and look after it. Raises whatever goes wrong: it ends in no other way."""
         deadline = asyncio.timeout(self.spec.start_timeout_s)
-        async with deadline, connected(self.spec, words) as client:
+        async with deadline, connected(self.spec, heard) as client:
             tools = await client.list_tools()
             deadline.reschedule(None)
             self._up(client, tools)

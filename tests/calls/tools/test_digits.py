@@ -276,7 +276,9 @@ def test_masked_digits_reach_nobody_but_tools(digits: str, reveal_last: int) -> 
     seen = json.dumps([result.text, line.notes], ensure_ascii=False)
     assert digits not in seen
     hidden = digits[: len(digits) - reveal_last]
-    assert not any(hidden[at : at + 3] in seen for at in range(len(hidden) - 2))
+    # What is revealed may look like something that is hidden.
+    rest = seen.replace(digits[-reveal_last:], "") if reveal_last else seen
+    assert not any(hidden[at : at + 3] in rest for at in range(len(hidden) - 2))
     assert f"typed {len(digits)} digits" in result.text
     assert (f"are {digits[-reveal_last:]}." in result.text) == (reveal_last > 0)
     assert line.context.tools.typed == {"customer_number": digits}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from sipagent.calls.tools import mcp_connection
 from sipagent.calls.tools.manners import ToolManners, with_manners
@@ -23,6 +24,7 @@ from tests.calls.controls import call
 from tests.calls.tools.using import use
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
+from tests.support.web import serving
 
 SHOP = str(Path(__file__).with_name("mcp_shop.py"))
 SECRET = "s3cret-of-the-shop"
@@ -150,9 +152,26 @@ async def test_servers_that_are_not_there_hold_nobody_up(caplog: pytest.LogCaptu
     async with asyncio.timeout(PATIENCE_S), McpServers(specs) as servers:
         assert set(servers.problems) == {"gone", "mute", "liar", "down"}
         assert servers.problems["gone"] == "its command was not found"
+        assert servers.problems["mute"] == "it did not answer in time"
+        assert servers.problems["liar"] == "its program ended, or says nothing that is MCP"
+        assert servers.problems["down"].startswith("nothing could be asked at its url")
         for spec in specs:
             assert servers.connection(spec).tools is None
     assert SECRET not in caplog.text
+    assert [record.name for record in caplog.records if record.name.startswith("mcp")] == []
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(401, "it answers with HTTP 401"), (200, "what it answers is no MCP")]
+)
+async def test_what_a_url_answers_that_is_no_server(status: int, said: str) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=status, text="hello")
+
+    async with serving(answer) as url:
+        spec = McpServerSpec(name="shop", url=f"{url}/mcp", start_timeout_s=PATIENCE_S)
+        async with McpServers([spec]) as servers:
+            assert servers.problems == {"shop": said}
 
 
 async def test_the_tools_of_a_server_over_http_are_called_and_it_may_go_and_come_back() -> None:
