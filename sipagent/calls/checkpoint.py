@@ -16,6 +16,7 @@ from sipagent.calls.endings import EndReason
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.lifecycle import CallState
 from sipagent.errors import StoreError
+from sipagent.escapes import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ _DECODER = msgspec.json.Decoder(Checkpoint)
 
 def encode(checkpoint: Checkpoint) -> str:
     """``checkpoint`` as one line."""
-    return msgspec.json.encode(checkpoint).decode()
+    return _encoded(checkpoint)
 
 
 def decode(text: str) -> Checkpoint:
@@ -115,7 +116,7 @@ def decode(text: str) -> Checkpoint:
 
 def encode_ringing(ringing: Ringing) -> str:
     """``ringing`` as one line."""
-    return msgspec.json.encode(ringing).decode()
+    return _encoded(ringing)
 
 
 def decode_ringing(text: str) -> Ringing:
@@ -124,3 +125,23 @@ def decode_ringing(text: str) -> Ringing:
         return _RINGING.decode(text)
     except (msgspec.DecodeError, ValueError) as error:
         raise StoreError(f"the claim of a call cannot be read: {error}") from error
+
+
+def _encoded(value: Checkpoint | Ringing) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        # What a model or somebody's server wrote may hold half a character, which must not cost the call.
+        return msgspec.json.encode(_whole(msgspec.to_builtins(value))).decode()
+
+
+def _whole(value: Any) -> Any:
+    match value:
+        case str():
+            return whole(value)
+        case dict():
+            return {_whole(key): _whole(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_whole(inner) for inner in value]
+        case _:
+            return value
