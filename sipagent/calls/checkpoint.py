@@ -70,6 +70,8 @@ class Checkpoint:
     variables: dict[str, str] = field(default_factory=dict)
     typed: dict[str, str] = field(default_factory=dict)
     """What `collect_digits` collected."""
+    language: str | None = None
+    """What the caller chose to speak."""
     spent: float = 0.0
     """What the call has cost, in the currency of its limits."""
     idle_steps: int = 0
