@@ -6,6 +6,7 @@ has anyway (the transcript). Moments are UTC, by the clock of whoever wrote them
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -16,7 +17,6 @@ from sipagent.calls.endings import EndReason
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.lifecycle import CallState
 from sipagent.errors import StoreError
-from sipagent.escapes import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,8 @@ class Checkpoint:
     variables: dict[str, str] = field(default_factory=dict)
     typed: dict[str, str] = field(default_factory=dict)
     """What `collect_digits` collected."""
+    language: str | None = None
+    """What the caller chose to speak."""
     spent: float = 0.0
     """What the call has cost, in the currency of its limits."""
     idle_steps: int = 0
@@ -100,7 +102,7 @@ _DECODER = msgspec.json.Decoder(Checkpoint)
 
 def encode(checkpoint: Checkpoint) -> str:
     """``checkpoint`` as one line."""
-    return _encoded(checkpoint)
+    return _line(checkpoint)
 
 
 def decode(text: str) -> Checkpoint:
@@ -116,7 +118,7 @@ def decode(text: str) -> Checkpoint:
 
 def encode_ringing(ringing: Ringing) -> str:
     """``ringing`` as one line."""
-    return _encoded(ringing)
+    return _line(ringing)
 
 
 def decode_ringing(text: str) -> Ringing:
@@ -127,21 +129,10 @@ def decode_ringing(text: str) -> Ringing:
         raise StoreError(f"the claim of a call cannot be read: {error}") from error
 
 
-def _encoded(value: Checkpoint | Ringing) -> str:
+def _line(value: Checkpoint | Ringing) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
-        # What a model or somebody's server wrote may hold half a character, which must not cost the call.
-        return msgspec.json.encode(_whole(msgspec.to_builtins(value))).decode()
-
-
-def _whole(value: Any) -> Any:
-    match value:
-        case str():
-            return whole(value)
-        case dict():
-            return {_whole(key): _whole(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_whole(inner) for inner in value]
-        case _:
-            return value
+        # Half a character, which only a stranger's header has; whoever adopts the call does without it.
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+        return text.encode(errors="replace").decode()
