@@ -15,7 +15,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from sipagent.calls.adopting import Adopter
 from sipagent.calls.checkpoint import Ringing, encode_ringing
@@ -220,7 +220,7 @@ class Shift:
             except TimeoutError:
                 pass
             self._orphans.clear()
-            if self._leaving or not self._in_good_standing:
+            if self._leaving or self._supervisor.draining or not self._in_good_standing:
                 continue
             try:
                 if await self._adopter.adopt_some(self._terms) == settings.adopt_at_once:
@@ -277,8 +277,9 @@ class Shift:
     # Leaving ----------------------------------------------------------------------------------------
 
     async def hand_over(self) -> bool:
-        """Leave the calls to others at once. False when there is nobody, or the database is away: they are
-        this worker's still. New calls are claimed for the others from now on. Cancel-safe."""
+        """Leave the calls to others at once. False when there is nobody, or the database is away, or some
+        calls cannot be handed over: they are this worker's still. Once it has begun, new calls are claimed
+        for the others. Cancel-safe."""
         settings = self._settings
         try:
             async with asyncio.timeout(settings.database_timeout_s):
@@ -296,7 +297,8 @@ class Shift:
         logger.info("Handing over %d calls to %d workers", self._supervisor.live_calls, len(others))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + settings.hand_over_patience_s
-        while left := self._supervisor.live_call_ids:
+        # Calls whose claims the database has not taken could be found by nobody: they stay.
+        while left := [each for each in self._supervisor.live_call_ids if each not in self._unclaimed]:
             late = loop.time() >= deadline
             ready = [
                 call_id
@@ -306,10 +308,19 @@ class Shift:
             if ready:
                 await self._supervisor.let_go(ready)
                 await self._flush(settings.database_timeout_s)
-                await self._memory.hand_over(self.worker, ready)
+                await self._give_up(ready)
             else:
                 await asyncio.sleep(0.02)
-        return True
+        return self._supervisor.live_calls == 0
+
+    async def _give_up(self, call_ids: Sequence[CallId]) -> None:
+        """Say that these calls are nobody's. A database that does not hear it hears that this worker leaves,
+        or misses its heartbeat, which comes to the same a little later."""
+        try:
+            async with asyncio.timeout(self._settings.database_timeout_s):
+                await self._memory.hand_over(self.worker, call_ids)
+        except (StoreError, TimeoutError) as error:
+            logger.warning("The others were not told of %d calls: %s", len(call_ids), _words(error))
 
     async def leave(self) -> None:
         """Be no worker any more. A database that is away finds out by itself."""
