@@ -66,6 +66,7 @@ class Shift:
         """Calls that are answered, and whose claims the database has not taken yet."""
         self._standing_since: float | None = None
         """Since when every renewal has succeeded (``loop.time()``)."""
+        self._joined = False
         self._in_doubt = False
         self._leaving = False
         self._beat_now = asyncio.Event()
@@ -83,7 +84,7 @@ class Shift:
         return self._standing_since is None
 
     async def join(self) -> None:
-        """Become a worker. Raises `StoreError`."""
+        """Become a worker; `run` does so too, as soon as the database lets it. Raises `StoreError`."""
         loop = asyncio.get_running_loop()
         settings = self._settings
         await self._memory.join(self.worker, name=self._name, lease_s=settings.lease_s)
@@ -92,6 +93,7 @@ class Shift:
         waited_s = min(await self._memory.uptime_s(), settings.lease_s)
         self._standing_since = loop.time() - waited_s
         self._terms.lease.extend()
+        self._joined = True
         logger.info("Joined as worker %s", self.worker)
 
     async def run(self) -> None:
@@ -163,9 +165,13 @@ class Shift:
             sent_at, doubted = loop.time(), self._in_doubt
             try:
                 async with asyncio.timeout(settings.database_timeout_s):
-                    ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
-                if ours:
-                    await self._claim_later()
+                    ours = True
+                    if self._joined:
+                        ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
+                    else:
+                        await self.join()
+                    if ours:
+                        await self._claim_later()
             except (StoreError, TimeoutError) as error:
                 ours = True  # nobody says otherwise
                 if not self.database_away:
@@ -196,13 +202,9 @@ class Shift:
         self._terms.lease.lose()
         await self._supervisor.let_go(lost)
         self._terms = self._new_terms()
-        self._in_doubt = False
-        try:
-            async with asyncio.timeout(self._settings.database_timeout_s):
-                await self.join()
-        except (StoreError, TimeoutError) as error:
-            logger.warning("A new worker could not join yet: %s", error)
-            self._standing_since = None
+        # The next heartbeat joins; nothing of the new worker's can be lost before it has.
+        self._joined, self._in_doubt, self._standing_since = False, False, None
+        self._beat_now.set()
 
     def _new_terms(self) -> Terms:
         loop = asyncio.get_running_loop()
