@@ -43,6 +43,11 @@ def some_lines(text: str) -> str:
     return text if text.isprintable() and text.isascii() else text.translate(_LINES)
 
 
+def whole(text: str) -> str:
+    """``text`` with U+FFFD in place of each half of a character: JSON may carry one, and no encoding can."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def in_json(written: str) -> str:
     """JSON that means what ``written`` means, and can be shown in a terminal. Line breaks between its values
     stay; its strings hold none."""

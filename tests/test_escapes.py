@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipagent.escapes import in_json, one_line, some_lines
+from sipagent.escapes import in_json, one_line, some_lines, whole
 
 ANY = st.text(st.characters(codec=None))  # lone surrogates too
 STEERING = {"Cc", "Cs", "Zl", "Zp"}
@@ -64,3 +64,12 @@ def test_what_stands_for_what(text: str, shown: str) -> None:
 def test_json_beyond_the_basic_plane_is_a_pair() -> None:
     assert in_json('"\U000e0041"') == '"\\udb40\\udc41"'
     assert json.loads(in_json('"\U000e0041"')) == "\U000e0041"
+
+
+@given(ANY)
+def test_whole_text_can_be_encoded_and_keeps_what_could_be(text: str) -> None:
+    written = whole(text)
+    written.encode("utf-8")
+    if not any("\ud800" <= letter <= "\udfff" for letter in text):
+        assert written == text
+    assert whole("a\ud800b") == "a\ufffdb"

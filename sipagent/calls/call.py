@@ -206,6 +206,7 @@ class PhoneCall:
         controls.resume(checkpoint.transfer)
         context = replace(self._context(controls), variables=checkpoint.variables)
         context.tools.typed.update(checkpoint.typed)
+        context.tools.language = checkpoint.language
         known = await self._known(context)
         leader = prepared.get(checkpoint.agent or "") or profile
         answering = self._answering()

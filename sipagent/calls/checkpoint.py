@@ -6,6 +6,7 @@ has anyway (the transcript). Moments are UTC, by the clock of whoever wrote them
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -70,6 +71,8 @@ class Checkpoint:
     variables: dict[str, str] = field(default_factory=dict)
     typed: dict[str, str] = field(default_factory=dict)
     """What `collect_digits` collected."""
+    language: str | None = None
+    """What the caller chose to speak."""
     spent: float = 0.0
     """What the call has cost, in the currency of its limits."""
     idle_steps: int = 0
@@ -99,7 +102,7 @@ _DECODER = msgspec.json.Decoder(Checkpoint)
 
 def encode(checkpoint: Checkpoint) -> str:
     """``checkpoint`` as one line."""
-    return msgspec.json.encode(checkpoint).decode()
+    return _line(checkpoint)
 
 
 def decode(text: str) -> Checkpoint:
@@ -115,7 +118,7 @@ def decode(text: str) -> Checkpoint:
 
 def encode_ringing(ringing: Ringing) -> str:
     """``ringing`` as one line."""
-    return msgspec.json.encode(ringing).decode()
+    return _line(ringing)
 
 
 def decode_ringing(text: str) -> Ringing:
@@ -124,3 +127,12 @@ def decode_ringing(text: str) -> Ringing:
         return _RINGING.decode(text)
     except (msgspec.DecodeError, ValueError) as error:
         raise StoreError(f"the claim of a call cannot be read: {error}") from error
+
+
+def _line(value: Checkpoint | Ringing) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        # Half a character, which only a stranger's header has; whoever adopts the call does without it.
+        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+        return text.encode(errors="replace").decode()

@@ -79,6 +79,7 @@ class ConversationKeeping:
                 changes["spent"] = self._brake.spent
             case RealtimeToolEnd():
                 changes["typed"] = dict(self._tools.typed)
+                changes["language"] = self._tools.language
             case _:
                 pass
         if changes:

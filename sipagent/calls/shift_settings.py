@@ -14,7 +14,7 @@ class ShiftSettings:
     heartbeat_s: float = 1.0
     stall_s: float = 3.0
     """A process that did not run for so long asks whether its calls are still its own."""
-    quiet_s: float = 2.0
+    quiet_s: float = 2.5
     """A worker that died is given up when it has not been heard of for so long."""
     look_s: float = 0.5
     """How often calls of workers that are gone are looked for."""
@@ -33,5 +33,5 @@ class ShiftSettings:
             lease_s=lease_s,
             heartbeat_s=min(1.0, lease_s / 6),
             stall_s=min(3.0, lease_s / 4),
-            quiet_s=min(2.0, lease_s / 4),
+            quiet_s=min(2.5, lease_s / 4),
         )

@@ -18,6 +18,7 @@ import openai
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.numbers import NumberRules, read_numbers
 from sipagent.errors import UserError, WebhookBodyError, WebhookSignatureError
+from sipagent.escapes import whole
 from sipagent.identifiers import CallId
 
 INCOMING_CALL_TYPE = "realtime.call.incoming"
@@ -113,7 +114,7 @@ def parse_webhook(body: bytes, webhook_id: str) -> Webhook:
         dialled=dialled,
         sip_call_id=first.get("call-id") or first.get("i"),
         sip_headers=headers,
-        media_security=security if isinstance(security, str) else None,
+        media_security=whole(security) if isinstance(security, str) else None,
     )
 
 
@@ -123,7 +124,7 @@ def _headers(value: Any) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, list):
         raise WebhookBodyError('The "sip_headers" of an incoming call are no list.')
     return tuple(
-        (entry["name"], entry["value"])
+        (whole(entry["name"]), whole(entry["value"]))
         for entry in value
         if isinstance(entry, dict)
         and isinstance(entry.get("name"), str)

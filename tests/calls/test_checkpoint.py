@@ -88,6 +88,14 @@ def test_what_is_written_is_read_again(
     assert decode_ringing(encode_ringing(ringing)) == ringing
 
 
+def test_half_a_character_is_lost_and_nothing_else() -> None:
+    odd, plain = incoming((("X-A", "Ann \ud800 \u00e4"),)), incoming((("X-A", "Ann ? \u00e4"),))
+    ringing = Ringing(incoming=odd, received_at=NOW)
+    assert decode_ringing(encode_ringing(ringing)) == Ringing(incoming=plain, received_at=NOW)
+    changed = checkpoint().with_(incoming=odd)
+    assert decode(encode(changed)) == checkpoint().with_(incoming=plain)
+
+
 def test_a_field_of_a_later_version_is_left_out() -> None:
     written = encode(checkpoint()).replace('{"incoming"', '{"mood":"good","incoming"', 1)
     assert decode(written) == checkpoint()

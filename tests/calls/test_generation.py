@@ -74,7 +74,7 @@ async def test_a_generation_holds_every_profile_ready() -> None:
 
 async def test_a_call_keeps_what_it_began_with_and_the_next_one_gets_the_new(file: Path) -> None:
     waits = CallPlan(
-        steps=(Say(text="How much?", when=At(since_answer_s=2.0)), Say(text="Bye.")), hangs_up=False
+        steps=(Say(text="How much?", when=At(since_answer_s=4.0)), Say(text="Bye.")), hangs_up=False
     )
     async with practice(door=load_configuration(file), script=SCRIPT, virtual_voice=QUICK_VOICE) as desk:
         first = await greeted(desk, waits)

@@ -17,8 +17,12 @@ import pytest
 from aiohttp import web
 
 from sipagent.app import Service, ServiceSettings
+from sipagent.calls.checkpoint import Checkpoint, ToolUnderWay, decode, encode
+from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.template import Template
+from sipagent.calls.webhook import parse_webhook
 from sipagent.cli import main
+from sipagent.clock import utc_now
 from sipagent.store import CallRecord, open_store
 from sipagent.telemetry import configure_logging
 from tests.calls.test_webhook import NEW, incoming, sign
@@ -162,3 +166,22 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
     code = main(arguments)
     printed = capsys.readouterr()
     return code, printed.out + printed.err
+
+
+def test_a_checkpoint_with_half_a_character_is_written_and_read() -> None:
+    call = parse_webhook(incoming([("X-Customer", "Ann \ud800")], call_id=CALL), "wh_1")
+    assert isinstance(call, IncomingCall)
+    assert call.sip_headers == (("X-Customer", "Ann \ufffd"),)
+    checkpoint = Checkpoint(
+        incoming=call,
+        received_at=utc_now(),
+        configuration="c0ffee",
+        profile="front-desk",
+        variables={"customer.name": "Ann \ud800"},
+        tools={"call_1": ToolUnderWay(name="book", arguments='{"name": "\udfff"}')},
+    )
+    read = decode(encode(checkpoint))
+    for text in (read.variables["customer.name"], read.tools["call_1"].arguments):
+        text.encode("utf-8")
+    assert read.variables["customer.name"].startswith("Ann ")
+    assert read.incoming == call

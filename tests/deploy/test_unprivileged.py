@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import logging
 import os
 import re
 import shutil
@@ -115,6 +116,17 @@ def test_compose_gives_the_container_nothing_more() -> None:
         "a proxy with TLS stands before it"
     )
     assert all(volume.endswith(":ro") or ":/var/lib/" in volume for volume in service["volumes"])
+
+
+@pytest.fixture(autouse=True)
+def the_log_as_it_was() -> Iterator[None]:
+    """Serving sends it to a stream that is closed after the test."""
+    root, ours = logging.getLogger(), logging.getLogger("sipagent")
+    before = (root.handlers[:], root.level, ours.level)
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from sipagent.simulator.call_values import CallSettings, CallState, EndedBy
 from sipagent.simulator.caller import CallPlan
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.faults import FaultSet
-from sipagent.simulator.realtime_socket import QUEUE_LIMIT
+from sipagent.simulator.realtime_socket import QUEUE_LIMIT, RealtimeSocket
 from sipagent.simulator.script import Script, Step
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.speech import SilentVoice
@@ -322,6 +322,33 @@ async def test_another_socket_goes_on_when_the_first_one_dies(simulator: Simulat
     times = [each.detached_at_s for each in call.controllers.attachments]
     assert times[0] is not None
     assert times[1] is None
+    await first.close()
+    await second.close()
+
+
+async def test_a_peer_that_is_frozen_loses_its_own_socket_and_holds_up_nobody(
+    simulator: Simulator, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = await answered(simulator, client)
+    first = await client.open(call_id=call.call_id)
+    second = await client.open(call_id=call.call_id)
+    await second.receive_json(timeout=LIMIT_S)
+    frozen, _ = call.controllers.sockets
+    assert isinstance(frozen, RealtimeSocket)
+
+    async def full(text: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(frozen._websocket, "send_str", full)  # as once the buffers of the network are full
+    assert call.conversation is not None
+    for _ in range(QUEUE_LIMIT // 100 + 2):
+        for _ in range(100):
+            call.conversation.receive("no json")
+        for _ in range(100):
+            assert (await second.receive_json(timeout=LIMIT_S))["type"] == "error"
+    await eventually(lambda: frozen not in call.controllers)
+    assert len(call.controllers.sockets) == 1
+    assert call.state is CallState.ANSWERED
     await first.close()
     await second.close()
 

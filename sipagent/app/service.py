@@ -9,19 +9,19 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from aiohttp import web
 
+from sipagent.app.settings import ServiceSettings, SpokenWords
 from sipagent.calls import (
     CallObserver,
     CallsClients,
     CallServices,
-    CallSettings,
     FrontDoor,
     Furnishing,
     Generation,
@@ -39,7 +39,6 @@ from sipagent.calls.connections import serve_http
 from sipagent.calls.day_spend import DaySpendReader
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.shift import Shift
-from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.sources import Sources
 from sipagent.calls.steering import Steering
 from sipagent.calls.watched import WatchedStore
@@ -48,56 +47,19 @@ from sipagent.clock import utc_now
 from sipagent.config import ConfigurationWatcher, Loaded, Reload, load_stored
 from sipagent.dashboard import AdminSurface, Guard, Probes, Readiness, Reloaded
 from sipagent.errors import StoreError, UserError
-from sipagent.identifiers import CallId, ItemId
+from sipagent.identifiers import CallId
 from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
 from sipagent.store import ConfigurationLoaded, Fact, Store
-from sipagent.telemetry import Metrics, Redactor, configure_logging
+from sipagent.telemetry import Metrics, Redactor
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Service", "ServiceSettings", "ShiftSettings", "SpokenWords", "configure_logging"]
 
 WEBHOOK_PATH = "/webhooks/openai"
 MOST_PLACES = 20
 """Of problems in a configuration, that `/readyz` names."""
 RESTORE_PATIENCE_S = 2.0
 """How long a call that was adopted waits for MCP servers that do not run here yet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceSettings:
-    """Where the service listens and how patient it is."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    """0 takes a free one; `Service.port` tells which."""
-    drain_timeout_s: float = 60.0
-    """How long live calls may go on after SIGTERM."""
-    hands_over: bool = True
-    """Whether live calls go to other workers after SIGTERM, where there are some."""
-    shift: ShiftSettings = field(default_factory=ShiftSettings)
-    store_timeout_s: float = 2.0
-    """How long `/readyz` waits for the database."""
-    spill: Path | None = None
-    """Folder for what the database does not take at once (`sipagent.store.spill_folder`); without one it
-    waits in memory, and is lost with the process."""
-    calls: CallSettings = field(default_factory=CallSettings)
-    watch_configuration: bool = True
-    """Whether the configuration is read again when its files change, or only when somebody asks for it."""
-    reload_poll_s: float = 1.0
-    """How often its files are looked at."""
-    reload_settle_s: float = 0.2
-    """How long they hold still before they are read."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpokenWords:
-    """A few more words of a conversation, as they are spoken; see `Service.observe_words`."""
-
-    call_id: CallId
-    item_id: ItemId
-    role: Literal["caller", "agent"]
-    words: str
 
 
 class Service:
@@ -317,11 +279,19 @@ class Service:
                 self._watcher.run(poll=self._settings.watch_configuration), name="configuration"
             )
             stack.callback(watching.cancel)
+        await self._join(group, stack, services, recorder)
+        # The door opens last and closes first, but webhooks are still answered while calls drain.
+        await self._listen(stack)
+
+    async def _join(
+        self, group: asyncio.TaskGroup, stack: AsyncExitStack, services: CallServices, recorder: Recorder
+    ) -> None:
+        """Become one of the workers that share the database."""
         desk = CommandDesk(self._store, self._steering_of, utc_now=self._utc_now)
         stack.push_async_callback(desk.aclose)
         adopter = Adopter(
             memory=self._store,
-            supervisor=self._supervisor,
+            supervisor=self._running,
             client=services.client,
             record=recorder.record,
             restore=self._restore,
@@ -331,7 +301,7 @@ class Service:
         )
         self._shift = Shift(
             memory=self._store,
-            supervisor=self._supervisor,
+            supervisor=self._running,
             adopter=adopter,
             record=recorder.record,
             flush=recorder.flush,
@@ -344,8 +314,6 @@ class Service:
         await recorder.flush(self._settings.shift.database_timeout_s)
         await self._shift.join()
         self._working = group.create_task(self._shift.run(), name="worker")
-        # The door opens last and closes first, but webhooks are still answered while calls drain.
-        await self._listen(stack)
 
     def _steering_of(self, call_id: CallId) -> Steering | None:
         live = self._running.live(call_id)

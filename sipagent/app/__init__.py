@@ -1,0 +1,17 @@
+"""The service, put together: the only place where the rooms meet."""
+
+from __future__ import annotations
+
+from sipagent.app.service import WEBHOOK_PATH, Service
+from sipagent.app.settings import ServiceSettings, SpokenWords
+from sipagent.calls.shift_settings import ShiftSettings
+from sipagent.telemetry import configure_logging
+
+__all__ = [
+    "WEBHOOK_PATH",
+    "Service",
+    "ServiceSettings",
+    "ShiftSettings",
+    "SpokenWords",
+    "configure_logging",
+]
