@@ -115,8 +115,9 @@ class ImaginedLine(ImaginedRealtime):
             wire.end(closed)
 
     def take_turn(self, turn: Turn) -> None:
-        """The caller says something, and the model does something about it."""
-        if not self.is_up:
+        """The caller says something, and the model does something about it. A caller who was not greeted yet
+        waits for it."""
+        if not self.is_up or not self._has_answered:
             return
         self.caller_interrupts()
         response_id = self.begin()
