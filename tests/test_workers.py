@@ -162,6 +162,20 @@ async def test_a_worker_that_leaves_hands_its_calls_over_and_they_go_on() -> Non
     assert "adopted" in [note.kind for note in record.notes]
 
 
+async def test_a_call_that_rings_when_its_worker_leaves_is_answered_once() -> None:
+    async with office() as here:
+        first, second = here.workers
+        call = here.simulator.place_call(TALKS_ON)
+        await eventually(lambda: first.live_calls == 1)
+        assert await first.drain(10) == 0
+        await eventually(lambda: second.live_calls == 1)
+        async with asyncio.timeout(40):
+            await call.wait_over()
+        record = await here.record(call.call_id)
+    assert record.summary.end_reason == "caller_hung_up"
+    assert said(call, "agent").count(GREETING) == 1
+
+
 class Bookings:
     """What a tool with side effects does in the world, slowly."""
 

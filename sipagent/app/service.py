@@ -46,7 +46,7 @@ from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.clock import utc_now
 from sipagent.config import ConfigurationWatcher, Loaded, Reload, load_stored
 from sipagent.dashboard import AdminSurface, Guard, Probes, Readiness, Reloaded
-from sipagent.errors import StoreError, UserError
+from sipagent.errors import StoreAwayError, StoreError, UserError
 from sipagent.identifiers import CallId
 from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
 from sipagent.store import ConfigurationLoaded, Fact, Store
@@ -58,6 +58,8 @@ logger = logging.getLogger(__name__)
 WEBHOOK_PATH = "/webhooks/openai"
 MOST_PLACES = 20
 """Of problems in a configuration, that `/readyz` names."""
+OPEN_AGAIN_S = 1.0
+"""How often a database that was away at the start is looked for."""
 RESTORE_PATIENCE_S = 2.0
 """How long a call that was adopted waits for MCP servers that do not run here yet."""
 
@@ -236,7 +238,7 @@ class Service:
             self._front_door, number=1, loaded_at=self._utc_now(), base_url=self._base_url
         )
         stack.push_async_callback(self._store.aclose)
-        await self._store.open()
+        store_is_open = await self._store_opened()
         await stack.enter_async_context(self._clients)
         folder = self._settings.spill
         spill = None if folder is None else Spill(folder, began_at=self._utc_now())
@@ -245,6 +247,9 @@ class Service:
         group = await stack.enter_async_context(asyncio.TaskGroup())
         group.create_task(recorder.run(), name="recorder")
         stack.push_async_callback(recorder.aclose)
+        if not store_is_open:
+            opening = group.create_task(self._open_store_later(), name="open the database")
+            stack.callback(opening.cancel)
         services = CallServices(
             client=await self._clients.open(self._base_url),
             api_key=self._api_key,
@@ -283,6 +288,26 @@ class Service:
         # The door opens last and closes first, but webhooks are still answered while calls drain.
         await self._listen(stack)
 
+    async def _store_opened(self) -> bool:
+        """Whether the database is there. Raises `StoreError` for one that can never be used."""
+        try:
+            await self._store.open()
+        except StoreAwayError as error:
+            logger.error("Calls are answered without a database until it is there: %s", error)
+            return False
+        return True
+
+    async def _open_store_later(self) -> None:
+        while True:
+            await asyncio.sleep(OPEN_AGAIN_S)
+            try:
+                await self._store.open()
+            except StoreError as error:
+                logger.warning("The database cannot be opened yet: %s", error)
+            else:
+                logger.info("The database is there")
+                return
+
     async def _join(
         self, group: asyncio.TaskGroup, stack: AsyncExitStack, services: CallServices, recorder: Recorder
     ) -> None:
@@ -312,7 +337,10 @@ class Service:
         )
         # What a dead process wrote down and did not get into the database comes before what is adopted.
         await recorder.flush(self._settings.shift.database_timeout_s)
-        await self._shift.join()
+        try:
+            await self._shift.join()
+        except StoreError as error:
+            logger.warning("This worker joins the others as soon as the database lets it: %s", error)
         self._working = group.create_task(self._shift.run(), name="worker")
 
     def _steering_of(self, call_id: CallId) -> Steering | None:

@@ -136,6 +136,8 @@ class PhoneCall:
         self._task = asyncio.current_task()
         with bind_call(self._incoming.call_id):
             try:
+                if self._let_go:  # before this task had begun
+                    raise NotOursError("The call was left to another process before anything was done.")
                 ending = await work
             except NotOursError as error:
                 self._let_go = True

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from sipagent.calls.adopting import Adopter
 from sipagent.calls.checkpoint import Ringing, encode_ringing
@@ -66,6 +66,7 @@ class Shift:
         """Calls that are answered, and whose claims the database has not taken yet."""
         self._standing_since: float | None = None
         """Since when every renewal has succeeded (``loop.time()``)."""
+        self._joined = False
         self._in_doubt = False
         self._leaving = False
         self._beat_now = asyncio.Event()
@@ -83,7 +84,7 @@ class Shift:
         return self._standing_since is None
 
     async def join(self) -> None:
-        """Become a worker. Raises `StoreError`."""
+        """Become a worker; `run` does so too, as soon as the database lets it. Raises `StoreError`."""
         loop = asyncio.get_running_loop()
         settings = self._settings
         await self._memory.join(self.worker, name=self._name, lease_s=settings.lease_s)
@@ -92,6 +93,7 @@ class Shift:
         waited_s = min(await self._memory.uptime_s(), settings.lease_s)
         self._standing_since = loop.time() - waited_s
         self._terms.lease.extend()
+        self._joined = True
         logger.info("Joined as worker %s", self.worker)
 
     async def run(self) -> None:
@@ -163,9 +165,13 @@ class Shift:
             sent_at, doubted = loop.time(), self._in_doubt
             try:
                 async with asyncio.timeout(settings.database_timeout_s):
-                    ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
-                if ours:
-                    await self._claim_later()
+                    ours = True
+                    if self._joined:
+                        ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
+                    else:
+                        await self.join()
+                    if ours:
+                        await self._claim_later()
             except (StoreError, TimeoutError) as error:
                 ours = True  # nobody says otherwise
                 if not self.database_away:
@@ -196,13 +202,9 @@ class Shift:
         self._terms.lease.lose()
         await self._supervisor.let_go(lost)
         self._terms = self._new_terms()
-        self._in_doubt = False
-        try:
-            async with asyncio.timeout(self._settings.database_timeout_s):
-                await self.join()
-        except (StoreError, TimeoutError) as error:
-            logger.warning("A new worker could not join yet: %s", error)
-            self._standing_since = None
+        # The next heartbeat joins; nothing of the new worker's can be lost before it has.
+        self._joined, self._in_doubt, self._standing_since = False, False, None
+        self._beat_now.set()
 
     def _new_terms(self) -> Terms:
         loop = asyncio.get_running_loop()
@@ -220,7 +222,7 @@ class Shift:
             except TimeoutError:
                 pass
             self._orphans.clear()
-            if self._leaving or not self._in_good_standing:
+            if self._leaving or self._supervisor.draining or not self._in_good_standing:
                 continue
             try:
                 if await self._adopter.adopt_some(self._terms) == settings.adopt_at_once:
@@ -277,8 +279,9 @@ class Shift:
     # Leaving ----------------------------------------------------------------------------------------
 
     async def hand_over(self) -> bool:
-        """Leave the calls to others at once. False when there is nobody, or the database is away: they are
-        this worker's still. New calls are claimed for the others from now on. Cancel-safe."""
+        """Leave the calls to others at once. False when there is nobody, or the database is away, or some
+        calls cannot be handed over: they are this worker's still. Once it has begun, new calls are claimed
+        for the others. Cancel-safe."""
         settings = self._settings
         try:
             async with asyncio.timeout(settings.database_timeout_s):
@@ -296,7 +299,8 @@ class Shift:
         logger.info("Handing over %d calls to %d workers", self._supervisor.live_calls, len(others))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + settings.hand_over_patience_s
-        while left := self._supervisor.live_call_ids:
+        # Calls whose claims the database has not taken could be found by nobody: they stay.
+        while left := [each for each in self._supervisor.live_call_ids if each not in self._unclaimed]:
             late = loop.time() >= deadline
             ready = [
                 call_id
@@ -306,10 +310,19 @@ class Shift:
             if ready:
                 await self._supervisor.let_go(ready)
                 await self._flush(settings.database_timeout_s)
-                await self._memory.hand_over(self.worker, ready)
+                await self._give_up(ready)
             else:
                 await asyncio.sleep(0.02)
-        return True
+        return self._supervisor.live_calls == 0
+
+    async def _give_up(self, call_ids: Sequence[CallId]) -> None:
+        """Say that these calls are nobody's. A database that does not hear it hears that this worker leaves,
+        or misses its heartbeat, which comes to the same a little later."""
+        try:
+            async with asyncio.timeout(self._settings.database_timeout_s):
+                await self._memory.hand_over(self.worker, call_ids)
+        except (StoreError, TimeoutError) as error:
+            logger.warning("The others were not told of %d calls: %s", len(call_ids), _words(error))
 
     async def leave(self) -> None:
         """Be no worker any more. A database that is away finds out by itself."""

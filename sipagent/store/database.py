@@ -47,14 +47,22 @@ class Database:
         self._foreign_errors = (*FOREIGN_ERRORS, *backend.foreign_errors)
         self._records: AsyncEngine | None = None
         self._leases: AsyncEngine | None = None
+        self._away: StoreAwayError | None = None
+        """Why it could not be opened, as long as that is so."""
         self._writing_facts = asyncio.Lock()
         self._writing = asyncio.Lock() if backend.takes_turns else None
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
-        """Connect, and migrate. When it raises, nothing is left open."""
+        """Connect, and migrate. When it raises, nothing is left open, and it may be tried again; of a
+        database that was away then, every use says so until it is open."""
         assert self._records is None, "a store is opened once"
-        await self._undisturbed(self._open())
+        try:
+            await self._undisturbed(self._open())
+        except StoreAwayError as error:
+            self._away = error
+            raise
+        self._away = None
 
     async def aclose(self) -> None:
         """Wait for whatever is under way, and let go. Idempotent."""
@@ -161,6 +169,8 @@ class Database:
     async def _connection(self, engine: AsyncEngine | None, doing: str) -> AsyncIterator[AsyncConnection]:
         """A connection whose transaction is rolled back unless it was committed."""
         async with self.translated(doing):
+            if engine is None and self._away is not None:
+                raise StoreAwayError(str(self._away), serves_nobody=self._away.serves_nobody)
             if engine is None:
                 raise StoreError(f"cannot {doing} the database {self._backend.name}: it is not open")
             async with engine.connect() as connection:

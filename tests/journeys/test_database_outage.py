@@ -99,3 +99,26 @@ async def test_callers_notice_nothing_of_a_database_that_is_away_for_half_a_minu
     assert not unbooked, unbooked[:3]
     assert not twice
     assert all(len(record.transcript) >= 4 for record in records), "every record has every line"
+
+
+@pytest.mark.timeout(300)
+async def test_a_worker_that_starts_without_a_database_answers_and_records_later(
+    tmp_path: Path, stoppable_postgres: PostgresServer
+) -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(SCRIPT, name="test"))
+    url = stoppable_postgres.url(await asyncio.to_thread(stoppable_postgres.create_database))
+    await asyncio.to_thread(stoppable_postgres.stop, "fast")
+    async with (
+        Simulator(options) as simulator,
+        company(tmp_path, simulator, url, "--lease", "5s", workers=1) as here,
+    ):
+        calls = [simulator.place_call(plan(number)) for number in range(3)]
+        await asyncio.sleep(6.0)
+        await asyncio.to_thread(stoppable_postgres.start)
+        async with asyncio.timeout(60):
+            for call in calls:
+                await call.wait_over()
+        records = await here.records(calls)
+    assert [record.summary.end_reason for record in records] == ["caller_hung_up"] * 3
+    assert all(len(record.transcript) >= 4 for record in records)
+    assert sorted(here.world.bookings.values()) == [1, 1, 1]
