@@ -188,6 +188,9 @@ class PhoneCall:
         maybe_accepted = self._holding is not None and self._holding.epoch > 1
         answered = await answering.answer(prepared, context, maybe_accepted=maybe_accepted)
         if isinstance(answered, Ending):
+            if answered.reason is EndReason.ACCEPT_REFUSED:
+                # Perhaps because another process has accepted it, if the claim to it was not stored.
+                await self._make_sure_it_is_ours(patient=True, even_if_nobody=True)
             return await self._hung_up(answered)
         return await self._talk(answered, prepared, controls, None)
 
@@ -248,20 +251,20 @@ class PhoneCall:
             ending = await self._conversation.run()
             if answered.session.end is not None:
                 # The API may close a socket because another process has attached to the call.
-                await self._make_sure_it_is_ours(closed=answered.session.end.cause == "closed")
+                await self._make_sure_it_is_ours(patient=answered.session.end.cause == "closed")
             return await self._hung_up(ending)
         finally:
             self._conversation = None
             await answered.session.close()
 
-    async def _make_sure_it_is_ours(self, *, closed: bool) -> None:
-        """Raises `NotOursError` when the call belongs to another process. A database that answers nobody has
-        given it to nobody else. One that does not answer us may have: where the API ``closed`` the socket in
-        order, which is no hurry for a caller either way, it is asked again for a while."""
+    async def _make_sure_it_is_ours(self, *, patient: bool, even_if_nobody: bool = False) -> None:
+        """Raises `NotOursError` when the call belongs to another process. One that the database does not tell
+        us about may: whoever is ``patient``, because no caller waits for it, asks again for a while. A
+        database that answers nobody gives calls to nobody else, but ``even_if_nobody`` it is asked again."""
         if self._holding is None or self._services.memory is None:
             return
         loop = asyncio.get_running_loop()
-        asked_until = loop.time() + (DOUBT_S if closed else 0.0)
+        asked_until = loop.time() + (DOUBT_S if patient else 0.0)
         while True:
             try:
                 async with asyncio.timeout(REMEMBER_S):
@@ -271,7 +274,7 @@ class PhoneCall:
             except (StoreError, TimeoutError) as error:
                 logger.warning("Whose the call is could not be asked: %s", error)
                 serves_nobody = isinstance(error, StoreAwayError) and error.serves_nobody
-                if serves_nobody or loop.time() >= asked_until:
+                if (serves_nobody and not even_if_nobody) or loop.time() >= asked_until:
                     return
             await asyncio.sleep(ASK_AGAIN_S)
         if record is not None and record.summary.end_reason is not None:

@@ -351,3 +351,30 @@ def test_a_day_on_which_nothing_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> N
     assert record is not None
     assert record.summary.end_reason == "caller_hung_up"
     assert [run.is_error for run in record.tools] == [False]
+
+
+@pytest.mark.parametrize("kind", ["outage", "cut", "hang"])
+def test_a_webhook_that_comes_again_to_a_worker_without_database_ends_no_call(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(
+        # So that another worker has the call, and the new one in this place does not know of it.
+        Fault(at_s=0.5, kind="leave", whom=0, for_s=0.0),
+        Fault(at_s=8.0, kind=kind, whom=0, for_s=8.0),
+        Fault(at_s=11.0, kind="again", whom=0, for_s=0.0),
+        turns=(Turn(after_s=25.0), Turn(after_s=5.0)),
+    )
+    story = run_processes(tell(plan, monkeypatch))
+    story.check()
+    record = story.world.database.calls.record(CallId("rtc_0"))
+    assert record is not None
+    assert record.summary.end_reason == "caller_hung_up"
+
+
+def test_a_worker_that_is_cut_off_does_not_hang_up_what_another_attended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fault = Fault(at_s=10.0, kind="cut", whom=0, for_s=20.0)
+    story = run_processes(tell(plan_of(fault, one_socket=True), monkeypatch))
+    story.check()
+    assert story.world.lines[CallId("rtc_0")].why_over == "caller"
