@@ -32,7 +32,7 @@ from sipagent.calls.services import CallObserver as CallObserver
 from sipagent.calls.services import CallServices as CallServices
 from sipagent.calls.services import CallSettings as CallSettings
 from sipagent.calls.transferring import LineControls
-from sipagent.errors import CallControlError, CallGoneError, NotOursError, StoreError
+from sipagent.errors import CallControlError, CallGoneError, NotOursError, StoreAwayError, StoreError
 from sipagent.identifiers import CallId
 from sipagent.realtime import RealtimeSession
 from sipagent.store import CallRecord
@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 
 REMEMBER_S = 2.0
 """How long a caller waits, at most, until it is known what was said before the call was taken over."""
+DOUBT_S = 60.0
+"""How long a call whose socket was closed waits for a database that does not say whose it is."""
+ASK_AGAIN_S = 1.0
 _ON_THE_WIRE = frozenset(
     {CallState.RINGING, CallState.REJECTING, CallState.ACCEPTING, CallState.ATTACHING, CallState.ENDING}
 )
@@ -185,6 +188,9 @@ class PhoneCall:
         maybe_accepted = self._holding is not None and self._holding.epoch > 1
         answered = await answering.answer(prepared, context, maybe_accepted=maybe_accepted)
         if isinstance(answered, Ending):
+            if answered.reason is EndReason.ACCEPT_REFUSED:
+                # Perhaps because another process has accepted it, if the claim to it was not stored.
+                await self._make_sure_it_is_ours(patient=True, even_if_nobody=True)
             return await self._hung_up(answered)
         return await self._talk(answered, prepared, controls, None)
 
@@ -245,23 +251,34 @@ class PhoneCall:
             ending = await self._conversation.run()
             if answered.session.end is not None:
                 # The API may close a socket because another process has attached to the call.
-                await self._make_sure_it_is_ours()
+                await self._make_sure_it_is_ours(patient=answered.session.end.cause == "closed")
             return await self._hung_up(ending)
         finally:
             self._conversation = None
             await answered.session.close()
 
-    async def _make_sure_it_is_ours(self) -> None:
-        """Raises `NotOursError` when the call belongs to another process; a database that does not answer
-        belongs to nobody else."""
+    async def _make_sure_it_is_ours(self, *, patient: bool, even_if_nobody: bool = False) -> None:
+        """Raises `NotOursError` when the call belongs to another process. One that the database does not tell
+        us about may: whoever is ``patient``, because no caller waits for it, asks again for a while. A
+        database that answers nobody gives calls to nobody else, but ``even_if_nobody`` it is asked again."""
         if self._holding is None or self._services.memory is None:
             return
-        try:
-            async with asyncio.timeout(REMEMBER_S):
-                found = await self._services.memory.holder(self.call_id)
-        except (StoreError, TimeoutError) as error:
-            logger.warning("Whose the call is could not be asked: %s", error)
-            return
+        loop = asyncio.get_running_loop()
+        asked_until = loop.time() + (DOUBT_S if patient else 0.0)
+        while True:
+            try:
+                async with asyncio.timeout(REMEMBER_S):
+                    found = await self._services.memory.holder(self.call_id)
+                    record = None if found is not None else await self._services.memory.call(self.call_id)
+                break
+            except (StoreError, TimeoutError) as error:
+                logger.warning("Whose the call is could not be asked: %s", error)
+                serves_nobody = isinstance(error, StoreAwayError) and error.serves_nobody
+                if (serves_nobody and not even_if_nobody) or loop.time() >= asked_until:
+                    return
+            await asyncio.sleep(ASK_AGAIN_S)
+        if record is not None and record.summary.end_reason is not None:
+            raise NotOursError("The call was taken over and ended by another process.")
         if found is not None and (found.worker, found.epoch) != (self._holding.worker, self._holding.epoch):
             raise NotOursError("The call was taken over by another process.")
 

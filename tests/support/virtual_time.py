@@ -38,7 +38,9 @@ class _Jumping(selectors.BaseSelector):
         self._real.close()
 
 
-class _VirtualLoop(asyncio.SelectorEventLoop):
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Its time begins at 0."""
+
     def __init__(self) -> None:
         self._jumping = _Jumping()
         super().__init__(self._jumping)
@@ -47,11 +49,11 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
 
-def run_virtually(work: Coroutine[Any, Any, T]) -> T:
+def run_virtually(work: Coroutine[Any, Any, T], *, loop: VirtualLoop | None = None) -> T:
     """Run ``work`` to its end on a loop of its own, whose time begins at 0. For work in memory: no threads,
     no network. Raises what it raises, `RuntimeError` when it waits for something that cannot happen, and
     `AssertionError` for tasks that it leaves behind."""
-    loop = _VirtualLoop()
+    loop = loop or VirtualLoop()
     try:
         result = loop.run_until_complete(work)
         left = asyncio.all_tasks(loop)

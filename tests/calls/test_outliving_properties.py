@@ -1,0 +1,380 @@
+"""Whatever workers, database and telephone go through, each call has one end, and no caller is forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sipagent.calls.adopting import UNCLAIMED_FOR_S
+from sipagent.identifiers import CallId
+from tests.calls.outliving import (
+    LOOK_S,
+    OWED_S,
+    UNATTENDED_S,
+    Answer,
+    ImaginedLine,
+    Turn,
+    Worker,
+    World,
+    generation_of,
+    incoming,
+)
+from tests.support.processes import run_processes
+
+Kind: TypeAlias = Literal[
+    "kill", "freeze", "cut", "hang", "outage", "leave", "socket", "again", "kill at once", "kill in outage"
+]
+UNREACHED: frozenset[Kind] = frozenset({"cut", "hang", "outage", "kill in outage"})
+"""What keeps a worker that runs from asking the database."""
+TALK_S = 45.0
+RINGS_S = 25.0
+CONCLUDE_S = 40.0
+RETRY_S = 0.5
+"""Between deliveries of a webhook that nobody answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that goes wrong, or is done on purpose."""
+
+    at_s: float
+    kind: Kind
+    whom: int
+    """Which worker, or which call."""
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that happens."""
+
+    faults: tuple[Fault, ...]
+    turns: tuple[tuple[Turn, ...], ...]
+    """Of each call."""
+    accepts: tuple[Answer, ...]
+    refers: tuple[Answer, ...]
+    hang_ups: tuple[Answer, ...]
+    leaves: bool
+    one_socket: bool
+    seed: int
+
+
+def moments(longest: float) -> st.SearchStrategy[float]:
+    return st.integers(0, int(longest * 10)).map(lambda tenths: tenths / 10)
+
+
+@st.composite
+def turns_of(draw: st.DrawFn, number: int) -> tuple[Turn, ...]:
+    turns = []
+    for index in range(draw(st.integers(0, 5))):
+        tool = draw(st.sampled_from((None, "book", "book", "look", "transfer", "hang_up")))
+        arguments: dict[str, Any] = {}
+        if tool in ("book", "look"):
+            seconds = draw(st.sampled_from((0.0, 0.5, 3.0, 9.0)))
+            arguments = {"label": f"{number}/{index}", "seconds": seconds, "fails": draw(st.booleans())}
+        elif tool == "transfer":
+            arguments = {"target": "billing"}
+        after_s = 0.5 + draw(moments(12))
+        turns.append(Turn(after_s=after_s, tool=tool, arguments=json.dumps(arguments)))
+    return tuple(turns)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    kinds: tuple[Kind, ...] = (
+        *("kill", "freeze", "cut", "hang", "outage"),
+        *("leave", "socket", "again", "kill at once", "kill in outage"),
+    )
+    faults = st.builds(
+        Fault,
+        at_s=moments(40),
+        kind=st.sampled_from(kinds),
+        whom=st.integers(0, 2),
+        for_s=st.sampled_from((0.3, 1.0, 2.5, 5.0, 8.0, 20.0)),
+    )
+    # One try of each request is spoiled now and then; a Calls API that never answers is for other tests.
+    answers: st.SearchStrategy[Answer] = st.sampled_from(("yes", "503", "429", "lost", "done and lost"))
+    return Plan(
+        faults=tuple(sorted(draw(st.lists(faults, max_size=6)), key=lambda fault: fault.at_s)),
+        turns=tuple(draw(turns_of(number)) for number in range(draw(st.integers(1, 3)))),
+        accepts=tuple(draw(st.lists(answers, max_size=2))),
+        refers=tuple(draw(st.lists(answers, max_size=2))),
+        hang_ups=tuple(draw(st.lists(st.sampled_from(("yes", "503")), max_size=2))),
+        leaves=draw(st.booleans()),
+        one_socket=draw(st.booleans()),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+class Story:
+    """One plan, carried out."""
+
+    def __init__(self, plan: Plan, world: World) -> None:
+        self.plan = plan
+        self.world = world
+        self.workers: list[Worker] = []
+        """Those that are there; one that is gone is replaced in its place."""
+        self.ever: list[Worker] = []
+        self.last_fault_s = 0.0
+        self.unattended_s: dict[CallId, float] = {}
+        self.owed_s: dict[CallId, float] = {}
+        self.problems: list[str] = []
+
+    async def run(self) -> None:
+        """From the first call to the last record."""
+        world, plan = self.world, self.plan
+        self.generation = await generation_of(world)
+        for action, answers in (("accept", plan.accepts), ("refer", plan.refers), ("hangup", plan.hang_ups)):
+            world.answers[action] = deque(answers)
+        world.leaves = plan.leaves
+        for _ in range(3):
+            self._start()
+        await asyncio.sleep(1.0)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch())
+            async with asyncio.TaskGroup() as busy:
+                for number, turns in enumerate(plan.turns):
+                    busy.create_task(self._call(number, turns))
+                for fault in plan.faults:
+                    busy.create_task(self._go_wrong(fault))
+            # Nothing goes wrong any more, and nobody calls: those who are there conclude.
+            await asyncio.sleep(CONCLUDE_S)
+            watching.cancel()
+        self._everybody_concluded()
+        for worker in self.workers:
+            worker.kill()
+        await asyncio.sleep(UNCLAIMED_FOR_S + 10)
+        last = Worker(world, self.generation)
+        self.ever.append(last)
+        await asyncio.sleep(CONCLUDE_S)
+        last.leaves.set()
+        await asyncio.wait([last.task])
+        await last.task
+        for worker in self.ever:
+            if worker.process.killed:
+                await worker.process.clear_away()
+            else:
+                await worker.task
+
+    def check(self) -> None:
+        """What must hold at the end."""
+        world = self.world
+        assert not self.problems, self.problems
+        assert not world.database.claims, "every call has an end"
+        ended = [fact.call_id for fact, _ in world.endings]
+        assert len(ended) == len(set(ended))
+        for call_id in world.lines:
+            record = world.database.calls.record(call_id)
+            if record is None:
+                continue  # it was rung out: no database has ever heard of it
+            assert record.summary.end_reason is not None, f"{call_id} has no end"
+            assert record.summary.end_reason != "internal_error", record.end_detail
+            if not any(fault.kind in UNREACHED for fault in self.plan.faults):
+                # Else two may see the end of a call of which nobody can say whose it is.
+                assert len([state for state in record.states if state.state == "ended"]) == 1
+        for fact, state in world.endings:
+            assert state == "over", f"{fact} while the line was {state}"
+        twice = [
+            label for label, times in world.executed.items() if times > 1 and not label.startswith("look")
+        ]
+        assert not twice, f"done twice: {twice}"
+
+    # Calls -----------------------------------------------------------------------------------------
+
+    async def _call(self, number: int, turns: tuple[Turn, ...]) -> None:
+        call = incoming(number)
+        await asyncio.sleep(number * 2.0)
+        line = ImaginedLine(call.call_id, one_socket=self.plan.one_socket)
+        self.world.lines[call.call_id] = line
+        loop = asyncio.get_running_loop()
+        rings_until = loop.time() + RINGS_S
+        attempt = number
+        while not await self.workers[attempt % 3].deliver(call) and loop.time() < rings_until:
+            attempt += 1
+            await asyncio.sleep(RETRY_S)
+        while not line.is_up and line.state != "over" and loop.time() < rings_until:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        if not line.is_up:
+            line.hang_up("the caller gave up")
+        talks_until = loop.time() + TALK_S
+        for turn in turns:
+            await asyncio.sleep(turn.after_s)
+            line.take_turn(turn)
+        await asyncio.sleep(max(0.0, talks_until - loop.time()))
+        line.hang_up("caller")
+
+    # Faults ----------------------------------------------------------------------------------------
+
+    def _start(self) -> Worker:
+        worker = Worker(self.world, self.generation)
+        self.workers.append(worker)
+        self.ever.append(worker)
+        return worker
+
+    def _replace(self, worker: Worker) -> None:
+        if worker not in self.workers:
+            return  # it was killed while it was leaving
+        newer = Worker(self.world, self.generation)
+        self.workers[self.workers.index(worker)] = newer
+        self.ever.append(newer)
+
+    def _stir(self, worker: Worker | None = None) -> None:
+        self.unattended_s.clear()
+        self.owed_s.clear()
+        if worker is not None:
+            worker.touched()
+
+    async def _go_wrong(self, fault: Fault) -> None:
+        await asyncio.sleep(1.0 + fault.at_s)
+        worker = self.workers[fault.whom]
+        if worker.process.killed or (worker.leaves.is_set() and fault.kind not in ("kill", "kill at once")):
+            return
+        self._stir(worker)
+        match fault.kind:
+            case "kill" | "kill at once":
+                await self._die(worker, 0.0 if fault.kind == "kill at once" else fault.for_s)
+            case "freeze":
+                worker.process.freeze()
+                await asyncio.sleep(fault.for_s)
+                worker.process.wake()
+            case "cut" | "hang":
+                worker.store.way = "refused" if fault.kind == "cut" else "hanging"
+                await asyncio.sleep(fault.for_s)
+                worker.store.way = "open"
+            case "outage":
+                await self._outage(fault.for_s)
+            case "kill in outage":
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._outage(fault.for_s))
+                    await asyncio.sleep(fault.for_s * 0.7)
+                    if worker.process.runs:
+                        await self._die(worker, 1.0)
+            case "leave":
+                worker.leaves.set()
+                await asyncio.wait([worker.task], timeout=40.0)
+                if not worker.process.killed:
+                    if not worker.task.done():
+                        worker.kill()  # as whoever asked it to leave does in the end
+                    self._replace(worker)
+            case "socket":
+                line = self.world.lines.get(CallId(f"rtc_{fault.whom}"))
+                if line is not None:
+                    line.cut()
+            case "again":
+                call = incoming(fault.whom)
+                if call.call_id in self.world.lines:
+                    await worker.deliver(call)
+        self._stir(worker)
+
+    async def _die(self, worker: Worker, after_s: float) -> None:
+        worker.kill()
+        await asyncio.sleep(after_s)
+        self._replace(worker)
+
+    async def _outage(self, for_s: float) -> None:
+        self.world.outage(begins=True)
+        await asyncio.sleep(for_s)
+        self.world.outage(begins=False)
+
+    # Watching --------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Count for how long callers are left alone while somebody could be there for them."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            settled = any(worker.settled for worker in self.workers)
+            for call_id, line in self.world.lines.items():
+                known = call_id in self.world.database.claims
+                alone = settled and known and line.is_up and not line.attended
+                self._count(self.unattended_s, call_id, counts=alone, most=UNATTENDED_S, what="unattended")
+                waits = settled and known and line.is_up and line.owes_since is not None
+                self._count(self.owed_s, call_id, counts=waits, most=OWED_S, what="left waiting")
+
+    def _count(
+        self, counts_s: dict[CallId, float], call_id: CallId, *, counts: bool, most: float, what: str
+    ) -> None:
+        counted_s = counts_s.get(call_id, 0.0) + LOOK_S if counts else 0.0
+        counts_s[call_id] = counted_s
+        if most < counted_s <= most + LOOK_S:
+            self.problems.append(f"{call_id} is {what} at {self.world.loop.time():.1f} s")
+
+    def _everybody_concluded(self) -> None:
+        for call_id, line in self.world.lines.items():
+            if call_id in self.world.database.claims:
+                self.problems.append(f"{call_id} is held after it was over: {line.why_over}")
+
+
+async def tell(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Story:
+    random.seed(plan.seed)
+    world = World(one_socket=plan.one_socket)
+    monkeypatch.setattr("websockets.connect", world.connect)
+    story = Story(plan, world)
+    await story.run()
+    return story
+
+
+@given(plan=plans())
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_whatever_goes_wrong_each_call_has_one_end_and_no_caller_is_left_alone(plan: Plan) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run_processes(tell(plan, monkeypatch)).check()
+
+
+def plan_of(*faults: Fault, turns: tuple[Turn, ...] = (), **changes: Any) -> Plan:
+    """One call, and ``faults``."""
+    known: dict[str, Any] = {
+        "accepts": (),
+        "refers": (),
+        "hang_ups": (),
+        "leaves": True,
+        "one_socket": False,
+        "seed": 0,
+    }
+    return Plan(faults=faults, turns=(turns,), **{**known, **changes})
+
+
+def test_a_day_on_which_nothing_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = json.dumps({"label": "0/0", "seconds": 0.5, "fails": False})
+    plan = plan_of(turns=(Turn(after_s=3.0, tool="book", arguments=arguments), Turn(after_s=3.0)))
+    story = run_processes(tell(plan, monkeypatch))
+    story.check()
+    assert story.world.executed == {"0/0": 1}
+    record = story.world.database.calls.record(CallId("rtc_0"))
+    assert record is not None
+    assert record.summary.end_reason == "caller_hung_up"
+    assert [run.is_error for run in record.tools] == [False]
+
+
+@pytest.mark.parametrize("kind", ["outage", "cut", "hang"])
+def test_a_webhook_that_comes_again_to_a_worker_without_database_ends_no_call(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(
+        # So that another worker has the call, and the new one in this place does not know of it.
+        Fault(at_s=0.5, kind="leave", whom=0, for_s=0.0),
+        Fault(at_s=8.0, kind=kind, whom=0, for_s=8.0),
+        Fault(at_s=11.0, kind="again", whom=0, for_s=0.0),
+        turns=(Turn(after_s=25.0), Turn(after_s=5.0)),
+    )
+    story = run_processes(tell(plan, monkeypatch))
+    story.check()
+    record = story.world.database.calls.record(CallId("rtc_0"))
+    assert record is not None
+    assert record.summary.end_reason == "caller_hung_up"
+
+
+def test_a_worker_that_is_cut_off_does_not_hang_up_what_another_attended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fault = Fault(at_s=10.0, kind="cut", whom=0, for_s=20.0)
+    story = run_processes(tell(plan_of(fault, one_socket=True), monkeypatch))
+    story.check()
+    assert story.world.lines[CallId("rtc_0")].why_over == "caller"
