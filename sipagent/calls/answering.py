@@ -140,7 +140,9 @@ class Answering:
         if isinstance(answer, Ending):
             return answer
         self._journal.enter(CallState.ATTACHING)
-        session = await self._new_session(prepared, answer, context)
+        # Whoever accepted it may have begun to talk as well, and have had no time to say so.
+        takeover = RealtimeTakeover() if maybe_accepted else None
+        session = await self._new_session(prepared, answer, context, takeover=takeover)
         return await self._enter(session, context)
 
     async def take_over(

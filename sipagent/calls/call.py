@@ -192,7 +192,7 @@ class PhoneCall:
                 # Perhaps because another process has accepted it, if the claim to it was not stored.
                 await self._make_sure_it_is_ours(patient=True, even_if_nobody=True)
             return await self._hung_up(answered)
-        return await self._talk(answered, prepared, controls, None)
+        return await self._talk(answered, prepared, controls, self._journal.kept if maybe_accepted else None)
 
     async def _resume(self, prepared: Mapping[str, PreparedProfile], checkpoint: Checkpoint) -> Ending:
         if checkpoint.refusal is not None:

@@ -126,7 +126,11 @@ class Conversation:
         """
         self._keeping.begin(self._resumed)
         if self._greeting is not None and not self._was_greeted:
-            await self._session.say(self._greeting, interruptible=self._interruptible)
+            if self._resumed is None:
+                await self._session.say(self._greeting, interruptible=self._interruptible)
+            else:
+                # Another process may have asked for it with its last breath, and no word of it is there yet.
+                await self._session.say(self._greeting, unless_begun=True)
             self._measures.reached("greeting_asked")
         self._journal.keep(greeted=True)
         if self._resumed is not None and (was_ending := self._resumed.ending) is not None:

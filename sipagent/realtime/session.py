@@ -308,14 +308,18 @@ class RealtimeSession(Hearing):
 
     # What may be asked of it ------------------------------------------------------------------------
 
-    async def say(self, text: str, *, interruptible: bool = True) -> None:
+    async def say(self, text: str, *, interruptible: bool = True, unless_begun: bool = False) -> None:
         """Have the agent speak exactly ``text``, as soon as a response may be asked for.
 
         Not ``interruptible``: the caller cannot cut it off, though `interrupt` can; turn detection lets the
-        caller interrupt again once it was heard, or failed. Cancel-safe.
+        caller interrupt again once it was heard, or failed. ``unless_begun``, for what is interruptible: a
+        response that runs already when the server gets to this one is taken for it. Cancel-safe.
         """
         instructions = f"Say exactly these words and nothing else: {json.dumps(text, ensure_ascii=False)}"
-        if interruptible:
+        if unless_begun:
+            response = {"instructions": instructions}
+            await self._model.send_event(RealtimeModelRequestResponse(response=response, unless_begun=True))
+        elif interruptible:
             await self.request_response(instructions)
         else:
             self._growing = None
