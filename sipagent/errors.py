@@ -19,6 +19,10 @@
     │   └── NotOursError               the call belongs to another process by now
     ├── StoreError                     the database refused
     │   └── StoreAwayError             the database is not there, or does not answer in time
+    ├── CarrierError                   a telephone company's API did not do what it was asked
+    │   ├── CarrierRefusedError        4xx: the request is wrong, or the call is over
+    │   └── CarrierUnavailableError    429, 5xx, time out, no connection
+    ├── MediaStreamError               a carrier's audio socket was lost, or speaks another protocol
     ├── SpillError                     what waits for the database could not be kept on disk
     └── SimulatorError                 the simulator was given something it cannot play
         ├── SipSyntaxError             bytes that are no SIP message
@@ -157,6 +161,27 @@ class StoreAwayError(StoreError):
     def __init__(self, message: str, *, serves_nobody: bool) -> None:
         super().__init__(message)
         self.serves_nobody = serves_nobody
+
+
+class CarrierError(SipAgentError):
+    """A telephone company's API did not do what it was asked. ``status`` is its HTTP status, None without an
+    answer."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class CarrierRefusedError(CarrierError):
+    """The request is wrong or not allowed, or the call is over (4xx)."""
+
+
+class CarrierUnavailableError(CarrierError):
+    """The API failed, has too much to do, or cannot be reached: 429, 5xx, time out, no connection."""
+
+
+class MediaStreamError(SipAgentError):
+    """A carrier's audio socket was lost, or what came over it is not its protocol."""
 
 
 class SpillError(SipAgentError):
