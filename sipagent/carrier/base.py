@@ -133,6 +133,8 @@ class LegReport:
     """More of the carrier's fields, in its words, bounded; no telephone numbers."""
 
 
+HEARD = "heard"
+"""The route in the token of an offer that asks nothing: who has heard it to its end has taken the call."""
 TAKEN = "offer_taken"
 DECLINED = "offer_declined"
 """Our own reports: what a person said whom a caller was offered to."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from sipagent.calls.incoming import CarrierLeg
 from sipagent.calls.numbers import NumberRules, read_numbers
 from sipagent.carrier.base import (
+    HEARD,
     Delivery,
     LegReport,
     Message,
@@ -196,8 +197,7 @@ def _refer(form: Form, token: LegToken) -> ReferRequest:
 def _offer(delivery: Delivery, form: Form) -> OfferAnswer:
     if delivery.token is None or delivery.token.offer is None:
         raise WebhookSignatureError("The request has no token of an offer of ours.")
-    heard = "heard" in parse_qs(urlsplit(delivery.url).query)
-    taken = heard or form.get("Digits") == ANSWER_DIGIT
+    taken = delivery.token.route == HEARD or form.get("Digits") == ANSWER_DIGIT
     return OfferAnswer(token=delivery.token, carrier_call_id=form.identifier("CallSid"), taken=taken)
 
 

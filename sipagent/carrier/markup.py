@@ -134,7 +134,7 @@ def _offer(response: Element, offer: OfferCall) -> None:
     url = offer.callbacks.url("offer")
     if not offer.question:
         _say(response, offer.briefing, offer.language)
-        SubElement(response, "Redirect", {"method": "POST"}).text = f"{url}&heard=1"
+        SubElement(response, "Redirect", {"method": "POST"}).text = url
         return
     attributes = {"action": url, "method": "POST", "numDigits": "1", "timeout": str(DECIDE_S)}
     gather = SubElement(response, "Gather", attributes)

@@ -145,6 +145,11 @@ def refusal(sip_status: int) -> RejectLeg:
     return RejectLeg(busy=sip_status in _BUSY_STATUSES)
 
 
+def conference_name(offer: str) -> str:
+    """The conference in which a caller and the person meet to whom ``offer`` offered them."""
+    return f"sipagent-{offer}"
+
+
 def name_of(step: Step) -> str:
     """One word for ``step``, for counting: ``sip``, ``stream``, ``call``, ``say``."""
     match step:

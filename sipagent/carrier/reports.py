@@ -10,8 +10,8 @@ import asyncio
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol, get_args
@@ -48,6 +48,56 @@ LookUp = Callable[[str, str], Awaitable[Iterable[StoredReport]]]
 """The reports of a carrier's leg that the store knows, in order; raises `StoreError`."""
 
 
+class Following:
+    """Reports as they come, each once."""
+
+    def __init__(
+        self,
+        *,
+        recent: Callable[[], Iterable[LegReport]],
+        stored: Callable[[], Awaitable[Iterable[LegReport]]],
+        poll_s: float | None,
+    ) -> None:
+        self._recent = recent
+        self._stored = stored
+        self._poll_s = poll_s
+        self._told: set[str] = set()
+        self._found: list[LegReport] = []
+        self._looked_at: float | None = None
+        self.wake_up = asyncio.Event()
+        """Set when `recent` may know more."""
+
+    async def next(self, deadline: float) -> LegReport | None:
+        """The next report, the known ones first; None at ``deadline`` (``loop.time()``). Safe to cancel: what
+        was not returned is not lost."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self.wake_up.clear()
+            for report in (*self._recent(), *self._found):
+                if report.event_id not in self._told:
+                    self._told.add(report.event_id)
+                    return report
+            until = deadline
+            if self._poll_s is not None:
+                look_at = loop.time() if self._looked_at is None else self._looked_at + self._poll_s
+                if look_at <= min(loop.time(), deadline):
+                    self._looked_at = loop.time()
+                    try:
+                        async with asyncio.timeout_at(deadline):
+                            self._found = list(await self._stored())
+                    except TimeoutError:
+                        return None
+                    continue
+                until = min(deadline, look_at)
+            if loop.time() >= deadline:
+                return None
+            try:
+                async with asyncio.timeout_at(until):
+                    await self.wake_up.wait()
+            except TimeoutError:
+                continue
+
+
 class LegReports:
     """The reports of one service."""
 
@@ -64,18 +114,22 @@ class LegReports:
 
     def note(self, report: LegReport) -> None:
         """A report came. The same one again changes nothing."""
-        key = (report.carrier, report.carrier_call_id)
-        known = self._recent.setdefault(key, [])
+        keys = [(report.carrier, report.carrier_call_id)]
+        if report.offer is not None:
+            keys.append((report.carrier, _offer_key(report.offer)))
+        known = self._recent.get(keys[0], ())
         if any(one.event_id == report.event_id for one in known):
             return
-        known.append(report)
-        del known[:-MOST_REPORTS]
-        self._recent.move_to_end(key)
+        self._record(report)
+        for key in keys:
+            reports = self._recent.setdefault(key, [])
+            reports.append(report)
+            del reports[:-MOST_REPORTS]
+            self._recent.move_to_end(key)
+            for wake_up in self._wake_ups.get(key, ()):
+                wake_up.set()
         while len(self._recent) > MOST_LEGS:
             self._recent.popitem(last=False)
-        self._record(report)
-        for wake_up in self._wake_ups.get(key, ()):
-            wake_up.set()
 
     def line_ended(self, token: LegToken, result: StepResult, at: datetime) -> None:
         """The call is over whose audio came to us by the step that ``token`` names: the carrier, which cannot
@@ -97,16 +151,11 @@ class LegReports:
         """How the call went that `line_ended` tells of, here or in another process; None where that is not
         known ``within_s`` seconds from now."""
         leg = token.leg
-        try:
-            async with (
-                asyncio.timeout(within_s),
-                aclosing(self.follow(leg.carrier, leg.carrier_call_id)) as reports,
-            ):
-                async for report in reports:
-                    if report.kind == LINE_ENDED and report.detail.get("step") == str(token.step):
-                        return _result(report.detail.get("result"))
-        except TimeoutError:
-            return None
+        deadline = asyncio.get_running_loop().time() + within_s
+        with self.follow(leg.carrier, leg.carrier_call_id) as following:
+            while (report := await following.next(deadline)) is not None:
+                if report.kind == LINE_ENDED and report.detail.get("step") == str(token.step):
+                    return _result(report.detail.get("result"))
         return None
 
     async def heard_of(self, carrier: str, carrier_call_id: str, *, within_s: float) -> datetime | None:
@@ -123,62 +172,40 @@ class LegReports:
             logger.debug("The store did not say whether a leg is known: %s", type(error).__name__)
             return None
 
-    async def follow(self, carrier: str, carrier_call_id: str) -> AsyncGenerator[LegReport, None]:
-        """Every report of a leg, the known ones first, each once; never ends by itself. To be closed by whoever
-        stops reading."""
-        told: set[str] = set()
-        with self._woken((carrier, carrier_call_id)) as wake_up:
-            while True:
-                wake_up.clear()
-                for report in list(self._recent.get((carrier, carrier_call_id), ())):
-                    if report.event_id not in told:
-                        told.add(report.event_id)
-                        yield report
-                if wake_up.is_set():
-                    continue
-                for report in await self._stored(carrier, carrier_call_id):
-                    if report.event_id not in told:
-                        told.add(report.event_id)
-                        yield report
-                if not wake_up.is_set():
-                    await self._until(wake_up)
-
-    # Inside ----------------------------------------------------------------------------------------
-
     @contextmanager
-    def _woken(self, key: tuple[str, str]) -> Iterator[asyncio.Event]:
-        wake_up = asyncio.Event()
-        self._wake_ups.setdefault(key, []).append(wake_up)
+    def follow(self, carrier: str, carrier_call_id: str, *, offer: str | None = None) -> Iterator[Following]:
+        """Follow what is reported of a leg; with ``offer``, of the legs that were called for it in that
+        attempt."""
+        key = (carrier, carrier_call_id if offer is None else _offer_key(offer))
+        following = Following(
+            recent=lambda: self._recent.get(key, ()),
+            stored=lambda: self._stored(carrier, carrier_call_id, offer),
+            poll_s=None if self._look_up is None else self._poll_s,
+        )
+        waiting = self._wake_ups.setdefault(key, [])
+        waiting.append(following.wake_up)
         try:
-            yield wake_up
+            yield following
         finally:
-            waiting = self._wake_ups[key]
-            waiting.remove(wake_up)
+            waiting.remove(following.wake_up)
             if not waiting:
                 del self._wake_ups[key]
 
-    async def _until(self, wake_up: asyncio.Event) -> None:
-        if self._look_up is None:
-            await wake_up.wait()
-            return
-        try:
-            async with asyncio.timeout(self._poll_s):
-                await wake_up.wait()
-        except TimeoutError:
-            return
+    # Inside ----------------------------------------------------------------------------------------
 
-    async def _stored(self, carrier: str, carrier_call_id: str) -> list[LegReport]:
+    async def _stored(self, carrier: str, carrier_call_id: str, offer: str | None) -> list[LegReport]:
         if self._look_up is None:
             return []
         try:
-            found = await self._look_up(carrier, carrier_call_id)
+            found = [_read(carrier, report) for report in await self._look_up(carrier, carrier_call_id)]
         except StoreError as error:
             # What this process hears itself goes on; the store is asked again a moment later.
             logger.warning("The reports of a leg cannot be read: %s", error)
             return []
-        # Of the legs that were called for this one, the store may tell as well.
-        mine = (report for report in found if report.carrier_call_id == carrier_call_id)
-        return [_read(carrier, carrier_call_id, report) for report in mine]
+        # Of the legs that were called for this one, the store tells as well.
+        if offer is None:
+            return [report for report in found if report.carrier_call_id == carrier_call_id]
+        return [report for report in found if report.offer == offer]
 
 
 def data_of(report: LegReport) -> str:
@@ -193,10 +220,14 @@ def data_of(report: LegReport) -> str:
 # Inside ------------------------------------------------------------------------------------------------
 
 
-def _read(carrier: str, carrier_call_id: str, stored: StoredReport) -> LegReport:
+def _offer_key(offer: str) -> str:
+    return f"offer {offer}"
+
+
+def _read(carrier: str, stored: StoredReport) -> LegReport:
     report = LegReport(
         carrier=carrier,
-        carrier_call_id=carrier_call_id,
+        carrier_call_id=stored.carrier_call_id,
         parent_call_id=None,
         kind=stored.kind,
         at=stored.at,

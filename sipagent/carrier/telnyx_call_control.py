@@ -18,6 +18,7 @@ from typing import Any, assert_never
 
 from sipagent.calls.incoming import CarrierLeg
 from sipagent.carrier.base import (
+    HEARD,
     Callbacks,
     CarrierAnswer,
     Command,
@@ -45,6 +46,7 @@ from sipagent.carrier.base import (
 from sipagent.carrier.forms import LONGEST_ID, MOST_SIP_HEADERS, parties
 from sipagent.carrier.markup import ANSWER_DIGIT, DECIDE_S, LONGEST_WORDS, STREAM_PARAMETER
 from sipagent.carrier.telnyx import TelnyxSignatures
+from sipagent.carrier.plan import AFTER_THE_LAST
 from sipagent.carrier.tokens import TOKEN_HEADER, LegToken, LegTokens
 from sipagent.errors import WebhookBodyError, WebhookSignatureError
 from sipagent.escapes import whole
@@ -260,8 +262,9 @@ def _meaning(event: _Event, leg_id: str, token: LegToken) -> Message | None:
                 token=token,
                 result=_result(event),
                 sip_status=_sip_status(event),
-                # Legs that are bridged end together.
-                leg_follows=True,
+                # Legs that are bridged end together, unlike those that met in a conference. Where the caller
+                # was taken out of a step into one, the end of the step must not be theirs.
+                leg_follows=token.step < AFTER_THE_LAST,
             )
     return None
 
@@ -270,8 +273,7 @@ def _offer_answer(event: _Event, leg_id: str, token: LegToken) -> OfferAnswer | 
     match event.type:
         case "call.gather.ended":
             taken = event.text("digits") == ANSWER_DIGIT
-        case "call.speak.ended":
-            # Only without a question: with one, the words belong to the gathering of digits.
+        case "call.speak.ended" if token.route == HEARD:
             taken = event.text("status") in (None, "completed")
         case _:
             return None
