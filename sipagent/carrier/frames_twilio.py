@@ -13,7 +13,6 @@ import msgspec
 from sipagent.carrier.frames_json import Unreadable, call_id_of, digit_of, number_of, parameters_of
 from sipagent.carrier.stream import (
     CallerAudio,
-    CallerDigit,
     MarkPlayed,
     StreamEvent,
     StreamFormat,

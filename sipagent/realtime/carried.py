@@ -85,7 +85,7 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
             "input": audio_format_payload(input_format),
             "output": audio_format_payload(output_format),
         }
-        self._open = False
+        self._live = False
         self._tell = self._tell_player_first
         self._notes[RealtimeModelAudioDoneEvent] = self._note_audio_done
 
@@ -94,7 +94,7 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
         own: RealtimeModelConfig = {**options, "playback_tracker": self._player}
         own.pop("first_update", None)
         await super().connect(own)
-        self._open = True
+        self._live = True
         self._player.connected()
 
     async def close(self) -> None:
@@ -107,13 +107,13 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
 
         Waits until the listeners have taken it. Raises nothing; cancelling leaves out those that have not.
         """
-        if self._open:
+        if self._live:
             await self._tell(RealtimeModelDtmfEvent(digit=digit, received_at=received_at))
 
     async def call_over(self, detail: str = "") -> None:
         """The caller is gone: close the connection, and report that the call is over. Nothing happens where
         there is no connection. Cancel-safe as `close`."""
-        if not self._open:
+        if not self._live:
             return
         await self.close()
         await self._tell(
@@ -123,9 +123,7 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
 
     # Inside ----------------------------------------------------------------------------------------
 
-    def _session_update(
-        self, settings: RealtimeSessionModelSettings, *, keep_voice: bool = False
-    ) -> Command:
+    def _session_update(self, settings: RealtimeSessionModelSettings, *, keep_voice: bool = False) -> Command:
         command = super()._session_update(settings, keep_voice=keep_voice)
         audio: dict[str, dict[str, Any]] = command["session"]["audio"]
         for direction, spoken in self._formats.items():
@@ -152,8 +150,8 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
         await self._audience.tell(event)
 
     def _ended(self, cause: EndCause | None) -> None:
-        if self._open:
-            self._open = False
+        if self._live:
+            self._live = False
             self._player.disconnected(cause)
 
     def _cause_of(self, closed: Closed) -> EndCause | None:
