@@ -18,7 +18,7 @@ from sipagent.carrier.frames_audio_socket import (
     write_audio,
     write_hangup,
 )
-from sipagent.carrier.frames_json import Unreadable
+from sipagent.carrier.frames_json import UnreadableFrameError
 from sipagent.carrier.stream import StreamEvent, StreamFormat, StreamStart, StreamStopped
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class AudioSocketStream(asyncio.Protocol):
                     self._end(packet)
                 else:
                     self._tell(packet)
-        except Unreadable as error:
+        except UnreadableFrameError as error:
             self._end(StreamStopped(reason="protocol", detail=str(error)))
 
     def pause_writing(self) -> None:
@@ -138,12 +138,12 @@ class AudioSocketStream(asyncio.Protocol):
 
     def _named(self, uuid: UUID) -> None:
         if self._uuid is not None:
-            raise Unreadable("a second id of a call")
+            raise UnreadableFrameError("a second id of a call")
         self._uuid = uuid
 
     def _sounds(self, packet: LinearAudio) -> None:
         if self._uuid is None:
-            raise Unreadable("audio before the id of its call")
+            raise UnreadableFrameError("audio before the id of its call")
         if self._spoken is None:
             self._spoken = packet.spoken
             self._not_late()

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from sipagent.audio.pcm import SAMPLE_BYTES
-from sipagent.carrier.frames_json import Unreadable, digit_of
+from sipagent.carrier.frames_json import UnreadableFrameError, digit_of
 from sipagent.carrier.stream import CallerAudio, CallerDigit, StreamFault, StreamFormat, StreamStopped
 
 LEAD_MS = 40
@@ -55,7 +55,7 @@ class PacketReader:
     def feed(self, data: bytes) -> list[Packet]:
         """The packets that ``data`` completes; kinds that are unknown are passed over.
 
-        Raises `Unreadable` for a packet that no Asterisk sends.
+        Raises `UnreadableFrameError` for a packet that no Asterisk sends.
         """
         rest = self._rest
         rest += data
@@ -64,7 +64,7 @@ class PacketReader:
         while position + _HEAD_BYTES <= end:
             length = int.from_bytes(rest[position + 1 : position + _HEAD_BYTES], "big")
             if length > _MOST_PACKET_BYTES:
-                raise Unreadable(f"a packet of {length} bytes; {_MOST_PACKET_BYTES} are the most")
+                raise UnreadableFrameError(f"a packet of {length} bytes; {_MOST_PACKET_BYTES} are the most")
             start = position + _HEAD_BYTES
             if start + length > end:
                 break
@@ -87,7 +87,7 @@ def _packet(kind: int, payload: bytes) -> Packet | None:
         return StreamStopped(reason="stopped")
     if kind == _UUID:
         if len(payload) != 16:
-            raise Unreadable(f"a call's id of {len(payload)} bytes instead of 16")
+            raise UnreadableFrameError(f"a call's id of {len(payload)} bytes instead of 16")
         return StreamNamed(uuid=UUID(bytes=payload))
     if kind == _DIGIT:
         return digit_of(payload.decode("ascii", errors="replace"))

@@ -20,7 +20,7 @@ _PARAMETERS_MOST = 32
 _PARAMETER_MOST = 4096
 
 
-class Unreadable(MediaStreamError):
+class UnreadableFrameError(MediaStreamError):
     """What came over a media stream is not its protocol."""
 
 
@@ -40,9 +40,9 @@ def digit_of(spelling: str) -> CallerDigit | None:
 
 
 def call_id_of(spelling: str, what: str) -> str:
-    """An id of the carrier's. Raises `Unreadable` where it is missing, too long or not printable."""
+    """An id of the carrier's. Raises `UnreadableFrameError` for one that is missing or cannot be one."""
     if not spelling or len(spelling) > _ID_MOST or not spelling.isprintable():
-        raise Unreadable(f"a start without a usable {what} id")
+        raise UnreadableFrameError(f"a start without a usable {what} id")
     return spelling
 
 

@@ -13,7 +13,7 @@ import sys
 import msgspec
 
 from sipagent.audio.pcm import SAMPLE_BYTES, audioop
-from sipagent.carrier.frames_json import Unreadable, call_id_of, digit_of, number_of, parameters_of
+from sipagent.carrier.frames_json import UnreadableFrameError, call_id_of, digit_of, number_of, parameters_of
 from sipagent.carrier.stream import (
     AudioEncoding,
     CallerAudio,
@@ -83,19 +83,19 @@ class TelnyxReader:
     """Reads what Telnyx says in one stream. Remembers how its audio is written."""
 
     def __init__(self, plays: StreamFormat | None = None) -> None:
-        """``plays`` is what the instruction asked for that opened the stream; mu-law where it is not named."""
+        """``plays`` is what the instruction asked for that opened the stream; by default mu-law."""
         self._plays = plays or StreamFormat()
         self._linear = False
 
     def read(self, message: bytes | str) -> StreamStart | StreamEvent | None:
         """What a message says; None for one that says nothing to us.
 
-        Raises `Unreadable` for what is no message, and for a start that cannot be used.
+        Raises `UnreadableFrameError` for what is no message, and for a start that cannot be used.
         """
         try:
             read = _DECODER.decode(message)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise Unreadable(f"not a message of Telnyx's: {error}") from error
+            raise UnreadableFrameError(f"not a message of Telnyx's: {error}") from error
         match read.event:
             case "media" if read.media is not None:
                 return self._audio(read.media)
@@ -127,7 +127,7 @@ class TelnyxReader:
     def _start(self, message: _Message) -> StreamStart:
         start = message.start
         if start is None:
-            raise Unreadable("a start of Telnyx's without its contents")
+            raise UnreadableFrameError("a start of Telnyx's without its contents")
         hears = _format(start.media_format)
         self._linear = hears.encoding == "pcm16"
         return StreamStart(
@@ -163,9 +163,11 @@ def _format(given: _Format) -> StreamFormat:
     encoding = _ENCODINGS.get(given.encoding.strip().upper())
     rate_hz = given.sample_rate
     if encoding is None or given.channels != 1:
-        raise Unreadable(f"Telnyx speaks {given.encoding[:32]!r}; we speak PCMU, PCMA and L16, mono")
+        raise UnreadableFrameError(
+            f"Telnyx speaks {given.encoding[:32]!r}; we speak PCMU, PCMA and L16, mono"
+        )
     if rate_hz not in (_RATES_HZ if encoding == "pcm16" else (8000,)):
-        raise Unreadable(f"Telnyx speaks {encoding} at {rate_hz} Hz, which nobody does")
+        raise UnreadableFrameError(f"Telnyx speaks {encoding} at {rate_hz} Hz, which nobody does")
     return StreamFormat(encoding=encoding, rate_hz=rate_hz)
 
 

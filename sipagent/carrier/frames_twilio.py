@@ -10,7 +10,7 @@ import binascii
 
 import msgspec
 
-from sipagent.carrier.frames_json import Unreadable, call_id_of, digit_of, number_of, parameters_of
+from sipagent.carrier.frames_json import UnreadableFrameError, call_id_of, digit_of, number_of, parameters_of
 from sipagent.carrier.stream import (
     CallerAudio,
     MarkPlayed,
@@ -68,12 +68,12 @@ _DECODER = msgspec.json.Decoder(_Message)
 def read(message: bytes | str) -> StreamStart | StreamEvent | None:
     """What a message of Twilio says; None for one that says nothing to us.
 
-    Raises `Unreadable` for what is no message, and for a start that cannot be used.
+    Raises `UnreadableFrameError` for what is no message, and for a start that cannot be used.
     """
     try:
         read = _DECODER.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Unreadable(f"not a message of Twilio's: {error}") from error
+        raise UnreadableFrameError(f"not a message of Twilio's: {error}") from error
     match read.event:
         case "media" if read.media is not None:
             return _audio(read.media)
@@ -102,10 +102,10 @@ def _audio(media: _Media) -> CallerAudio | None:
 def _start(message: _Message) -> StreamStart:
     start = message.start
     if start is None:
-        raise Unreadable("a start of Twilio's without its contents")
+        raise UnreadableFrameError("a start of Twilio's without its contents")
     spoken = start.media_format
     if spoken.encoding != "audio/x-mulaw" or spoken.sample_rate != 8000 or spoken.channels != 1:
-        raise Unreadable("Twilio speaks another format than mono mu-law at 8000 Hz")
+        raise UnreadableFrameError("Twilio speaks another format than mono mu-law at 8000 Hz")
     return StreamStart(
         stream_id=call_id_of(start.stream_sid or message.stream_sid, "stream"),
         carrier_call_id=call_id_of(start.call_sid, "call"),

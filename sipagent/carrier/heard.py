@@ -10,6 +10,8 @@ What is told is the position at which the carrier will be when a word from us re
 have been heard when it is told to stop. A mark comes back a journey later than it was played, and our word
 needs another one, so a confirmed mark counts as passed a whole round trip ago. Round trips are measured where
 a mark comes back at once: while nothing plays, and when the carrier's buffer was emptied.
+A carrier may hold the first of a sound back for a moment, against jitter; the first mark of one sound tells
+it of the next.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ OVERDUE_S = 2.0
 """A mark that is not confirmed so long after it must have been played will not be: then the clock alone is
 believed, until the next one is confirmed."""
 MOST_ROUND_TRIP_S = 1.0
+MOST_LATE_S = 0.3
 _TRIPS_KEPT = 8
 _MARKS_MOST = 512
 _ECHOES_MOST = 16
@@ -45,6 +48,10 @@ class Heard:
         self._anchor = 0
         self._anchored_at = 0.0
         """When the carrier was, or will be, at the anchor, seen from us: a word sent then finds it there."""
+        self._began_at: float | None = None
+        """When the first of what plays was sent; None when a mark was confirmed since."""
+        self._late_s = 0.0
+        """How long the carrier holds the first of a sound back, as far as it is known."""
         self._confirmed = 0
         """Surely heard, or thrown away."""
         self._believes = confirms
@@ -61,7 +68,8 @@ class Heard:
     def sends(self, byte_count: int, now: float) -> None:
         """So much is sent now, behind what was sent before."""
         if self._by_clock(now) >= self.sent:
-            self._anchor, self._anchored_at = self.sent, now
+            self._anchor, self._anchored_at = self.sent, now + self._late_s
+            self._began_at = now
         self.sent += byte_count
 
     def marks(self, name: str, now: float) -> None:
@@ -84,8 +92,13 @@ class Heard:
         while (mark := self._marks.popleft()).name != name:
             pass
         self._believes = True
+        passed_at = now - self.round_trip_s
+        if self._began_at is not None:
+            late_s = passed_at - self._began_at - (mark.position - self._anchor) / BYTES_PER_S
+            self._late_s = min(max(0.0, late_s), MOST_LATE_S)
+            self._began_at = None
         self._confirmed = mark.position
-        self._anchor, self._anchored_at = mark.position, now - self.round_trip_s
+        self._anchor, self._anchored_at = mark.position, passed_at
 
     def cleared(self, now: float) -> None:
         """The carrier is told to throw away what it has not played; its marks come back at once."""
@@ -93,7 +106,7 @@ class Heard:
             self._expect_back(self._marks[-1].name, now)
         self._marks.clear()
         self._anchor = self._confirmed = self.sent
-        self._anchored_at = now
+        self._anchored_at, self._began_at = now, None
 
     def position(self, now: float) -> int:
         """What will have been heard when a word that is sent now gets there."""
@@ -115,7 +128,7 @@ class Heard:
     # Inside ----------------------------------------------------------------------------------------
 
     def _by_clock(self, now: float) -> int:
-        return self._anchor + round((now - self._anchored_at) * BYTES_PER_S)
+        return self._anchor + max(0, round((now - self._anchored_at) * BYTES_PER_S))
 
     def _is_overdue(self, mark: _Mark, now: float) -> bool:
         expected_at = self._anchored_at + (mark.position - self._anchor) / BYTES_PER_S + self.round_trip_s

@@ -52,6 +52,8 @@ class Playout:
         self._lengths: dict[Part, int] = {}
         """How much came of each part that is not forgotten."""
         self._marked = 0
+        self._mark_at = 0
+        """How much is to be sent before the next mark."""
         self._marks = 0
         self.dropped_frames = 0
         """What did not fit."""
@@ -104,6 +106,9 @@ class Playout:
             waiting.clear()
         else:
             return None
+        if not unplayed:
+            # How late a carrier begins to play is known when its first mark comes back: the sooner, the better.
+            self._mark_at = self._heard.sent + FRAME_BYTES
         self._heard.sends(FRAME_BYTES, now)
         self._forget(now)
         return frame
@@ -113,13 +118,14 @@ class Playout:
         sent = self._heard.sent
         if sent == self._marked:
             return None
-        if self._waiting and sent - self._marked < self._mark_every and not self._ends_at(sent):
+        if self._waiting and sent < self._mark_at and not self._ends_at(sent):
             return None
         return self.mark(now)
 
     def mark(self, now: float) -> str:
         """The name of a mark to be sent now."""
         self._marked = self._heard.sent
+        self._mark_at = self._marked + self._mark_every
         self._marks += 1
         name = f"m{self._marks}"
         self._heard.marks(name, now)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from sipagent.carrier.frames_json import MOST_MESSAGE_BYTES, Unreadable
+from sipagent.carrier.frames_json import MOST_MESSAGE_BYTES, UnreadableFrameError
 from sipagent.carrier.stream import StreamEvent, StreamStart, StreamStopped
 from sipagent.errors import MediaStreamError
 
@@ -29,7 +29,7 @@ CLOSE_WITHIN_S = 2.0
 
 
 class FrameReader(Protocol):
-    """Reads a carrier's messages. Raises `Unreadable`."""
+    """Reads a carrier's messages. Raises `UnreadableFrameError`."""
 
     def __call__(self, message: str, /) -> StreamStart | StreamEvent | None:
         """What a message says."""
@@ -155,7 +155,7 @@ class WebStream:
                 continue
             try:
                 event = self._read(message.data)
-            except Unreadable as error:
+            except UnreadableFrameError as error:
                 self.unreadable += 1
                 if self.unreadable > MOST_UNREADABLE:
                     return StreamStopped(reason="protocol", detail=str(error))
