@@ -15,8 +15,10 @@ from sipagent.calls.tools.language import LANGUAGES
 from sipagent.calls.variables import VariableSource
 from sipagent.config.compile_guardrails import GuardrailCompiler
 from sipagent.config.compile_mcp import may_have
+from sipagent.config.compile_recordings import Recording, compile_recording
 from sipagent.config.compile_session import session_settings
 from sipagent.config.compile_tools import AgentTools, ToolCompiler
+from sipagent.config.compile_ways import check_way
 from sipagent.config.compiling import Compiling
 from sipagent.config.effective import Effective
 from sipagent.config.schema import TransferEntry
@@ -61,6 +63,7 @@ class AgentCompiler:
             "manners": self._manners(effective),
             "description": effective.keys("description").description,
         }
+        self._recording(effective)
         if len(self._compiling.problems) > before or instructions is None:
             return None
         return AgentProfile(
@@ -125,6 +128,15 @@ class AgentCompiler:
             inner = path
         words = self._said(inner, entry.text)
         return None if words is None else Greeting(text=words, interruptible=entry.interruptible)
+
+    def _recording(self, effective: Effective) -> Recording | None:
+        entry = effective.keys("recording").recording
+        path = effective.path("recording")
+        inner = (*path, "consent")
+        if not self._compiling.document.source.has(inner):
+            inner = path
+        words = None if entry is None else self._said(inner, entry.consent)
+        return compile_recording(self._compiling, effective, words)
 
     def _languages(self, effective: Effective) -> tuple[str, ...]:
         language = effective.keys("language").language
@@ -260,6 +272,7 @@ class AgentCompiler:
                     f"Add it to `handoffs:` of {effective.name}, or write {MESSAGE}.",
                     relies_on=effective.places("handoffs"),
                 )
+        check_way(self._compiling, path, entry)
         return TransferTarget(
             name=name,
             uris=tuple(entry.to),

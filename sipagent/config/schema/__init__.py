@@ -20,6 +20,16 @@ from sipagent.config.schema.agents import (
 from sipagent.config.schema.asking import CollectDigits, TakeMessage
 from sipagent.config.schema.base import Entry, Reading
 from sipagent.config.schema.calendars import CalendarEntry, Closure, Holidays
+from sipagent.config.schema.carriers import (
+    CallStep,
+    CarriersEntry,
+    PlanEntry,
+    RecordingEntry,
+    RecordingsEntry,
+    SayStep,
+    SipStep,
+    StepEntry,
+)
 from sipagent.config.schema.configuration import ApiEntry, Configuration
 from sipagent.config.schema.http_tool import HttpTool
 from sipagent.config.schema.limits import CallsEntry, LimitsEntry, PricesEntry, SpendEntry
@@ -51,8 +61,10 @@ __all__ = [
     "ApiEntry",
     "BusinessEntry",
     "CalendarEntry",
+    "CallStep",
     "CallersEntry",
     "CallsEntry",
+    "CarriersEntry",
     "Closure",
     "CollectDigits",
     "CollectDigitsEntry",
@@ -75,16 +87,22 @@ __all__ = [
     "NumbersEntry",
     "PatternsGuard",
     "PhrasesGuard",
+    "PlanEntry",
     "PricesEntry",
     "PythonGuard",
     "PythonTool",
     "Reading",
+    "RecordingEntry",
+    "RecordingsEntry",
     "RetainedContext",
     "RouteEntry",
+    "SayStep",
     "SemanticVad",
     "ServerVad",
     "SessionKeys",
+    "SipStep",
     "SpendEntry",
+    "StepEntry",
     "TakeMessage",
     "TakeMessageEntry",
     "ToolEntry",

@@ -21,6 +21,7 @@ from sipagent.config.schema.base import (
     shown,
     word_as,
 )
+from sipagent.config.schema.carriers import RecordingEntry
 from sipagent.config.schema.language import LanguageTag
 from sipagent.config.schema.numbers import TransferUri
 from sipagent.config.schema.patterns import Pattern
@@ -44,6 +45,12 @@ class GreetingEntry(Entry):
 class TransferEntry(Entry):
     """Somewhere a call may be sent. The model learns its name, label and description, never the address."""
 
+    also_known_as: ClassVar[Mapping[str, str]] = {"mode": "way", "kind": "way", "number": "to"}
+    hints: ClassVar[Mapping[str, str]] = {
+        "warm": "Write `way: warm`.",
+        "blind": "Remove it: that is how calls are sent by default.",
+    }
+
     to: Annotated[
         list[TransferUri],
         Field(min_length=1),
@@ -62,6 +69,22 @@ class TransferEntry(Entry):
     """When nobody was reached: ``message``, or the agent that takes over."""
     confirm_s: Duration | None = Field(default=None, alias="confirm")
     """How long one address has to take the call."""
+    way: Literal["refer", "carrier", "warm"] = "refer"
+    """``refer`` asks the caller's side to call there (SIP), ``carrier`` has the carrier do it, ``warm`` calls
+    whoever it is first, tells them what it is about, and keeps the caller until they take the call."""
+    briefing: Text | bool | None = None
+    """What a person is told before they take a ``warm`` call: words, or what the agent says it is about
+    (``true``, the default); ``false`` for nothing."""
+
+    @model_validator(mode="after")
+    def _briefing_for_somebody(self) -> Self:
+        if self.briefing is not None and self.way != "warm":
+            raise refuse(
+                "`briefing` is for people who are called first.",
+                "Write `way: warm`, or remove it.",
+                at=("briefing",),
+            )
+        return self
 
 
 _GUARDS = ("phrases", "patterns", "moderation", "python")
@@ -211,6 +234,10 @@ class EndingEntry(Entry):
         return self
 
 
+def _consent(value: object) -> object:
+    return word_as("consent", what="consent line")(false_is_off(value))
+
+
 class AgentKeys(SessionKeys):
     """The keys of `defaults` and of each agent."""
 
@@ -233,6 +260,7 @@ class AgentKeys(SessionKeys):
         "vad": "turn_detection",
         "max_tokens": "max_output_tokens",
         "functions": "tools",
+        "record": "recording",
     }
     hints: ClassVar[Mapping[str, str]] = {
         "temperature": "Remove it: Realtime models have no temperature any more.",
@@ -245,6 +273,8 @@ class AgentKeys(SessionKeys):
         "wrap_up": "Indent it below `ending:`.",
         "hours": "Write the hours below `calendars:` at the top, and name the calendar in a route.",
         "timezone": "Write it below `business:` at the top.",
+        "recordings": "Write it at the top; here, write `recording: {consent: …}`.",
+        "consent": "Write `recording: {consent: …}`.",
     }
 
     greeting: Annotated[
@@ -272,3 +302,8 @@ class AgentKeys(SessionKeys):
     """Where the agent may send a caller, with the tool ``transfer``."""
     ending: EndingEntry = EndingEntry()
     """How calls come to their end."""
+    recording: Annotated[
+        RecordingEntry | None,
+        BeforeValidator(_consent, json_schema_input_type=Text | RecordingEntry | Literal[False] | None),
+    ] = None
+    """Calls whose audio passes through here are recorded, once these words were heard; ``false`` for none."""
