@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
+from sipagent.calls.profile import Recording
 from sipagent.calls.template import Template
 from sipagent.config.compile_carriers import steps_of
 from sipagent.config.compiling import Compiling
 from sipagent.config.effective import Effective
 from sipagent.config.source import KeyPath
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """Calls of an agent are recorded."""
-
-    consent: Template
-    """Said before anything is recorded."""
-    folder: Path
-    keep_days: int
 
 
 def compile_recording(

@@ -20,20 +20,12 @@ from sipagent.config.schema.agents import (
 from sipagent.config.schema.asking import CollectDigits, TakeMessage
 from sipagent.config.schema.base import Entry, Reading
 from sipagent.config.schema.calendars import CalendarEntry, Closure, Holidays
-from sipagent.config.schema.carriers import (
-    CallStep,
-    CarriersEntry,
-    PlanEntry,
-    RecordingEntry,
-    RecordingsEntry,
-    SayStep,
-    SipStep,
-    StepEntry,
-)
+from sipagent.config.schema.carriers import CarriersEntry, RecordingEntry, RecordingsEntry
 from sipagent.config.schema.configuration import ApiEntry, Configuration
 from sipagent.config.schema.http_tool import HttpTool
 from sipagent.config.schema.limits import CallsEntry, LimitsEntry, PricesEntry, SpendEntry
 from sipagent.config.schema.mcp_tool import HostedMcp, McpTool
+from sipagent.config.schema.plans import CallStep, PlanEntry, SayStep, SipStep, StepEntry
 from sipagent.config.schema.routes import (
     Alternative,
     CallersEntry,

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from sipagent.calls.profile import TransferWay
 from sipagent.config.schema.base import (
     Duration,
     Entry,
@@ -49,6 +50,7 @@ class TransferEntry(Entry):
     hints: ClassVar[Mapping[str, str]] = {
         "warm": "Write `way: warm`.",
         "blind": "Remove it: that is how calls are sent by default.",
+        "briefing": "Remove it: the agent itself says what a warm transfer is about.",
     }
 
     to: Annotated[
@@ -69,22 +71,9 @@ class TransferEntry(Entry):
     """When nobody was reached: ``message``, or the agent that takes over."""
     confirm_s: Duration | None = Field(default=None, alias="confirm")
     """How long one address has to take the call."""
-    way: Literal["refer", "carrier", "warm"] = "refer"
-    """``refer`` asks the caller's side to call there (SIP), ``carrier`` has the carrier do it, ``warm`` calls
-    whoever it is first, tells them what it is about, and keeps the caller until they take the call."""
-    briefing: Text | bool | None = None
-    """What a person is told before they take a ``warm`` call: words, or what the agent says it is about
-    (``true``, the default); ``false`` for nothing."""
-
-    @model_validator(mode="after")
-    def _briefing_for_somebody(self) -> Self:
-        if self.briefing is not None and self.way != "warm":
-            raise refuse(
-                "`briefing` is for people who are called first.",
-                "Write `way: warm`, or remove it.",
-                at=("briefing",),
-            )
-        return self
+    way: TransferWay = "refer"
+    """``refer`` sends the caller there by SIP, ``carrier`` has the carrier do it by its own API, and ``warm``
+    calls whoever it is first, tells them what it is about, and keeps the caller until they take the call."""
 
 
 _GUARDS = ("phrases", "patterns", "moderation", "python")

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from sipagent.config.schema.base import Entry, Text, exactly_one_of, listed, refuse
-from sipagent.config.schema.carriers import PlanEntry
 from sipagent.config.schema.numbers import Country, NumberPattern
+from sipagent.config.schema.plans import PlanEntry
 from sipagent.config.schema.web import HeaderName
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
