@@ -38,7 +38,7 @@ def parse_public_url(value: object) -> str:
     """``https://phone.example.com``, without a slash at the end; http only on this machine; a reference as it
     stands. Raises :class:`BadValueError`."""
     remedy = 'Write "https://HOST", where carriers reach this service.'
-    if isinstance(value, str) and (found := _OUR_PATHS.search(value)) is not None:
+    if isinstance(value, str) and "@" not in value and (found := _OUR_PATHS.search(value)) is not None:
         whole = value.strip()[: found.start()]
         whole = whole if "://" in whole else f"https://{whole}"
         raise BadValueError(f"{value!r} holds a path of ours.", f'Write "{whole}".')
@@ -88,13 +88,16 @@ def _url(value: object, remedy: str) -> tuple[str, tuple[str, str] | None]:
     if not isinstance(value, str) or not value.strip():
         raise BadValueError(f"{value!r} is no URL.", remedy)
     check_references(value)
-    text = value.strip().rstrip("/")
+    text = value.strip()
+    text = text if text.endswith("://") else text.rstrip("/")
     if _REFERENCE_ALONE.fullmatch(value):
         return text, None
     if "${" in text:
         raise BadValueError(
             f"{value!r} is a reference with more around it.", "Let the variable hold all of it."
         )
+    if "@" in text:
+        raise BadValueError("The URL holds a user or a password.", "Remove them.")
     if "://" not in text:
         raise BadValueError(f"{value!r} has no scheme.", f'Write "https://{text}".')
     try:
@@ -104,8 +107,6 @@ def _url(value: object, remedy: str) -> tuple[str, tuple[str, str] | None]:
         good = False
     if not good or re.search(r"[\s<>\"{}|\\^`]", text) or not text.isascii():
         raise BadValueError(f"{value!r} is no URL.", remedy)
-    if "@" in parts.netloc:
-        raise BadValueError("The URL holds a user or a password.", "Remove them.")
     if "?" in text or "#" in text:
         raise BadValueError(
             f"{value!r} has a query or a mark.", f'Write "{re.split(r"[?#]", text)[0].rstrip("/")}".'

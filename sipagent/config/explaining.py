@@ -120,7 +120,8 @@ class _Explainer:
         value = self._source.value_at(path)
         shown = _shown(value)
         # A file that was not checked may hold a secret.
-        if isinstance(value, str) and looks_secret(_sent_as(path), value):
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and looks_secret(_sent_as(path), text) for text in texts):
             shown = "(a secret, which does not belong into the file)"
         return Setting(key=key, value=shown, origin=f"{self._file}:{self._source.values[path].line}")
 
