@@ -38,7 +38,7 @@ from sipagent.telemetry import Metrics
 logger = logging.getLogger(__name__)
 
 RETIRED_S = 60.0
-"""How long the connections of a configuration that was replaced may still be used: longer than any request."""
+"""How long connections of a configuration that was replaced may still be used: longer than any request."""
 
 
 class Carriers:
