@@ -132,7 +132,7 @@ def voice_webhook(http: aiohttp.ClientSession, url: str, public_url: str) -> Rin
     async def ring(call: Call) -> tuple[str, dict[str, str]]:
         sid = f"CA{call.number:032x}"
         fields = {
-            "AccountSid": ACCOUNT, "CallSid": sid, "From": f"+1555010{call.number % 100:02d}{call.number // 100:02d}",
+            "AccountSid": ACCOUNT, "CallSid": sid, "From": f"+1555010{call.number:04d}",
             "To": "+15550100100", "CallStatus": "ringing", "Direction": "inbound", "ApiVersion": "2010-04-01",
         }  # fmt: skip
         signed = public_url + "".join(name + fields[name] for name in sorted(fields))
@@ -289,7 +289,7 @@ def show_interruptions(name: str, found: Sequence[Interruption]) -> None:
     errors = [abs(one.truncated_ms - one.heard_ms) for one in found if one.truncated_ms is not None]
     after = sum(one.after_clear for one in found)
     console.print(
-        f"{name}, {len(found)} callers cut the agent off: silence after p50 {percentile(silence, 0.5):.1f} ms, "
+        f"{name}, {len(found)} callers cut the agent off: silence p50 {percentile(silence, 0.5):.1f} ms, "
         f"most {max(silence, default=float('nan')):.1f} (target {TARGET_SILENCE_MS:g}); "
         f"{len(found) - len(silence)} without; {after} frames after the clear; what was heard is known to "
         f"p50 {percentile(errors, 0.5):.1f} ms, worst {max(errors, default=float('nan')):.1f} "
@@ -342,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         report["capacity"] = [asdict(one) for one in loads]
         ours_lost += _ours_lost([one for one in loads if one.worst_p99_ms < TARGET_P99_MS])
     if options.json:
-        print(json.dumps(report))
+        sys.stdout.write(json.dumps(report) + "\n")
     if ours_lost:
         raise SystemExit(f"our bridge lost {ours_lost} frames")
 

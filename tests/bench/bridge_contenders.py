@@ -2,8 +2,8 @@
 
     python -m tests.bench.bridge_contenders NAME API_PORT
 
-Prints one line of JSON: ``stream`` is the URL of its media streams, or ``voice`` that of its voice webhook and
-``token`` what that is signed with. The end of its input is its own end.
+Prints one line of JSON: ``stream`` is the URL of its media streams, or ``voice`` that of its voice webhook,
+and ``public`` what is signed in its place. The end of its input is its own end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ Contender = Callable[[str, asyncio.Event], Awaitable[None]]
 
 def say(started: Started) -> None:
     """Tell whoever started this process."""
-    print(json.dumps(started), flush=True)
+    sys.stdout.write(json.dumps(started) + "\n")
+    sys.stdout.flush()
 
 
 def as_serve_does() -> None:
@@ -155,7 +156,7 @@ async def pipecat(api: str, stop: asyncio.Event) -> None:
     app.websocket("/media")(media)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     as_serve_does()
