@@ -97,6 +97,8 @@ async def sdk(api: str, stop: asyncio.Event) -> None:
                         case "mark":
                             if (played := marks.pop(message["mark"]["name"], None)) is not None:
                                 tracker.on_play_bytes(*played)
+                        case _:
+                            pass
             finally:
                 if reading is not None:
                     reading.cancel()

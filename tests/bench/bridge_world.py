@@ -232,15 +232,11 @@ class Call:
             model.say(frame(number, loud=False))
             if number % 25 == 24:
                 await asyncio.sleep(0.05)  # ten times as fast as speech
-        while caller.first_at is None:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(max(0.0, caller.first_at + after_s - loop.time()))
+        first_at = await caller.first
+        await asyncio.sleep(max(0.0, first_at + after_s - loop.time()))
         asked_at = loop.time()
         model.caller_speaks(item)
-        deadline = asked_at + 2.0
-        while loop.time() < deadline and (caller.cleared_at is None or model.truncated_ms is None):
-            await asyncio.sleep(0.002)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(1.0)
         cleared_at = caller.cleared_at
         return Interruption(
             to_clear_ms=None if cleared_at is None else (cleared_at - asked_at) * 1e3,
@@ -250,7 +246,7 @@ class Call:
         )
 
 
-class CallerSide(picows.WSListener):  # type: ignore[misc,name-defined]
+class CallerSide(picows.WSListener):
     """The carrier's end of one media stream, as Twilio speaks it. Plays in real time what it is sent."""
 
     def __init__(self, call: Call, parameters: dict[str, str]) -> None:
@@ -264,7 +260,8 @@ class CallerSide(picows.WSListener):  # type: ignore[misc,name-defined]
 
     def begin(self) -> None:
         """Forget what was played so far."""
-        self.first_at: float | None = None
+        self.first: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        """When the first of it came."""
         self.cleared_at: float | None = None
         self.after_clear = 0
         self._received_s = 0.0
@@ -332,14 +329,16 @@ class CallerSide(picows.WSListener):  # type: ignore[misc,name-defined]
                     self._heard_at_clear = self.heard_s(now)
                     self.cleared_at = now
                 self._plays_until = now
+            case _:
+                pass
 
     def _play(self, audio: bytes, now: float) -> None:
         self._call.to_caller.coming(audio, now)
         if self.cleared_at is not None:
             self.after_clear += 1
             return
-        if self.first_at is None:
-            self.first_at = now
+        if not self.first.done():
+            self.first.set_result(now)
         length_s = len(audio) / 8000
         self._received_s += length_s
         self._plays_until = max(self._plays_until, now) + length_s
@@ -355,7 +354,7 @@ class CallerSide(picows.WSListener):  # type: ignore[misc,name-defined]
 _APPEND = re.compile(rb'"audio":\s*"([^"]*)"')
 
 
-class ModelSide(picows.WSListener):  # type: ignore[misc,name-defined]
+class ModelSide(picows.WSListener):
     """The API's end of one session."""
 
     def __init__(self, world: World) -> None:
