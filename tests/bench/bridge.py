@@ -126,8 +126,9 @@ _URL = re.compile(r'<Stream[^>]* url="([^"]+)"')
 _PARAMETER = re.compile(r'<Parameter name="([^"]+)" value="([^"]*)"')
 
 
-def voice_webhook(http: aiohttp.ClientSession, url: str, public_url: str) -> Ring:
-    """Calls that begin with a signed webhook, as Twilio sends it."""
+def voice_webhook(http: aiohttp.ClientSession, said: dict[str, str]) -> Ring:
+    """Calls that begin with a signed webhook, as Twilio sends it. A proxy would bring it to the service."""
+    path = said["voice"].partition(said["origin"])[2]
 
     async def ring(call: Call) -> tuple[str, dict[str, str]]:
         sid = f"CA{call.number:032x}"
@@ -135,16 +136,17 @@ def voice_webhook(http: aiohttp.ClientSession, url: str, public_url: str) -> Rin
             "AccountSid": ACCOUNT, "CallSid": sid, "From": f"+1555010{call.number:04d}",
             "To": "+15550100100", "CallStatus": "ringing", "Direction": "inbound", "ApiVersion": "2010-04-01",
         }  # fmt: skip
-        signed = public_url + "".join(name + fields[name] for name in sorted(fields))
+        signed = said["public"] + path + "".join(name + fields[name] for name in sorted(fields))
         signature = base64.b64encode(hmac.digest(TOKEN.encode(), signed.encode(), hashlib.sha1)).decode()
         headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
-        async with http.post(url, data=urlencode(fields), headers=headers) as response:
+        async with http.post(said["voice"], data=urlencode(fields), headers=headers) as response:
             text = await response.text()
         found = _URL.search(text)
         if found is None:
             raise SystemExit(f"the voice webhook was answered {response.status}: {text[:300]}")
         parameters = {name: unescape(value) for name, value in _PARAMETER.findall(text)}
-        return unescape(found[1]), {**parameters, "CallSid": sid}
+        url = unescape(found[1]).replace(said["public"].replace("https", "wss"), f"ws://{said['origin']}")
+        return url, {**parameters, "CallSid": sid}
 
     return ring
 
@@ -157,10 +159,7 @@ async def calls_up(name: str, calls: int) -> AsyncIterator[tuple[World, Started]
     try:
         async with contender(name, world) as started, aiohttp.ClientSession() as http:
             said = started.said
-            if "stream" in said:
-                ring = no_parameters(said["stream"])
-            else:
-                ring = voice_webhook(http, said["voice"], said["public"])
+            ring = no_parameters(said["stream"]) if "stream" in said else voice_webhook(http, said)
             # One at a time where audio is converted: nothing else tells whose session is whose.
             await connect(world, ring, at_once=10 if name == OURS else 1)
             yield world, started

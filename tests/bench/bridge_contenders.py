@@ -19,6 +19,7 @@ from typing import Any
 
 INSTRUCTIONS = "You answer the phone of a dental practice. Be brief and kind."
 ACCOUNT, TOKEN = "AC" + "0" * 32, "bench-token"
+PUBLIC_URL = "https://phone.example.com"
 
 Started = dict[str, str]
 Contender = Callable[[str, asyncio.Event], Awaitable[None]]
@@ -36,6 +37,46 @@ def as_serve_does() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+# Ours ----------------------------------------------------------------------------------------------------
+
+
+async def ours(api: str, stop: asyncio.Event) -> None:
+    """The whole service, as `sipagent serve` runs it: webhook, front door, supervisor, record, bridge."""
+    from sipagent.app import Service, ServiceSettings
+    from sipagent.calls import AgentProfile, CallTool, FrontDoor, Route
+    from sipagent.carrier.settings import AnswerByStream, AnswerPlan, CarrierSettings, TwilioSettings
+    from sipagent.realtime import RealtimeAgent
+    from sipagent.store import MemoryCallStore
+
+    profile = AgentProfile(
+        name="practice",
+        agent=RealtimeAgent(name="practice", instructions=INSTRUCTIONS),
+        settings={"model_name": "gpt-realtime-2.1", "turn_detection": {"type": "server_vad"}},
+        call_tools=(CallTool.HANG_UP,),
+    )
+    carriers = CarrierSettings(
+        public_url=PUBLIC_URL,
+        plan=AnswerPlan(steps=(AnswerByStream(),)),
+        twilio=TwilioSettings(account_sid=ACCOUNT, auth_tokens=(TOKEN,)),
+    )
+    service = Service(
+        front_door=FrontDoor(
+            profiles={"practice": profile}, routes=(Route(agent="practice"),), fingerprint="bench"
+        ),
+        api_key="bench",
+        base_url=f"http://{api}/v1",
+        webhook_secrets=["whsec_" + base64.b64encode(b"bench" * 8).decode()],
+        store=MemoryCallStore(),
+        settings=ServiceSettings(port=0, drain_timeout_s=0.1),
+        carriers=carriers,
+    )
+    async with service:
+        as_serve_does()
+        origin = f"127.0.0.1:{service.port}"
+        say({"voice": f"http://{origin}/carriers/twilio/voice", "public": PUBLIC_URL, "origin": origin})
+        await stop.wait()
 
 
 # The Agents SDK ------------------------------------------------------------------------------------------
@@ -168,8 +209,8 @@ async def pipecat(api: str, stop: asyncio.Event) -> None:
     await serving
 
 
-CONTENDERS: dict[str, Contender] = {"SDK": sdk, "pipecat": pipecat}
-NEEDS = {"SDK": "agents", "pipecat": "pipecat"}
+CONTENDERS: dict[str, Contender] = {"sipagent": ours, "SDK": sdk, "pipecat": pipecat}
+NEEDS = {"sipagent": "sipagent", "SDK": "agents", "pipecat": "pipecat"}
 
 
 async def main() -> None:
