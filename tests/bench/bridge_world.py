@@ -256,6 +256,8 @@ class CallerSide(picows.WSListener):
         self._stream = f"MZ{call.number:032x}"
         self.started = False
         self._chunk = 0
+        self._marks: deque[tuple[dict[str, Any], asyncio.TimerHandle]] = deque()
+        """Behind audio that is not played yet, oldest first."""
         self.begin()
 
     def begin(self) -> None:
@@ -323,12 +325,15 @@ class CallerSide(picows.WSListener):
                 self._play(base64.b64decode(message["media"]["payload"]), now)
             case "mark":
                 at = max(now, self._plays_until)
-                asyncio.get_running_loop().call_at(at, self._marked, message["mark"])
+                self._marks.append((message["mark"], asyncio.get_running_loop().call_at(at, self._marked)))
             case "clear":
                 if self.cleared_at is None:
                     self._heard_at_clear = self.heard_s(now)
                     self.cleared_at = now
                 self._plays_until = now
+                # The buffer is empty: all that was to be played before a mark is not, and it comes back.
+                while self._marks:
+                    self._marked()
             case _:
                 pass
 
@@ -343,7 +348,9 @@ class CallerSide(picows.WSListener):
         self._received_s += length_s
         self._plays_until = max(self._plays_until, now) + length_s
 
-    def _marked(self, mark: dict[str, Any]) -> None:
+    def _marked(self) -> None:
+        mark, timer = self._marks.popleft()
+        timer.cancel()
         if not self._transport.is_disconnected:
             self._send({"event": "mark", "streamSid": self._stream, "mark": mark})
 
