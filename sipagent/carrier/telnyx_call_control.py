@@ -45,8 +45,8 @@ from sipagent.carrier.base import (
 )
 from sipagent.carrier.forms import LONGEST_ID, MOST_SIP_HEADERS, parties
 from sipagent.carrier.markup import ANSWER_DIGIT, DECIDE_S, LONGEST_WORDS, STREAM_PARAMETER
-from sipagent.carrier.telnyx import TelnyxSignatures
 from sipagent.carrier.plan import AFTER_THE_LAST
+from sipagent.carrier.telnyx import TelnyxSignatures
 from sipagent.carrier.tokens import TOKEN_HEADER, LegToken, LegTokens
 from sipagent.errors import WebhookBodyError, WebhookSignatureError
 from sipagent.escapes import whole
