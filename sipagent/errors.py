@@ -7,6 +7,8 @@
     ├── ToolTimeoutError               a tool passed its deadline
     ├── WebhookError                   a webhook that must be answered 400
     │   ├── WebhookSignatureError      forged, stale or unsigned
+    │   │   ├── WebhookLateError       signed, and too old
+    │   │   └── WebhookReplayedError   signed, and a copy of one that was answered long ago
     │   └── WebhookBodyError           too large, no JSON, or not the documented shape
     ├── CallControlError               the Calls API did not do what it was asked
     │   ├── CallGoneError              the call is over (404, or code call_id_not_found)
@@ -20,7 +22,8 @@
     ├── StoreError                     the database refused
     │   └── StoreAwayError             the database is not there, or does not answer in time
     ├── CarrierError                   a telephone company's API did not do what it was asked
-    │   ├── CarrierRefusedError        4xx: the request is wrong, or the call is over
+    │   ├── CarrierRefusedError        4xx: the request is wrong or not allowed
+    │   │   └── CarrierLegGoneError    the leg is over, or was never there
     │   └── CarrierUnavailableError    429, 5xx, time out, no connection
     ├── MediaStreamError               a carrier's audio socket was lost, or speaks another protocol
     ├── SpillError                     what waits for the database could not be kept on disk
@@ -92,6 +95,15 @@ class WebhookError(SipAgentError):
 
 class WebhookSignatureError(WebhookError):
     """The request is not signed by a secret we know, or its timestamp is too old or too new."""
+
+
+class WebhookLateError(WebhookSignatureError):
+    """The signature is good, and what it signs is older than it may be."""
+
+
+class WebhookReplayedError(WebhookSignatureError):
+    """The signature is good, and the request a copy of one that was answered before, too long ago to be its
+    sender's second try."""
 
 
 class WebhookBodyError(WebhookError):
@@ -173,7 +185,11 @@ class CarrierError(SipAgentError):
 
 
 class CarrierRefusedError(CarrierError):
-    """The request is wrong or not allowed, or the call is over (4xx)."""
+    """The request is wrong or not allowed (4xx)."""
+
+
+class CarrierLegGoneError(CarrierRefusedError):
+    """The leg is over, or was never there."""
 
 
 class CarrierUnavailableError(CarrierError):

@@ -23,6 +23,10 @@ class CarrierLeg:
     caller: str | None
     """E.164 where it is a number; None when withheld."""
     dialled: str | None
+    interface: str = ""
+    """Which of its interfaces announced the leg, where it has several: ``texml``, ``call_control``."""
+    account: str | None = None
+    """The carrier's name of the account that the leg belongs to, where its interface asks for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from sipagent.calls.endings import Ending
 from sipagent.calls.incoming import LineKind
 from sipagent.calls.preparation import CallSession
 from sipagent.calls.profile import AgentProfile
@@ -56,8 +57,18 @@ class Line(Protocol):
         """A model for a session with this caller, not connected yet. Called once for each session."""
         ...
 
-    def model_config(self) -> RealtimeModelConfig:
+    def model_config(self, session: CallSession) -> RealtimeModelConfig:
         """What of the model's configuration is the line's: the call it attaches to, or how audio comes."""
+        ...
+
+    def consented(self) -> None:
+        """The caller has heard to its end that the call is recorded; recording may begin. Raises nothing."""
+        ...
+
+    def close(self, ending: Ending | None) -> None:
+        """Nothing more is done here, however it came to that: the last thing that is called, once. Raises
+        nothing. ``ending`` is why the call is over; None when it was left to another process, or is nobody's
+        any more."""
         ...
 
 
