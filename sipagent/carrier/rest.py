@@ -9,6 +9,7 @@ import asyncio
 import json
 import random
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -174,11 +175,11 @@ class TwilioApi:
     """Calls of one Twilio account. Raises as `CarrierHttp.request`."""
 
     def __init__(self, settings: TwilioSettings, limits: RestLimits | None = None) -> None:
-        key = aiohttp.BasicAuth(settings.account_sid, settings.auth_tokens[0]).encode()
+        key = b64encode(f"{settings.account_sid}:{settings.auth_tokens[0]}".encode()).decode()
         self.http = CarrierHttp(
             carrier="Twilio",
             base_url=settings.api_base_url,
-            authorization=key,
+            authorization=f"Basic {key}",
             gone_codes=TWILIO_GONE_CODES,
             limits=limits,
         )

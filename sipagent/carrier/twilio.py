@@ -19,6 +19,8 @@ from sipagent.carrier.markup import TWIML, render
 from sipagent.errors import UserError, WebhookSignatureError
 
 SIGNATURE_HEADER = "x-twilio-signature"
+SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
+"""Says the algorithm, where a shared key signs in place of the account's auth token."""
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -41,8 +43,11 @@ class Twilio:
         given = delivery.headers.get(SIGNATURE_HEADER, "")
         if not given:
             raise WebhookSignatureError("The request is not signed: it has no X-Twilio-Signature.")
+        algorithm = _algorithm(delivery.headers.get(SETTINGS_HEADER, ""))
         expected = [
-            _signature(key, signed).encode() for signed in _signed_texts(delivery) for key in self._keys
+            b64encode(hmac.digest(key, signed, algorithm))
+            for signed in _signed_texts(delivery)
+            for key in self._keys
         ]
         if not any(hmac.compare_digest(given.encode("utf-8", "replace"), one) for one in expected):
             raise WebhookSignatureError("The signature is by no auth token that is known here.")
@@ -66,19 +71,25 @@ class Twilio:
 # Inside ------------------------------------------------------------------------------------------------
 
 
-def _signature(key: bytes, signed: bytes) -> str:
-    return b64encode(hmac.digest(key, signed, "sha1")).decode()
+def _algorithm(settings: str) -> str:
+    for part in settings.split(","):
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "algorithm" and value.strip().upper() == "HMAC_SHA256":
+            return "sha256"
+    return "sha1"
 
 
 def _signed_texts(delivery: Delivery) -> list[bytes]:
     """What Twilio may have signed: with the port of the address, and without."""
     parameters = ""
-    body_hash = parse_qs(urlsplit(delivery.url).query).get("bodySHA256")
-    if body_hash:
-        if not hmac.compare_digest(hashlib.sha256(delivery.body).hexdigest(), body_hash[0].lower()):
-            raise WebhookSignatureError("The body is not the one that was signed.")
-    elif delivery.headers.get("content-type", _FORM).partition(";")[0].strip().lower() == _FORM:
+    if delivery.headers.get("content-type", _FORM).partition(";")[0].strip().lower() == _FORM:
         parameters = _joined(delivery.body)
+    else:
+        # Of any other body, the address holds a digest.
+        digest = parse_qs(urlsplit(delivery.url).query).get("bodySHA256", [""])[0].lower()
+        actual = hashlib.sha256(delivery.body).hexdigest()
+        if not hmac.compare_digest(actual.encode(), digest.encode("utf-8", "replace")):
+            raise WebhookSignatureError("The body is not the one that was signed.")
     return [(url + parameters).encode("utf-8", "replace") for url in _addresses(delivery.url)]
 
 

@@ -85,7 +85,7 @@ def print_record(
 def print_reports(
     reports: Iterable[CarrierReported], out: Console, *, began: datetime | None, leg: str | None
 ) -> None:
-    """What a carrier reported, with times since ``began`` or of the day; other legs than ``leg`` are named."""
+    """What a carrier reported, with times since ``began`` or of the day; legs other than ``leg`` by name."""
     _section(out, "What the carrier reported", (_report(report, began, leg) for report in reports))
 
 
