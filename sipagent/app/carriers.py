@@ -14,7 +14,7 @@ from aiohttp import web
 
 from sipagent.calls import FrontDoor, Recorder, Supervisor
 from sipagent.calls.checkpoint import Ringing
-from sipagent.calls.endings import Ending
+from sipagent.calls.endings import Ending, EndReason
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.line import BringIn, CarrierSide, Line, WarmOutcome
 from sipagent.calls.retention import this_host
@@ -214,7 +214,9 @@ class Carriers:
         return await self._store.carrier_reports(carrier_call_id, carrier=carrier)
 
     def _line_ended(self, token: LegToken, outcome: LineOutcome, ending: Ending | None) -> None:
-        self._reports.line_ended(token, outcome, self._utc_now())
+        left = ending is not None and ending.reason is EndReason.TRANSFERRED
+        # Who was sent to somebody else is not to be hung up because their audio left us.
+        self._reports.line_ended(token, "transferred" if left else outcome, self._utc_now())
 
     def _recording_kept(self, kept: KeptRecording) -> None:
         self._record(
