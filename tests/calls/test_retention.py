@@ -6,12 +6,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from sipagent.calls.journal import CallJournal
 from sipagent.calls.profile import AgentProfile, Recording
 from sipagent.calls.retention import RecordingRetention, Sweep, folders_of, this_host
 from sipagent.calls.template import Template
@@ -272,11 +271,10 @@ async def test_file_record_and_retention_agree_after_a_restart(tmp_path: Path) -
     house = House(store, tmp_path)
     begun = tmp_path / "rtc_one.wav"
     begun.write_bytes(b"RIFF")
-    facts: list[Fact] = [opened()]
-    journal = CallJournal(CALL, facts.append, lambda: at(1))
-    journal.recording(
-        str(begun), started_at=at(1), seconds=None, consent="We record.", keep_until=at(1) + timedelta(days=1)
-    )
+    facts: list[Fact] = [
+        opened(),
+        recording(str(begun), second=1, seconds=None, keep_s=DAY_S, host=this_host()),
+    ]
     await store.apply(facts)
     await house.record("later.wav", days=9)
     await store.aclose()
@@ -284,7 +282,12 @@ async def test_file_record_and_retention_agree_after_a_restart(tmp_path: Path) -
     house.store = open_store(url)
     await house.store.open()
     kept = await house.file(begun)
-    assert (kept.host, kept.seconds, kept.consent, kept.deleted_at) == (this_host(), None, "We record.", None)
+    assert (kept.host, kept.seconds, kept.consent, kept.deleted_at) == (
+        this_host(),
+        None,
+        "This call is recorded.",
+        None,
+    )
     assert begun.exists()
     assert await house.sweep(days=2, host=this_host()) == Sweep(expired=1)
     await house.store.aclose()
