@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from itertools import permutations
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from sipagent.identifiers import CallId
 from sipagent.store import CallRecord, Fact, RecordingFile, RecordingKept, Store, open_store
+from tests.contracts.places import KINDS, Place, open_place
 from tests.store.facts import CALL, LEG, at, deleted, ended, note, opened, recording, report, state
 
 OTHER_LEG = "CA0000000000000000000000000000000002"
@@ -23,6 +25,12 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await store.open()
     yield store
     await store.aclose()
+
+
+@pytest.fixture(params=KINDS)
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    async with open_place(request, tmp_path) as place:
+        yield place
 
 
 async def read(store: Store, call_id: str = CALL) -> CallRecord:
@@ -143,6 +151,16 @@ async def test_what_a_carrier_says_may_be_anything(store: Store) -> None:
     await store.apply([strange, opened()])
     await store.apply([strange])
     assert len(await store.calls()) == 1
+
+
+async def test_of_workers_that_are_told_the_same_at_once_one_writes_it(place: Place) -> None:
+    """A carrier that gets no answer in time tells another worker, which may write in another order."""
+    one, other = await place.open(), await place.open()
+    events = [report("ringing", event_id=f"e{number}", second=number) for number in range(60)]
+    await one.apply([opened(carrier="twilio", leg=LEG)])
+    for _ in range(5):
+        await asyncio.gather(one.apply(events), other.apply(list(reversed(events))))
+    assert (await read(other)).carrier_reports == tuple(events)
 
 
 # Recordings ----------------------------------------------------------------------------------------
