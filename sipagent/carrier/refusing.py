@@ -39,7 +39,7 @@ class RefusingLine:
         """Raises `CallGoneError`."""
         raise CallGoneError("The call was refused.")
 
-    async def hang_up(self) -> None:
+    async def hang_up(self, ending: Ending) -> None:
         """Raises `CallGoneError`."""
         raise CallGoneError("The call was refused.")
 
