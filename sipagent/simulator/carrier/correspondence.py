@@ -29,7 +29,7 @@ from sipagent.simulator.carrier.reports import ReportQueue
 class Spawn(Protocol):
     """Runs work beside the calls."""
 
-    def __call__(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None: ...
+    def __call__(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> object: ...
 
 
 class Correspondence:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from sipagent.simulator.carrier.pretended import PretendedCarrier
 
 Handler: TypeAlias = Callable[[web.Request, Mapping[str, list[str]]], Awaitable[web.Response]]
-MAX_BODY_BYTES = 256 * 1024
 
 
 class ApiError(SimulatorError):
@@ -285,7 +284,7 @@ async def _form_of(request: web.Request) -> dict[str, list[str]]:
     if request.content_type != "application/json":
         form = await request.post()
         return {name: [str(value) for value in form.getall(name)] for name in form}
-    body = await request.content.read(MAX_BODY_BYTES)
+    body = await request.read()
     try:
         found = json.loads(body or b"{}")
     except ValueError as error:

@@ -272,13 +272,14 @@ class PretendedCarrier(ABC):
         """As in `FlowDesk`."""
         return self._dialect.dial_parameters(child, status, bridged=bridged)
 
-    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> asyncio.Task[None]:
         """As in `FlowDesk`."""
         # Owned here and cancelled by `_end_calls`: a task group would tie the carrier to the one task that
         # entered it.
         task = asyncio.get_running_loop().create_task(_boundary(work, name=name), name=name)
         self._books.tasks.add(task)
         task.add_done_callback(self._books.tasks.discard)
+        return task
 
     # What legs and rooms report
 
@@ -377,7 +378,7 @@ class PretendedCarrier(ABC):
         facts = LegFacts(
             sid=self._dialect.new_sid("call"),
             caller=caller,
-            called=target.address,
+            called=target.address.partition("?")[0],
             direction=direction,
             parent_sid=None if parent is None else parent.sid,
             session=self._dialect.new_sid("session") if parent is None else parent.facts.session,
