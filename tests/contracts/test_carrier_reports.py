@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -135,6 +136,20 @@ async def test_reports_of_one_moment_are_in_the_order_in_which_they_came(store: 
     await store.apply([opened(carrier="twilio", leg=LEG)])
     await store.apply([report(kind, event_id=kind, second=1) for kind in kinds])
     assert [one.kind for one in (await read(store)).carrier_reports] == kinds
+
+
+async def test_times_in_whole_seconds_put_no_end_before_what_led_to_it(store: Store) -> None:
+    whole = replace(report("completed", event_id="e2"), at=at(1).replace(microsecond=0))
+    announced = report("announced", event_id="e1", second=1)
+    before = report("initiated", event_id="e0", second=-1)
+    await store.apply([opened(carrier="twilio", leg=LEG), announced, whole, before])
+    assert whole.at < announced.at
+    assert (await read(store)).carrier_reports == (before, announced, whole)
+    assert await store.carrier_reports(LEG) == (before, announced, whole)
+    exact = [report("answered", event_id="e5", second=9), report("ringing", event_id="e4", second=8.9)]
+    await store.apply([opened("rtc_two", carrier="telnyx", leg="v3:1")])
+    await store.apply([replace(one, carrier="telnyx", carrier_call_id="v3:1") for one in exact])
+    assert [one.kind for one in (await read(store, "rtc_two")).carrier_reports] == ["ringing", "answered"]
 
 
 async def test_a_leg_may_have_had_several_calls(store: Store) -> None:
