@@ -1,4 +1,4 @@
-"""A carrier's side of a media stream over a real WebSocket, written for tests from the carriers' documents."""
+"""A carrier's side of a media stream over a real WebSocket, made after the carriers' documents."""
 
 from __future__ import annotations
 
@@ -87,6 +87,8 @@ class TwilioStream:
                         self._dry_at = loop.time()
                     case "mark":
                         group.create_task(self._confirm(data["mark"]["name"], self._dry_at))
+                    case other:
+                        raise AssertionError(f"Twilio knows no {other}")
             self.close_code = self.socket.close_code
             self._closed.set()
 

@@ -145,7 +145,7 @@ async def test_what_is_said_before_the_session_is_kept_where_the_caller_speaks_f
         async def press(digit: str, *, received_at: float) -> None:
             pressed.append(digit)
 
-        model.send_event = send  # type: ignore[method-assign, assignment]
+        model.send_event = send  # type: ignore[method-assign]
         model.key_pressed = press  # type: ignore[method-assign, assignment]
         running = asyncio.create_task(bridge.run())
         bridge.agent.connected()
@@ -169,7 +169,7 @@ async def test_a_model_that_takes_nothing_costs_the_eldest_frames() -> None:
             taken.append(event.audio)  # type: ignore[attr-defined]
             await free.wait()
 
-        model.send_event = send  # type: ignore[method-assign, assignment]
+        model.send_event = send  # type: ignore[method-assign]
         running = asyncio.create_task(bridge.run())
         bridge.agent.connected()
         frames = [bytes((number,)) * 160 for number in range(150)]

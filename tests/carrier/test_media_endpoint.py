@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-import pytest
 from aiohttp import web
 
 from sipagent.calls.endings import Ending
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
-from sipagent.carrier import media_endpoint, web_stream
 from sipagent.carrier.media_endpoint import AsteriskEndpoint, MediaEndpoint
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine
@@ -31,12 +27,8 @@ QUIET = bytes([0xFF]) * 160
 
 
 def token(call_sid: str = "CA0123", *, step: int = 0, carrier: str = "twilio", age_s: float = 0) -> str:
-    leg = CarrierLeg(
-        carrier=carrier, carrier_call_id=call_sid, caller="+15550100123", dialled="+15550100100"
-    )
-    return TOKENS.issue(
-        LegToken(leg=leg, route="front-desk", step=step, issued_at=round(unix_s() - age_s))
-    )
+    leg = CarrierLeg(carrier=carrier, carrier_call_id=call_sid, caller="+15550100123", dialled="+15550100100")
+    return TOKENS.issue(LegToken(leg=leg, route="front-desk", step=step, issued_at=round(unix_s() - age_s)))
 
 
 @dataclass
