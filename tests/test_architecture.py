@@ -128,6 +128,7 @@ PURE = (
     "calls/acts.py",
     "calls/announcing.py",
     "calls/calendar.py",
+    "calls/carrier_says.py",
     "calls/endings.py",
     "calls/fact_lines.py",
     "calls/floor.py",

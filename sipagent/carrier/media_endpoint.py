@@ -43,7 +43,7 @@ CarrierSideOf = Callable[[CarrierLeg], CarrierSide | None]
 class TakeCall(Protocol):
     """Has a call answered, as `Supervisor.take`."""
 
-    def __call__(self, call: IncomingCall, received_at: float, *, line: StreamLine) -> bool:
+    async def __call__(self, call: IncomingCall, received_at: float, *, line: StreamLine) -> bool:
         """Begin to answer, and return at once; False for a call that was taken before, whose ``line`` is not
         looked at."""
         ...
@@ -56,8 +56,9 @@ class StreamMetrics(Protocol):
         """A request of a carrier came, and this became of it."""
         ...
 
-    def stream_frames_dropped(self, direction: str, n: int) -> None:
-        """So many frames were lost, ``caller`` or ``agent``, because somebody was too slow."""
+    def stream_frames_dropped(self, direction: str, frames: int = 1) -> None:
+        """So many frames were lost on their way ``to_model`` or ``to_carrier``, because somebody was too
+        slow."""
         ...
 
 
@@ -191,7 +192,7 @@ class MediaEndpoint:
             line="stream",
             leg=leg,
         )
-        if not self._take(call, received_at, line=line):
+        if not await self._take(call, received_at, line=line):
             logger.warning("A second audio socket of the same call is closed")
             self._metrics.carrier_webhook(leg.carrier, "duplicate")
             line.bridge.abandon()
@@ -203,9 +204,9 @@ class MediaEndpoint:
         finally:
             caller, agent = line.bridge.lost_frames
             if caller:
-                self._metrics.stream_frames_dropped("caller", caller)
+                self._metrics.stream_frames_dropped("to_model", caller)
             if agent:
-                self._metrics.stream_frames_dropped("agent", agent)
+                self._metrics.stream_frames_dropped("to_carrier", agent)
         return line.outcome
 
     def _teller(self, token: LegToken) -> Callable[[LineOutcome, Ending | None], None]:

@@ -11,7 +11,9 @@ import yaml
 from sipagent.config import parse_document
 from sipagent.guide import read_page
 
-TOP = frozenset({"calendars", "lookup", "business", "limits", "callers", "admin", "server"})
+TOP = frozenset(
+    {"calendars", "lookup", "business", "limits", "callers", "admin", "server", "carriers", "recordings"}
+)
 
 
 def snippets() -> list[dict[str, Any]]:
