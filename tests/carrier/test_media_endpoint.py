@@ -67,7 +67,7 @@ async def door(**options: Any) -> AsyncIterator[Door]:
         with Pacer() as pacer:
             metrics, told = Counted(), []
 
-            def take(call: IncomingCall, received_at: float, *, line: StreamLine) -> bool:
+            async def take(call: IncomingCall, received_at: float, *, line: StreamLine) -> bool:
                 return it.service._running.take(call, received_at, line=line)
 
             endpoint = MediaEndpoint(
