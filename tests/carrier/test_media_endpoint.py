@@ -41,8 +41,8 @@ class Counted:
     def carrier_webhook(self, carrier: str, result: str) -> None:
         self.webhooks.append((carrier, result))
 
-    def stream_frames_dropped(self, direction: str, n: int) -> None:
-        self.dropped.append((direction, n))
+    def stream_frames_dropped(self, direction: str, frames: int = 1) -> None:
+        self.dropped.append((direction, frames))
 
 
 @dataclass(kw_only=True)
