@@ -429,6 +429,8 @@ class Service:
                 )
                 # Opened last: nobody may let go of it before it is in use.
                 client = await self._clients.open(base_url)
+                if self._carriers is not None:
+                    await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
                 self._running.swap(generation, replace(services, client=client, base_url=base_url))
             finally:
                 self._let_go()
@@ -436,8 +438,6 @@ class Service:
             if newer.access.listen != self._guard.access.listen:
                 logger.warning("`admin.listen` has changed in the file; it counts after a restart")
             self._let_in(newer.access)
-            if self._carriers is not None:
-                await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
 
         return ConfigurationWatcher(
             Path(loaded.document.source.file),

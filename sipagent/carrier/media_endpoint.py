@@ -27,7 +27,7 @@ from sipagent.identifiers import CallId
 
 logger = logging.getLogger(__name__)
 
-TOKEN_PARAMETER = "t"  # noqa: S105 (the name of a parameter)
+TOKEN_PARAMETER = "t"  # noqa: S105 - the name of a parameter
 MOST_STREAMS = 1000
 """At once, in one process."""
 MOST_FORM_BYTES = 8 * 1024
