@@ -177,10 +177,10 @@ async def test_file_record_and_retention_agree(tmp_path: Path) -> None:
         store, Metrics().carriers, utc_now=lambda: now, folders=lambda: {folder: 7}
     )
     assert await retention.sweep() == Sweep()
-    assert path.exists()
+    assert files_in(folder) == [path]
     now = kept.keep_until
     assert await retention.sweep() == Sweep(expired=1)
-    assert not path.exists()
+    assert files_in(folder) == []
     after = await store.call(record.summary.call_id)
     assert after is not None
     assert after.recording == replace(kept, deleted_at=now, deleted_because="expired")
