@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sipagent.errors import NotOursError
-from sipagent.identifiers import WorkerId
+from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Fact
 
 HELD_BACK_FACTS = 10_000
@@ -90,6 +90,28 @@ class Holding:
     worker: WorkerId
     epoch: int
     """Counts the holders of the call, from 1."""
+
+
+class Tenures:
+    """By what holdings this process has begun to act for calls: those of the last ``capacity``."""
+
+    def __init__(self, *, capacity: int = 20_000) -> None:
+        self._capacity = capacity
+        self._begun: dict[tuple[CallId, WorkerId, int], None] = {}
+
+    def begin(self, call_id: CallId, holding: Holding) -> bool:
+        """True for the first time, False when that was begun before."""
+        key = (call_id, holding.worker, holding.epoch)
+        if key in self._begun:
+            return False
+        self._begun[key] = None
+        if len(self._begun) > self._capacity:
+            del self._begun[next(iter(self._begun))]
+        return True
+
+    def has_begun(self, call_id: CallId, holding: Holding) -> bool:
+        """Whether `begin` would say False."""
+        return (call_id, holding.worker, holding.epoch) in self._begun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

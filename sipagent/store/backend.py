@@ -51,18 +51,19 @@ class Backend(Protocol):
     """What the driver raises, beside SQLAlchemy's own errors."""
     uptime: sa.Executable | None
     """Asks for how many seconds the database has been up; None when it cannot be down."""
+
     @property
     def insert(self) -> Callable[[sa.Table], Any]:
         """Makes an INSERT that knows ``ON CONFLICT``."""
 
     def pairs(self, parameter: str) -> sa.FromClause:
-        """The bound ``parameter``, a list of pairs of texts in JSON, as rows of ``first`` and ``second``, which
-        a statement can select from."""
+        """The bound ``parameter``, a list of pairs of texts in JSON, as rows of ``first`` and ``second`` from
+        which a statement can select."""
 
     async def engines(self) -> tuple[AsyncEngine, AsyncEngine | WriterThread]:
         """An engine for records, and one whose statements never wait for records; where only one connection
-        may write, the thread that does. Raises ``foreign_errors`` when it can be told already that there is no
-        database."""
+        may write, the thread that does all of it. Raises ``foreign_errors`` when it can be told already that
+        there is no database."""
 
     async def begin_migrating(self, connection: AsyncConnection) -> None:
         """Begin a transaction in which nobody else migrates."""

@@ -58,7 +58,9 @@ class SqliteBackend:
 
     def pairs(self, parameter: str) -> sa.FromClause:
         """See `Backend.pairs`."""
-        each = sa.func.json_each(sa.bindparam(parameter, type_=PlainText)).table_valued("value", name="each_pair")
+        each = sa.func.json_each(sa.bindparam(parameter, type_=PlainText)).table_valued(
+            "value", name="each_pair"
+        )
         first, second = (
             sa.func.json_extract(each.c.value, sa.literal_column(f"'$[{place}]'"), type_=PlainText)
             for place in range(2)
