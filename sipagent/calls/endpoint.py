@@ -92,6 +92,9 @@ class WebhookEndpoint:
                 logger.info("A webhook of type %r was ignored: %s", webhook.type, webhook.why)
             case IncomingCall():
                 await self._take(webhook, received_at)
+                # The request to answer the call is on its way before the answer to the webhook is: it is the
+                # caller who waits.
+                await asyncio.sleep(0)
         return web.Response()
 
     def _refused(self, error: WebhookError, source: str | None) -> web.Response:

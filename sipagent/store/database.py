@@ -86,11 +86,18 @@ class Database:
 
         ``statement`` must be one that may be repeated: a lost connection is not noticed before it is used.
         """
+        if isinstance(self._leases, WriterThread):
+            async with self.translated(doing):
+                return await self._leases.write([(statement, values)])
         return await self._undisturbed(self._run(doing, statement, values))
 
     async def write(self, steps: Batch) -> None:
         """Run a batch in one transaction. Batches of one process follow one another."""
-        await self._undisturbed(self._write(steps))
+        if isinstance(self._leases, WriterThread):
+            async with self.translated("write to"):
+                await self._leases.write(steps)
+        else:
+            await self._undisturbed(self._write(steps))
 
     # What runs undisturbed --------------------------------------------------------------------------
 
@@ -127,9 +134,7 @@ class Database:
     async def _run_once(
         self, doing: str, statement: sa.Executable, values: Mapping[str, Any]
     ) -> Sequence[sa.Row[Any]]:
-        if isinstance(self._leases, WriterThread):
-            async with self.translated(doing):
-                return await self._leases.write([(statement, dict(values))])
+        assert not isinstance(self._leases, WriterThread), "it was asked"
         async with self._connection(self._leases, doing) as connection:
             result = await connection.execute(statement, dict(values))
             rows = result.all() if result.returns_rows else []
@@ -148,10 +153,6 @@ class Database:
                     return
 
     async def _write_once(self, steps: Batch) -> None:
-        if isinstance(self._leases, WriterThread):
-            async with self.translated("write to"):
-                await self._leases.write(steps)
-            return
         async with self._connection(self._records, "write to") as connection:
             for statement, rows in steps:
                 await connection.execute(statement, rows)

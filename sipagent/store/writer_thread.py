@@ -8,56 +8,98 @@ whole transaction is one way there and back.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+Rows: TypeAlias = Sequence[sa.Row[Any]]
+Step: TypeAlias = tuple[sa.Executable, Mapping[str, Any] | Sequence[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Rows]
+    steps: Sequence[Step]
+
+    def settle(self, rows: Rows, error: BaseException | None) -> None:
+        """Tell who waits, unless it was cancelled. Called on the event loop."""
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(rows)
+        else:
+            self.done.set_exception(error)
+
 
 class WriterThread:
-    """Writes in the order in which it was asked. Connects when it is first used."""
+    """Writes in the order in which it was asked. Begins when it is first used, and is used no more once
+    `dispose` was called."""
 
     def __init__(self, url: URL, prepare: Callable[[Any, Any], None]) -> None:
         """``url`` names a blocking driver; ``prepare`` sets up each new connection."""
         self._engine = sa.create_engine(url, poolclass=NullPool)
         sa.event.listen(self._engine, "connect", prepare)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store writer")
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._connection: sa.Connection | None = None
 
-    async def write(
-        self, steps: Sequence[tuple[sa.Executable, Mapping[str, Any] | Sequence[Mapping[str, Any]]]]
-    ) -> Sequence[sa.Row[Any]]:
+    async def write(self, steps: Sequence[Step]) -> Rows:
         """Run statements, each with its values, in one transaction; the rows that the last one returns.
 
-        Raises what the driver raises; nothing is written then. Cancelled, what has begun goes on by itself.
+        Raises what the driver raises; nothing is written then. Cancelled, it is written all the same, by
+        itself.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._write, steps)
+        loop = asyncio.get_running_loop()
+        job = _Job(loop, loop.create_future(), steps)
+        self._jobs.put(job)
+        if self._thread is None:
+            # Whoever does not dispose of it may end nevertheless: the database stands that at any moment.
+            self._thread = threading.Thread(target=self._work, name="store writer", daemon=True)
+            self._thread.start()
+        return await job.done
 
     async def dispose(self) -> None:
         """Write what was asked before, and let go."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
-        self._thread.shutdown()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(thread.join)
 
-    def _write(
-        self, steps: Sequence[tuple[sa.Executable, Mapping[str, Any] | Sequence[Mapping[str, Any]]]]
-    ) -> Sequence[sa.Row[Any]]:
+    # In the thread ----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            rows: Rows = ()
+            failed: BaseException | None = None
+            try:
+                rows = self._write(job.steps)
+            except BaseException as error:  # noqa: BLE001 - it is told to whoever asked
+                failed = error
+                # Whatever state the connection is in: the next one is as new.
+                self._let_go()
+            with suppress(RuntimeError):  # the event loop is closed, and nobody waits
+                job.loop.call_soon_threadsafe(job.settle, rows, failed)
+        self._let_go()
+
+    def _write(self, steps: Sequence[Step]) -> Rows:
         connection = self._connection = self._connection or self._engine.connect()
-        rows: Sequence[sa.Row[Any]] = []
-        try:
-            for statement, values in steps:
-                result = connection.execute(statement, values)
-                rows = result.all() if result.returns_rows else []
-            connection.commit()
-        except BaseException:
-            # Whatever state it is in: the next one is as new.
-            self._let_go()
-            raise
+        rows: Rows = ()
+        for statement, values in steps:
+            result = connection.execute(statement, values)
+            rows = result.all() if result.returns_rows else ()
+        connection.commit()
         return rows
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            with suppress(sa.exc.SQLAlchemyError):
+                connection.close()
