@@ -38,6 +38,7 @@ from sipagent.calls.commands import CommandDesk
 from sipagent.calls.connections import serve_http
 from sipagent.calls.day_spend import DaySpendReader
 from sipagent.calls.lookup import open_lookup_session
+from sipagent.calls.retention import RecordingRetention
 from sipagent.calls.shift import Shift
 from sipagent.calls.sources import Sources
 from sipagent.calls.steering import Steering
@@ -250,6 +251,9 @@ class Service:
         if not store_is_open:
             opening = group.create_task(self._open_store_later(), name="open the database")
             stack.callback(opening.cancel)
+        retention = RecordingRetention(self._store, self.metrics.carriers, utc_now=self._utc_now)
+        group.create_task(retention.run(), name="recordings' retention")
+        stack.callback(retention.stop)
         services = CallServices(
             client=await self._clients.open(self._base_url),
             api_key=self._api_key,

@@ -67,7 +67,11 @@ class Adopter:
             ours = await self._memory.claims(terms.worker)
         if asyncio.get_running_loop().time() >= self._doubts_until:
             self._doubts_until = None
-        return sum([await self._go_on_with(claimed, terms, doubtful=True) for claimed in ours])
+        count = 0
+        for claimed in ours:
+            if not self._is_being_answered(claimed, terms):
+                count += await self._go_on_with(claimed, terms, doubtful=True)
+        return count
 
     async def adopt_some(self, terms: Terms) -> int:
         """Take over a few calls of workers that are gone, and go on with them; how many those were. Raises
@@ -92,6 +96,16 @@ class Adopter:
                 self.doubt()
         return len(adopted)
 
+    def _is_being_answered(self, claimed: ClaimedCall, terms: Terms) -> bool:
+        """Whether somebody here has the call, or is about to: the audio of a call that no process has had
+        before comes to whoever claimed it."""
+        if self._supervisor.has_begun(claimed.call_id, terms.holding(claimed.epoch)):
+            return True
+        try:
+            return claimed.epoch == 1 and decode_ringing(claimed.webhook).incoming.line != "sip"
+        except StoreError:
+            return False
+
     async def _go_on_with(self, claimed: ClaimedCall, terms: Terms, *, doubtful: bool) -> bool:
         """False when that was begun before."""
         holding = terms.holding(claimed.epoch)
@@ -107,6 +121,10 @@ class Adopter:
         try:
             ringing = decode_ringing(claimed.webhook)
             checkpoint = None if claimed.checkpoint is None else decode(claimed.checkpoint)
+            if ringing.incoming.line != "sip":
+                # Nobody can attach to audio that went to another process; the carrier has asked what is next.
+                self._end(claimed.call_id, "The caller's audio went to a process that was gone.")
+                return True
             generation = await self._generation_for(checkpoint)
         except (StoreError, UserError) as error:
             logger.error("Call %s cannot be gone on with: %s", claimed.call_id, error)
@@ -150,6 +168,9 @@ class Adopter:
             detail = f"{detail} It was over."
         except CallControlError as error:
             logger.error("Call %s could not be hung up: %s", call_id, error)
+        self._end(call_id, detail)
+
+    def _end(self, call_id: CallId, detail: str) -> None:
         reason = EndReason.WORKER_LOST
         self._record(
             CallEnded(

@@ -12,6 +12,7 @@ from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.keeping import CheckpointKeeper
 from sipagent.calls.lifecycle import CallLifecycle, CallState
+from sipagent.calls.retention import this_host
 from sipagent.identifiers import CallId, ToolCallId
 from sipagent.realtime.session_events import (
     RealtimeResponseEnded,
@@ -27,6 +28,7 @@ from sipagent.store import (
     CallOpened,
     Fact,
     LatencyMeasured,
+    RecordingKept,
     StateChanged,
     TokensUsed,
     ToolRan,
@@ -109,6 +111,9 @@ class CallJournal:
                 model=model,
                 sip_call_id=call.sip_call_id,
                 configuration=configuration,
+                line=call.line,
+                carrier=None if call.leg is None else call.leg.carrier,
+                carrier_call_id=None if call.leg is None else call.leg.carrier_call_id,
             )
         )
 
@@ -144,6 +149,23 @@ class CallJournal:
                 at=self._utc_now(),
                 kind=kind,
                 data=json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str),
+            )
+        )
+
+    def recording(
+        self, path: str, *, started_at: datetime, seconds: float | None, consent: str, keep_until: datetime
+    ) -> None:
+        """The sound of the call is written to ``path``, an absolute one: told when the file is begun, with no
+        ``seconds``, and when it is whole."""
+        self._record(
+            RecordingKept(
+                call_id=self._call_id,
+                path=path,
+                host=this_host(),
+                started_at=started_at,
+                seconds=seconds,
+                consent=consent,
+                keep_until=keep_until,
             )
         )
 

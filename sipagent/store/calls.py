@@ -11,9 +11,18 @@ import sqlalchemy as sa
 from sipagent.clock import utc_now
 from sipagent.identifiers import CallId
 from sipagent.store.backend import Backend
+from sipagent.store.carrier_queries import due_after, legs_calls, reports_of_call, reports_of_leg
+from sipagent.store.carrier_records import CarrierReported, RecordingFile
 from sipagent.store.database import Database
 from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact, UsageTotal
-from sipagent.store.rows import configuration_of, record_of, summary_of, usage_total_of
+from sipagent.store.rows import (
+    configuration_of,
+    record_of,
+    recording_of,
+    report_of,
+    summary_of,
+    usage_total_of,
+)
 from sipagent.store.sql_leases import SqlLeases
 from sipagent.store.statements import FactStatements, batch
 from sipagent.store.tables import (
@@ -23,6 +32,7 @@ from sipagent.store.tables import (
     configurations,
     latencies,
     live_calls,
+    recordings,
     tool_runs,
     transcript_lines,
     usage,
@@ -70,10 +80,12 @@ class SqlCallStore(SqlLeases):
             of_this_call(usage, usage.c.at, usage.c.arrival),
             of_this_call(latencies, latencies.c.arrival),
             of_this_call(call_notes, call_notes.c.sequence),
+            reports_of_call(call_id),
+            of_this_call(recordings, recordings.c.started_at, recordings.c.path),
         )
         if not found:
             return None
-        names = ("states", "transcript", "tools", "usage", "latencies", "notes")
+        names = ("states", "transcript", "tools", "usage", "latencies", "notes", "reports", "recordings")
         return record_of(found[0], **dict(zip(names, lists, strict=True)))
 
     async def calls(
@@ -118,6 +130,25 @@ class SqlCallStore(SqlLeases):
         )
         (rows,) = await self._database.read(query)
         return tuple(summary_of(row) for row in rows)
+
+    async def carrier_reports(
+        self, carrier_call_id: str, *, carrier: str | None = None
+    ) -> tuple[CarrierReported, ...]:
+        """See `CallStore.carrier_reports`."""
+        (rows,) = await self._database.read(reports_of_leg(carrier_call_id, carrier))
+        return tuple(report_of(row) for row in rows)
+
+    async def calls_of_leg(self, carrier_call_id: str) -> tuple[CallSummary, ...]:
+        """See `CallStore.calls_of_leg`."""
+        (rows,) = await self._database.read(legs_calls(carrier_call_id))
+        return tuple(summary_of(row) for row in rows)
+
+    async def recordings_due(
+        self, now: datetime, *, limit: int = 100, after: RecordingFile | None = None
+    ) -> tuple[RecordingFile, ...]:
+        """See `CallStore.recordings_due`."""
+        (rows,) = await self._database.read(due_after(now, limit, after))
+        return tuple(recording_of(row) for row in rows)
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """See `CallStore.usage_since`."""

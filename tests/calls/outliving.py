@@ -215,7 +215,6 @@ class _Reached:
         if not self._world.serves:
             raise StoreAwayError("connection refused", serves_nobody=True)
 
-
     async def _come_back(self) -> None:
         await self._go()
         if self.way == "deaf":
