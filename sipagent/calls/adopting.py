@@ -109,7 +109,7 @@ class Adopter:
     async def _go_on_with(self, claimed: ClaimedCall, terms: Terms, *, doubtful: bool) -> bool:
         """False when that was begun before."""
         holding = terms.holding(claimed.epoch)
-        if terms.lease.lost or not self._supervisor.begin(claimed.call_id, holding):
+        if terms.over or not self._supervisor.begin(claimed.call_id, holding):
             return False
         logger.info(
             "Call %s is adopted from worker %s, last seen %.1f s ago",
@@ -133,7 +133,8 @@ class Adopter:
         if self._supervisor.live(claimed.call_id) is not None:
             # It was answered here without a claim, and elsewhere with one, by a worker that is gone.
             await self._supervisor.let_go([claimed.call_id])
-        self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
+        if not terms.over:
+            self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
         return True
 
     async def _generation_for(self, checkpoint: Checkpoint | None) -> Generation:

@@ -132,13 +132,14 @@ class WebhookEndpoint:
             if self._shift is not None:
                 # The answer to the webhook says that the call is taken care of, so the claim comes first.
                 holding = await self._shift.claim(Ringing(incoming=call, received_at=self._utc_now()))
-                if holding is None and not self._supervisor.knows(call):
-                    self._metrics.webhook("claimed_elsewhere")
-                    logger.info("Another process has the call, or had it")
+                if holding is None:
+                    if self._supervisor.knows(call):
+                        self._repeated()
+                    else:
+                        self._metrics.webhook("claimed_elsewhere")
+                        logger.info("Another process has the call, or had it")
                     return
-            if holding is None and self._shift is not None:
-                self._repeated()
-            elif self._supervisor.take(call, received_at, holding):
+            if self._supervisor.take(call, received_at, holding):
                 self._metrics.webhook("call")
             else:
                 self._repeated()

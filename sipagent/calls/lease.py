@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from sipagent.errors import NotOursError
@@ -72,6 +72,12 @@ class Lease:
         self._held_back.clear()
         self._told.set()
 
+    def keep_only(self, call_ids: Collection[CallId]) -> None:
+        """All but these calls are others' now: what was kept back of them is not written."""
+        kept = [fact for fact in self._held_back if getattr(fact, "call_id", None) in call_ids]
+        self._held_back.clear()
+        self._held_back.extend(kept)
+
     def record(self, fact: Fact) -> None:
         """Write down ``fact``, later if the lease is in doubt, and never once it is lost."""
         if self._lost:
@@ -82,12 +88,13 @@ class Lease:
             self._record(fact)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Holding:
-    """By what right this process acts for one call."""
+    """By what right this process acts for one call. Whoever acts for the call has the same one."""
 
     lease: Lease
     worker: WorkerId
+    """Changes only as long as the database knows nothing of the call."""
     epoch: int
     """Counts the holders of the call, from 1."""
 
@@ -114,12 +121,14 @@ class Tenures:
         return (call_id, holding.worker, holding.epoch) in self._begun
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Terms:
     """Under which name a process holds calls, and whether it still does."""
 
     worker: WorkerId
     lease: Lease
+    over: bool = False
+    """Whether the process has another name by now."""
 
     def holding(self, epoch: int) -> Holding:
         """The right to a call in its ``epoch``."""

@@ -23,7 +23,7 @@ from sipagent.calls.claiming import Claims
 from sipagent.calls.lease import Holding, Lease, Terms
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
-from sipagent.errors import StoreError
+from sipagent.errors import StoreError, WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Fact, SignalKind, Store
 from sipagent.telemetry import Metrics
@@ -132,7 +132,7 @@ class Shift:
 
     async def _granted(self, call_id: CallId, terms: Terms, epoch: int | None) -> Holding | None:
         """The right to answer a call that belongs to this worker in ``epoch``."""
-        if epoch is None or terms.lease.lost:
+        if epoch is None or terms.over:
             return None
         holding = terms.holding(epoch)
         if self._supervisor.has_begun(call_id, holding):
@@ -182,6 +182,9 @@ class Shift:
                         await self.join()
                     if ours and not await self._claims.catch_up(self.worker):
                         self._look_for_ours()
+            except WorkerGoneError:
+                # The database took an earlier attempt to join, whose answer was lost, and gave us up since.
+                ours = False
             except (StoreError, TimeoutError) as error:
                 ours = True  # nobody says otherwise
                 if not self.database_away:
@@ -207,13 +210,24 @@ class Shift:
 
     async def _begin_anew(self) -> None:
         """Others have this worker's calls: let go of them, and be another worker."""
-        lost = self._supervisor.held_under(self._terms.lease)
-        logger.warning("Other workers took over %d calls while this process did not run", len(lost))
-        self._terms.lease.lose()
-        await self._supervisor.let_go(lost)
+        terms = self._terms
+        held, deferred = self._supervisor.held_under(terms.lease), self._claims.deferred
+        lost = [call_id for call_id in held if call_id not in deferred]
+        kept = [call_id for call_id in held if call_id in deferred]
+        logger.warning("Other workers took over %d calls while this process was not heard of", len(lost))
+        terms.over = True
         self._terms = self._new_terms()
+        if kept:
+            # The database was never told of these, so nobody has taken them over: they stay.
+            terms.lease.keep_only(kept)
+            self._terms.lease = terms.lease
+            self._supervisor.rename(kept, self._terms.worker)
+        else:
+            terms.lease.lose()
         # The next heartbeat joins; nothing of the new worker's can be lost before it has.
         self._joined, self._in_doubt, self._standing_since = False, False, None
+        await self._supervisor.let_go(lost)
+        self._terms.lease.extend()
         self._beat_now.set()
 
     def _new_terms(self) -> Terms:

@@ -24,7 +24,7 @@ from sipagent.calls.reception import Received, Reception, Refusal
 from sipagent.calls.sip_line import SipLine
 from sipagent.calls.spend import DaySpend
 from sipagent.calls.webhook import SeenWebhooks
-from sipagent.identifiers import CallId
+from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Fact
 
 logger = logging.getLogger(__name__)
@@ -230,6 +230,12 @@ class Supervisor:
     def held_under(self, lease: Lease) -> tuple[CallId, ...]:
         """The calls that are up here by the right of ``lease``."""
         return tuple(call_id for call_id, live in self._live.items() if live.phone_call.is_held_under(lease))
+
+    def rename(self, call_ids: Iterable[CallId], worker: WorkerId) -> None:
+        """These calls, of which the database knows nothing, are held by ``worker`` from now on."""
+        for call_id in call_ids:
+            if (live := self._live.get(call_id)) is not None:
+                self._tenures.begin(call_id, live.phone_call.rename(worker))
 
     def generation(self, fingerprint: str) -> Generation | None:
         """The generation of that configuration, if it serves or has calls."""

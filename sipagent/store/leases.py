@@ -161,7 +161,7 @@ class CallLeases(Protocol):
         """Become a worker whose lease lasts ``lease_s`` from now; hold its liveness until it leaves, the
         store is closed or the process dies.
 
-        Joining again renews the lease. A worker that has left or is gone cannot come back: `StoreError`.
+        Joining again renews the lease. A worker that has left or is gone cannot come back: `WorkerGoneError`.
         """
 
     async def renew(self, worker: WorkerId, *, lease_s: float) -> bool:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from sipagent.clock import unix_s
-from sipagent.errors import StoreError
+from sipagent.errors import WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store.leases import (
     NOBODY,
@@ -112,7 +112,7 @@ class MemoryLeases:
         database, now_s = self._database, self._database.now_s()
         known = database.workers.get(worker)
         if known is not None and known.state != "up":
-            raise StoreError(f"worker {worker} has left or is gone, and cannot come back")
+            raise WorkerGoneError(f"worker {worker} has left or is gone, and cannot come back")
         for old in [old for old, row in database.workers.items() if _is_history(row, now_s)]:
             if all(claim.worker != old for claim in database.claims.values()):
                 del database.workers[old]

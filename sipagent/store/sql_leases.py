@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sipagent.errors import StoreError
+from sipagent.errors import WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import lease_statements as statements
 from sipagent.store.backend import Backend
@@ -52,7 +52,7 @@ class SqlLeases:
         values = {"this_worker": worker, "name": name, "lease_s": lease_s}
         try:
             if not await self._database.run("join", self._join, values):
-                raise StoreError(f"worker {worker} has left or is gone, and cannot come back")
+                raise WorkerGoneError(f"worker {worker} has left or is gone, and cannot come back")
             await self._database.run("tidy up", statements.FORGET_WORKERS, {})
         except BaseException:
             await self._presence.leave(worker)

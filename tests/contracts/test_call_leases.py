@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sipagent.errors import StoreError
+from sipagent.errors import WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import (
     CallCommand,
@@ -197,7 +197,7 @@ async def test_a_lease_that_has_run_out_lets_others_in_and_the_worker_learns_it(
     assert await store.claims(a) == ()
     assert [one.former for one in await other.claims(b)] == [a, a, a]
     assert {worker.worker: worker.state for worker in await other.workers()} == {a: "gone", b: "up"}
-    with pytest.raises(StoreError, match="cannot come back"):
+    with pytest.raises(WorkerGoneError, match="cannot come back"):
         await store.join(a, name="again", lease_s=LEASE_S)
 
 
