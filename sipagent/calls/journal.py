@@ -12,7 +12,6 @@ from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.keeping import CheckpointKeeper
 from sipagent.calls.lifecycle import CallLifecycle, CallState
-from sipagent.calls.retention import this_host
 from sipagent.identifiers import CallId, ToolCallId
 from sipagent.realtime.session_events import (
     RealtimeResponseEnded,
@@ -28,7 +27,6 @@ from sipagent.store import (
     CallOpened,
     Fact,
     LatencyMeasured,
-    RecordingKept,
     StateChanged,
     TokensUsed,
     ToolRan,
@@ -149,23 +147,6 @@ class CallJournal:
                 at=self._utc_now(),
                 kind=kind,
                 data=json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str),
-            )
-        )
-
-    def recording(
-        self, path: str, *, started_at: datetime, seconds: float | None, consent: str, keep_until: datetime
-    ) -> None:
-        """The sound of the call is written to ``path``, an absolute one: told when the file is begun, with no
-        ``seconds``, and when it is whole."""
-        self._record(
-            RecordingKept(
-                call_id=self._call_id,
-                path=path,
-                host=this_host(),
-                started_at=started_at,
-                seconds=seconds,
-                consent=consent,
-                keep_until=keep_until,
             )
         )
 

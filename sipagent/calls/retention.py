@@ -4,6 +4,9 @@ A file may lie on the disk of another machine, or on one that several share. So 
 file that is due: where it is, it is deleted; where it is not, only the machine that wrote it may say that it
 is gone. What is written down comes after what was done: a process that dies between the two finds the file
 missing when it starts again, and says so.
+
+A process that is killed may leave a file of which no record tells, and so may a database that forgets. In the
+folders of the configuration such files go when they are as old as recordings there may become.
 """
 
 from __future__ import annotations
@@ -12,13 +15,15 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from sipagent.calls.profile import AgentProfile
 from sipagent.errors import StoreError
 from sipagent.store import CallStore, DeletionReason, RecordingDeleted, RecordingFile
 from sipagent.telemetry import CarrierMetrics
@@ -31,7 +36,19 @@ LOOK_AGAIN_S = 60.0
 STORE_TIMEOUT_S = 5.0
 SUFFIX = ".wav"
 """Nothing else is deleted, whatever the database names."""
+OURS = re.compile(r"\d{8}T\d{6}Z_[A-Za-z0-9_-]*\.wav")
+"""How the files of recordings are called; what else lies in their folders is left alone."""
 _PAGE = 100
+
+
+def folders_of(profiles: Iterable[AgentProfile]) -> dict[Path, int]:
+    """The folders into which recordings go, and for how many days at most they stay there."""
+    days: dict[Path, int] = {}
+    for profile in profiles:
+        if (recording := profile.recording) is not None:
+            folder = recording.folder.absolute()
+            days[folder] = max(recording.keep_days, days.get(folder, 0))
+    return days
 
 
 def this_host() -> str:
@@ -51,6 +68,8 @@ class Sweep:
     """Here, and not deleted."""
     elsewhere: int = 0
     """Not here, and written by another machine."""
+    unknown: int = 0
+    """Deleted now, though no record tells of them."""
 
 
 class RecordingRetention:
@@ -62,13 +81,16 @@ class RecordingRetention:
         metrics: CarrierMetrics,
         *,
         utc_now: Callable[[], datetime],
+        folders: Callable[[], Mapping[Path, int]] = dict,
         host: str | None = None,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
-        """``host`` is this machine, by default as it calls itself."""
+        """``folders`` gives those of the present configuration, see `folders_of`. ``host`` is this machine,
+        by default as it calls itself."""
         self._store = store
         self._metrics = metrics
         self._utc_now = utc_now
+        self._folders = folders
         self._host = host or this_host()
         self._look_every_s = look_every_s
         self._stopping = asyncio.Event()
@@ -109,10 +131,41 @@ class RecordingRetention:
                     return sweep
                 await self._end(recording, sweep)
             last = page[-1]
+        for folder, days in self._folders().items():
+            await self._sweep_folder(folder, now - timedelta(days=days), sweep)
         self._metrics.recordings_overdue(here=sweep.failed, elsewhere=sweep.elsewhere)
         if sweep.expired:
             logger.info("%d recordings were deleted, whose time was over", sweep.expired)
         return sweep
+
+    async def _sweep_folder(self, folder: Path, before: datetime, sweep: Sweep) -> None:
+        """Delete what is older than ``before`` and is in no record, or in one that says that it is gone."""
+        try:
+            old = await asyncio.to_thread(_written_before, folder, before.timestamp())
+        except OSError as error:
+            logger.error("The folder of recordings %s cannot be read: %s", folder, error)
+            return
+        if not old:
+            return
+        async with asyncio.timeout(STORE_TIMEOUT_S):
+            known = await self._store.recordings_at(old)
+        kept = {recording.path for recording in known if recording.deleted_at is None}
+        for path in old:
+            if self._stopping.is_set():
+                return
+            if path in kept:
+                continue
+            try:
+                was_here = await asyncio.to_thread(_delete, Path(path))
+            except OSError as error:
+                logger.error("A recording of which no record tells cannot be deleted: %s", error)
+                sweep.failed += 1
+                self._metrics.recording_ended("failed")
+                continue
+            if was_here:
+                logger.warning("The recording %s was deleted, of which no record tells", path)
+                sweep.unknown += 1
+                self._metrics.recording_ended("unknown")
 
     async def _due(self, now: datetime, last: RecordingFile | None) -> tuple[RecordingFile, ...]:
         async with asyncio.timeout(STORE_TIMEOUT_S):
@@ -163,3 +216,22 @@ def _delete(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+def _written_before(folder: Path, unix_s: float) -> list[str]:
+    """The recordings in ``folder`` that nobody has written to since then; none where there is no folder yet.
+    Raises `OSError`."""
+    old = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not OURS.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+                    continue
+                try:
+                    if entry.stat(follow_symlinks=False).st_mtime < unix_s:
+                        old.append(entry.path)
+                except FileNotFoundError:
+                    continue  # another worker was faster
+    except FileNotFoundError:
+        return []
+    return sorted(old)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from sipagent.identifiers import CallId
@@ -85,6 +85,10 @@ class WatchedStore:
     ) -> tuple[RecordingFile, ...]:
         """As `CallStore.recordings_due`."""
         return await self._store.recordings_due(now, limit=limit, after=after)
+
+    async def recordings_at(self, paths: Collection[str]) -> tuple[RecordingFile, ...]:
+        """As `CallStore.recordings_at`."""
+        return await self._store.recordings_at(paths)
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """As `CallStore.usage_since`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
@@ -210,6 +210,8 @@ async def _known_as(name: str, store: Store) -> _Shown:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    from sipagent.app import carrier_says  # not for those who only list: it brings the whole service
+
     name = arguments.call_id
     shown = ask_database(arguments.database, lambda store: _known_as(name, store))
     record = shown.record
@@ -224,10 +226,20 @@ def _show(arguments: argparse.Namespace) -> int:
         print_reports(shown.reports, out, began=None, leg=name)
     elif arguments.json:
         commands = [audit_as_json(line) for line in shown.asked]
-        print_json({**record_as_json(record), "same_leg": shown.same_leg, "commands": commands})
+        objections = [asdict(one) for one in carrier_says(record)]
+        print_json(
+            {
+                **record_as_json(record),
+                "carrier_says": objections,
+                "same_leg": shown.same_leg,
+                "commands": commands,
+            }
+        )
     else:
         out = console()
-        print_record(record, out, shown.configuration, shown.same_leg)
+        print_record(
+            record, out, shown.configuration, shown.same_leg, [one.words for one in carrier_says(record)]
+        )
         print_commands(shown.asked, out)
     return 0
 

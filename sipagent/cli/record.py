@@ -49,9 +49,10 @@ def print_record(
     out: Console,
     configuration: ConfigurationLoaded | None = None,
     same_leg: Sequence[CallId] = (),
+    objections: Sequence[str] = (),
 ) -> None:
-    """Everything that is known of one call, of the configuration that served it, and which other calls came
-    by its leg."""
+    """Everything that is known of one call, of the configuration that served it, which other calls came by
+    its leg, and what its carrier's reports say against its ending."""
     summary = record.summary
     out.print(Text(f"Call {summary.call_id}", style="bold"))
     facts = _grid()
@@ -64,6 +65,8 @@ def print_record(
         facts.add_row("because", f"{summary.end_reason} (fault of: {summary.fault_owner})")
     if record.end_detail:
         facts.add_row("", record.end_detail)
+    for objection in objections:
+        facts.add_row("but", Text(objection, style="yellow"))
     facts.add_row("line", LINES.get(record.line, record.line))
     if record.carrier is not None:
         facts.add_row("carrier", f"{record.carrier}, leg {record.carrier_call_id}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -89,6 +89,9 @@ class CallStore(Protocol):
     ) -> tuple[RecordingFile, ...]:
         """At most ``limit`` recordings that are kept and should not be any more at ``now``, in a fixed order;
         with ``after``, those that follow it. Cancelling is safe."""
+
+    async def recordings_at(self, paths: Collection[str]) -> tuple[RecordingFile, ...]:
+        """The recordings whose files are, or were, at one of ``paths``. Cancelling is safe."""
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """What all calls have used at ``moment`` or later, by model and kind. Cancelling is safe."""

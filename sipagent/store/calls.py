@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,14 @@ import sqlalchemy as sa
 from sipagent.clock import utc_now
 from sipagent.identifiers import CallId
 from sipagent.store.backend import Backend
-from sipagent.store.carrier_queries import due_after, legs_calls, reports_of_call, reports_of_leg
+from sipagent.store.carrier_queries import (
+    batched,
+    due_after,
+    files_at,
+    legs_calls,
+    reports_of_call,
+    reports_of_leg,
+)
 from sipagent.store.carrier_records import CarrierReported, RecordingFile
 from sipagent.store.database import Database
 from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact, UsageTotal
@@ -149,6 +156,11 @@ class SqlCallStore(SqlLeases):
         """See `CallStore.recordings_due`."""
         (rows,) = await self._database.read(due_after(now, limit, after))
         return tuple(recording_of(row) for row in rows)
+
+    async def recordings_at(self, paths: Collection[str]) -> tuple[RecordingFile, ...]:
+        """See `CallStore.recordings_at`."""
+        queries = [files_at(some) for some in batched(sorted(paths))]
+        return tuple(recording_of(row) for rows in await self._database.read(*queries) for row in rows)
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """See `CallStore.usage_since`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,9 @@ import sqlalchemy as sa
 from sipagent.identifiers import CallId
 from sipagent.store.carrier_records import RecordingFile
 from sipagent.store.tables import PlainText, UtcDateTime, calls, carrier_reports, recordings
+
+MOST_PATHS = 500
+"""In one statement; the oldest SQLite that we meet takes 999 values."""
 
 _IN_ORDER = (carrier_reports.c.at, carrier_reports.c.arrival)
 
@@ -61,6 +65,18 @@ def due_after(now: datetime, limit: int, after: RecordingFile | None) -> sa.Sele
         sa.literal(after.path, PlainText),
     )
     return query.where(sa.tuple_(*order) > last)
+
+
+def files_at(paths: Sequence[str]) -> sa.Select[Any]:
+    """The recordings at ``paths``, at most `MOST_PATHS`."""
+    order = (recordings.c.path, recordings.c.call_id)
+    return sa.select(recordings).where(recordings.c.path.in_(paths)).order_by(*order)
+
+
+def batched(paths: Sequence[str]) -> Iterator[Sequence[str]]:
+    """``paths`` in parts that a statement can name."""
+    for begin in range(0, len(paths), MOST_PATHS):
+        yield paths[begin : begin + MOST_PATHS]
 
 
 def _reports(arrivals: sa.CompoundSelect[Any]) -> sa.Select[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sipagent.identifiers import CallId
@@ -112,6 +112,10 @@ class MemoryCallStore(MemoryLeases):
         due = self._database.calls.recordings_due(now)
         rest = due if after is None else [file for file in due if due_order(file) > due_order(after)]
         return tuple(rest[:limit])
+
+    async def recordings_at(self, paths: Collection[str]) -> tuple[RecordingFile, ...]:
+        """See `CallStore.recordings_at`; never waits."""
+        return tuple(self._database.calls.recordings_at(frozenset(paths)))
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """See `CallStore.usage_since`; never waits."""

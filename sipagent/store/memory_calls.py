@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, assert_never
@@ -206,10 +206,17 @@ class MemoryCalls:
 
     def recordings_due(self, now: datetime) -> list[RecordingFile]:
         """See `CallStore.recordings_due`; all of them."""
-        files = (file for call in self._calls.values() if call.recordings for file in call.files())
+        due = [file for file in self._files() if file.deleted_at is None and file.keep_until <= now]
+        return sorted(due, key=due_order)
+
+    def recordings_at(self, paths: Collection[str]) -> list[RecordingFile]:
+        """See `CallStore.recordings_at`."""
         return sorted(
-            (file for file in files if file.deleted_at is None and file.keep_until <= now), key=due_order
+            (file for file in self._files() if file.path in paths), key=lambda file: (file.path, file.call_id)
         )
+
+    def _files(self) -> Iterator[RecordingFile]:
+        return (file for call in self._calls.values() if call.recordings for file in call.files())
 
     def summaries(self, wanted: Callable[[CallSummary], bool]) -> list[CallSummary]:
         """The ``wanted`` calls, newest first."""

@@ -237,7 +237,7 @@ recordings = sa.Table(
     "recordings",
     METADATA,
     _call_id(in_key=True),
-    sa.Column("path", PlainText, primary_key=True),
+    sa.Column("path", PlainText, primary_key=True, index=True),
     sa.Column("host", PlainText, nullable=False),
     sa.Column("started_at", UtcDateTime, nullable=False),
     sa.Column("seconds", sa.Double),

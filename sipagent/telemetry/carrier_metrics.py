@@ -71,7 +71,7 @@ class CarrierMetrics:
 
     def recording_ended(self, result: str) -> None:
         """The time of a recording was over: its file was deleted (``expired``), was gone before
-        (``missing``), or could not be deleted (``failed``)."""
+        (``missing``), could not be deleted (``failed``), or was in no record (``unknown``)."""
         self._recordings_ended.labels(result).inc()
 
     def recordings_overdue(self, *, here: int, elsewhere: int) -> None:

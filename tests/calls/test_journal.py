@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sipagent.calls.endings import EndReason
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lifecycle import CallState
-from sipagent.calls.retention import this_host
 from sipagent.identifiers import CallId
 from sipagent.realtime import ResponseUsage, TranscriptionUsage
 from sipagent.realtime.session_events import (
@@ -115,21 +114,16 @@ async def test_a_whole_call_reads_back_as_it_went() -> None:
     assert (record.summary.agent, record.configuration) == ("front-desk", "c0ffee")
 
 
-async def test_a_record_knows_the_line_the_leg_and_the_recording() -> None:
+async def test_a_record_knows_the_line_and_the_leg() -> None:
     facts: list[Fact] = []
     journal = CallJournal(CALL.call_id, facts.append, lambda: AT)
     leg = CarrierLeg(carrier="twilio", carrier_call_id="CA1", caller="+15550100123", dialled="+15550100000")
     journal.opened(replace(CALL, line="stream", leg=leg), agent=None, model=None, configuration="c0ffee")
-    kept = {"started_at": AT, "consent": "We record.", "keep_until": AT + timedelta(days=30)}
-    journal.recording("/tmp/rtc_1.wav", seconds=None, **kept)  # type: ignore[arg-type]
-    journal.recording("/tmp/rtc_1.wav", seconds=2.5, **kept)  # type: ignore[arg-type]
     store = MemoryCallStore()
     await store.apply(facts)
     record = await store.call(CALL.call_id)
     assert record is not None
     assert (record.line, record.carrier, record.carrier_call_id) == ("stream", "twilio", "CA1")
-    assert record.recording is not None
-    assert (record.recording.seconds, record.recording.host) == (2.5, this_host())
     assert (await Desk().record()).line == "sip"
 
 

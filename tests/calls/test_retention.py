@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from sipagent.calls.journal import CallJournal
-from sipagent.calls.retention import RecordingRetention, Sweep, this_host
+from sipagent.calls.profile import AgentProfile, Recording
+from sipagent.calls.retention import RecordingRetention, Sweep, folders_of, this_host
+from sipagent.calls.template import Template
 from sipagent.errors import StoreAwayError
 from sipagent.identifiers import CallId
+from sipagent.realtime import RealtimeAgent
 from sipagent.store import Fact, MemoryCallStore, RecordingFile, Store, open_store
 from sipagent.telemetry import Metrics
 from tests.store.facts import CALL, at, opened, recording
@@ -32,11 +35,18 @@ class House:
         self.now = at(0)
         self.metrics = Metrics()
 
-    def retention(self, *, host: str = "one", look_every_s: float = 3600.0) -> RecordingRetention:
+    def retention(
+        self,
+        *,
+        host: str = "one",
+        look_every_s: float = 3600.0,
+        folders: Mapping[Path, int] | None = None,
+    ) -> RecordingRetention:
         return RecordingRetention(
             self.store,
             self.metrics.carriers,
             utc_now=lambda: self.now,
+            folders=lambda: folders or {},
             host=host,
             look_every_s=look_every_s,
         )
@@ -261,11 +271,10 @@ async def test_file_record_and_retention_agree_after_a_restart(tmp_path: Path) -
     house = House(store, tmp_path)
     begun = tmp_path / "rtc_one.wav"
     begun.write_bytes(b"RIFF")
-    facts: list[Fact] = [opened()]
-    journal = CallJournal(CALL, facts.append, lambda: at(1))
-    journal.recording(
-        str(begun), started_at=at(1), seconds=None, consent="We record.", keep_until=at(1) + timedelta(days=1)
-    )
+    facts: list[Fact] = [
+        opened(),
+        recording(str(begun), second=1, seconds=None, keep_s=DAY_S, host=this_host()),
+    ]
     await store.apply(facts)
     await house.record("later.wav", days=9)
     await store.aclose()
@@ -273,7 +282,12 @@ async def test_file_record_and_retention_agree_after_a_restart(tmp_path: Path) -
     house.store = open_store(url)
     await house.store.open()
     kept = await house.file(begun)
-    assert (kept.host, kept.seconds, kept.consent, kept.deleted_at) == (this_host(), None, "We record.", None)
+    assert (kept.host, kept.seconds, kept.consent, kept.deleted_at) == (
+        this_host(),
+        None,
+        "This call is recorded.",
+        None,
+    )
     assert begun.exists()
     assert await house.sweep(days=2, host=this_host()) == Sweep(expired=1)
     await house.store.aclose()
@@ -285,6 +299,76 @@ async def test_file_record_and_retention_agree_after_a_restart(tmp_path: Path) -
     assert (begun.exists(), (tmp_path / "later.wav").exists()) == (False, True)
     assert await house.sweep(days=3, host=this_host()) == Sweep()
     await house.store.aclose()
+
+
+# Files of which no record tells -------------------------------------------------------------------------
+
+
+def lost(folder: Path, name: str, *, days: float) -> Path:
+    """A recording that was written last so many days after the beginning."""
+    path = folder / name
+    path.write_bytes(b"RIFF")
+    os.utime(path, (at(days * DAY_S).timestamp(),) * 2)
+    return path
+
+
+async def test_a_recording_that_no_record_knows_goes_when_it_is_old_enough(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its process was killed before the database had heard of it."""
+    old = lost(house.folder, "20260301T090000Z_rtc_lost_0a1b2c3d.wav", days=0)
+    young = lost(house.folder, "20260303T090000Z_rtc_new_0a1b2c3d.wav", days=2)
+    known = lost(house.folder, "20260301T090000Z_rtc_one_0a1b2c3d.wav", days=0)
+    await house.store.apply([recording(str(known), second=0, keep_s=30 * DAY_S)])
+    notes = lost(house.folder, "notes.wav", days=0)
+    link = house.folder / "20260301T090000Z_link_0a1b2c3d.wav"
+    link.symlink_to(notes)
+    house.now = at(3 * DAY_S)
+    retention = house.retention(folders={house.folder: 3, house.folder / "not-yet": 1})
+    assert await retention.sweep() == Sweep()
+    house.now = at(3.1 * DAY_S)
+    assert await retention.sweep() == Sweep(unknown=1)
+    assert [path.exists() for path in (old, young, known, notes, link)] == [False, True, True, True, True]
+    assert "of which no record tells" in caplog.text
+    assert house.count("unknown") == 1
+
+
+async def test_a_recording_that_came_back_after_its_end_goes_again(house: House) -> None:
+    """As from a backup of the folder."""
+    path = lost(house.folder, "20260301T090000Z_rtc_one_0a1b2c3d.wav", days=0)
+    await house.store.apply([recording(str(path), second=0, keep_s=DAY_S)])
+    assert await house.sweep(days=1) == Sweep(expired=1)
+    lost(house.folder, path.name, days=0)
+    house.now = at(2 * DAY_S)
+    assert await house.retention(folders={house.folder: 1}).sweep() == Sweep(unknown=1)
+    assert not path.exists()
+    assert (await house.file(path)).deleted_at == at(DAY_S)
+
+
+async def test_a_folder_that_cannot_be_read_is_told_and_hurts_no_other(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    none = house.folder / "a file"
+    none.write_text("no folder")
+    path = lost(house.folder, "20260301T090000Z_rtc_one_0a1b2c3d.wav", days=0)
+    house.now = at(2 * DAY_S)
+    assert await house.retention(folders={none: 1, house.folder: 1}).sweep() == Sweep(unknown=1)
+    assert "cannot be read" in caplog.text
+    assert not path.exists()
+
+
+def test_a_folder_keeps_as_long_as_the_most_patient_agent_says(tmp_path: Path) -> None:
+    def profile(name: str, folder: Path | None, days: int = 1) -> AgentProfile:
+        kept = None if folder is None else Recording(consent=Template("Hm."), folder=folder, keep_days=days)
+        return AgentProfile(name=name, agent=RealtimeAgent(name=name), settings={}, recording=kept)
+
+    profiles = [
+        profile("a", tmp_path, 7),
+        profile("b", tmp_path, 30),
+        profile("c", None),
+        profile("d", tmp_path / "d", 2),
+    ]
+    assert folders_of(profiles) == {tmp_path: 30, tmp_path / "d": 2}
 
 
 async def test_cancelling_leaves_what_is_due_for_later(house: House) -> None:

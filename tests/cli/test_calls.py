@@ -246,7 +246,14 @@ def bridged(database: str) -> str:
             consent="This call is recorded.",
             keep_until=BEGAN + timedelta(days=30),
         )
-        await store.apply([first, second, file])
+        ending = CallEnded(
+            call_id=call,
+            at=BEGAN + timedelta(seconds=20),
+            reason="caller_hung_up",
+            fault_owner="none",
+            detail="",
+        )
+        await store.apply([first, second, file, ending])
         await store.apply(
             [
                 report("initiated", 0),
@@ -283,6 +290,8 @@ def test_a_call_is_shown_with_its_leg_its_carriers_reports_and_its_recording(
     shown = capsys.readouterr().out
     for part in (
         f"Call twilio:{LEG}:1",
+        "caller_hung_up (fault of: none)",
+        "The caller had not hung up: their leg went on for 20 seconds.",
         "stream (the audio passed through us)",
         f"twilio, leg {LEG}",
         "rtc_failed",
@@ -308,6 +317,7 @@ def test_a_call_of_a_leg_as_json(bridged: str, capsys: pytest.CaptureFixture[str
         ("failed", {"sip_status": 503}),
         ("completed", {"duration_s": 40}),
     ]
+    assert [one["objection"] for one in call["carrier_says"]] == ["caller_stayed"]
     (file,) = call["recordings"]
     assert (file["seconds"], file["deleted_at"], "call_id" in file) == (31.25, None, False)
 

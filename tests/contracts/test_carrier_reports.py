@@ -188,6 +188,18 @@ async def test_what_is_due_comes_in_pages(store: Store) -> None:
     assert await store.recordings_due(at(0)) == ()
 
 
+async def test_recordings_are_found_by_their_files(store: Store) -> None:
+    await store.apply([recording(f"/{number}.wav", call_id=f"rtc_{number % 9}") for number in range(1200)])
+    await store.apply([deleted("/1.wav", call_id="rtc_1")])
+    assert await store.recordings_at([]) == ()
+    found = await store.recordings_at(["/2.wav", "/none.wav", "/1.wav"])
+    assert [(file.path, file.call_id, file.deleted_at is None) for file in found] == [
+        ("/1.wav", "rtc_1", False),
+        ("/2.wav", "rtc_2", True),
+    ]
+    assert len(await store.recordings_at([f"/{number}.wav" for number in range(5000)])) == 1200
+
+
 async def test_recordings_due_at_one_moment_are_all_found(store: Store) -> None:
     await store.apply([recording(f"/{number}.wav", call_id=f"rtc_{number}") for number in range(7)])
     await store.apply([recording("/again.wav", call_id="rtc_3")])

@@ -21,6 +21,7 @@ from sipagent.simulator.carrier.subscribers import (
     Subscriber,
     Unreachable,
 )
+from sipagent.simulator.carrier.telnyx import PretendedTelnyx
 from sipagent.simulator.carrier.twilio import PretendedTwilio
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "NoAnswer",
     "Person",
     "PretendedCarrier",
+    "PretendedTelnyx",
     "PretendedTwilio",
     "SipPhone",
     "Sound",

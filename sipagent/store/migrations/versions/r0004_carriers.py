@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("call_id", "path", name="pk_recordings"),
         sa.ForeignKeyConstraint(["call_id"], ["calls.call_id"], name="fk_recordings_calls"),
     )
+    op.create_index("ix_recordings_path", "recordings", ["path"])
     kept = sa.text("deleted_at IS NULL")
     op.create_index(
         "ix_recordings_kept", "recordings", ["keep_until"], sqlite_where=kept, postgresql_where=kept
