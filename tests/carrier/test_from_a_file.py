@@ -112,11 +112,13 @@ async def test_a_call_is_answered_by_the_plan_of_the_file(tmp_path: Path) -> Non
         call = await here.twilio.call(caller="+15550100123", to="+15550100000")
         async with asyncio.timeout(30):
             await call.answered()
-            await call.leg.until(lambda: call.heard.loud_s > 0.4)
+            await call.caller.other_finished()
         call.caller.hang_up()
         await _ended(call)
         [record] = await here.records(1)
+    assert call.heard.loud_s > 0.4
     assert record.line == "sip"
+    assert record.summary.end_reason == "caller_hung_up"
     assert (record.summary.caller, record.summary.dialled) == ("+15550100123", "+15550100000")
     assert record.carrier_call_id == call.sid
     assert call.sentences == ()
