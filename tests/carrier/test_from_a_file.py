@@ -27,7 +27,11 @@ CLOSED = "We are closed until Monday."
 FILE = """\
 version: 1
 agents:
-  desk: {{instructions: You answer the phone., greeting: Good morning., tools: [hang_up]}}
+  desk:
+    instructions: You answer the phone.
+    greeting: Good morning.
+    tools: [hang_up]
+    recording: {recording}
 routes:
   - {{name: number, to: "+15550100000", agent: desk}}
   - {{name: gone, to: "+15550100001", reject: 486}}
@@ -36,6 +40,7 @@ carriers:
   sip: {{project: proj_demo, host: 127.0.0.1, port: {sip}, transport: udp, secure: false}}
   answer: {answer}
   twilio: {{account_sid: {account}, auth_token: "${{TWILIO_AUTH_TOKEN}}", base_url: "{api}"}}
+recordings: {{folder: kept, keep: 7d}}
 """
 
 
@@ -71,7 +76,7 @@ async def _ended(call: CarrierCall) -> CarrierCall:
 
 
 @asynccontextmanager
-async def site(tmp_path: Path, answer: str) -> AsyncIterator[Site]:
+async def site(tmp_path: Path, answer: str, *, recording: str = "false") -> AsyncIterator[Site]:
     port, file, store = free_port(), tmp_path / "sipagent.yaml", MemoryCallStore()
     options = TwilioOptions(
         webhook_url=f"http://127.0.0.1:{port}/carriers/twilio/voice",
@@ -86,8 +91,8 @@ async def site(tmp_path: Path, answer: str) -> AsyncIterator[Site]:
         calls=SimulatedCallSettings(webhook_delay_s=0, answer_delay_s=0),
     )
     async with Simulator(openai_options) as openai, PretendedTwilio(options) as twilio:
-        places = {"port": port, "sip": openai.sip[0].port, "account": twilio.account_sid}
-        places["api"] = twilio.api_base_url
+        places: dict[str, object] = {"port": port, "sip": openai.sip[0].port, "account": twilio.account_sid}
+        places |= {"api": twilio.api_base_url, "recording": recording}
         file.write_text(FILE.format(**places, answer=answer), encoding="utf-8")
         service = Service(
             front_door=load_configuration(file),
@@ -148,3 +153,34 @@ async def test_a_route_that_refuses_does_so_at_the_carrier(tmp_path: Path) -> No
         assert call.status == "busy"
         [record] = await here.records(1)
     assert record.summary.end_reason == "rejected_by_route"
+
+
+async def test_a_call_whose_audio_comes_through_is_recorded_as_the_file_says(tmp_path: Path) -> None:
+    async with site(tmp_path, "stream", recording="This call is recorded.") as here:
+        call = await here.twilio.call(caller="+15550100123", to="+15550100000")
+        async with asyncio.timeout(30):
+            await call.answered()
+            await call.caller.until(lambda: any((tmp_path / "kept").glob("*.wav")))
+        call.caller.hang_up()
+        await _ended(call)
+        [record] = await here.records(1)
+    assert record.line == "stream"
+    assert record.recording is not None
+    assert record.recording.consent == "This call is recorded."
+    assert [Path(record.recording.path)] == list((tmp_path / "kept").glob("*.wav"))
+    kept = record.recording.keep_until - record.recording.started_at
+    assert kept.days == 7
+
+
+async def test_nothing_is_recorded_unless_the_file_says_so(tmp_path: Path) -> None:
+    async with site(tmp_path, "stream") as here:
+        call = await here.twilio.call(caller="+15550100123", to="+15550100000")
+        async with asyncio.timeout(30):
+            await call.answered()
+            await call.caller.other_finished()
+        call.caller.hang_up()
+        await _ended(call)
+        [record] = await here.records(1)
+    assert record.line == "stream"
+    assert record.recording is None
+    assert not (tmp_path / "kept").exists()
