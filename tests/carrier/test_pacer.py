@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -13,11 +14,14 @@ from tests.support.virtual_time import run_virtually
 def test_everybody_is_called_every_20_ms_on_absolute_deadlines() -> None:
     async def scene() -> None:
         loop = asyncio.get_running_loop()
+
+        def note(called: list[float]) -> None:
+            called.append(loop.time())
+
         with Pacer() as pacer:
             beats: dict[int, list[float]] = {number: [] for number in range(30)}
-            for number, called in beats.items():
-                pacer.add(lambda called=called: called.append(loop.time()))
-                pacer.add(lambda: None) if number == 0 else None
+            for called in beats.values():
+                pacer.add(partial(note, called))
             await asyncio.sleep(2.001)
             for called in beats.values():
                 assert 99 <= len(called) <= 101
