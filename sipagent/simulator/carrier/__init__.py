@@ -6,6 +6,7 @@ It shares no wire code with `sipagent.carrier`, and was made from the carriers' 
 
 from __future__ import annotations
 
+from sipagent.simulator.carrier.asterisk import AsteriskOptions, PretendedAsterisk
 from sipagent.simulator.carrier.calls import CarrierCall
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.options import CarrierOptions, TelnyxOptions, TwilioOptions
@@ -26,6 +27,7 @@ from sipagent.simulator.carrier.twilio import PretendedTwilio
 
 __all__ = [
     "Act",
+    "AsteriskOptions",
     "Busy",
     "CarrierCall",
     "CarrierFault",
@@ -34,6 +36,7 @@ __all__ = [
     "Declines",
     "NoAnswer",
     "Person",
+    "PretendedAsterisk",
     "PretendedCarrier",
     "PretendedTelnyx",
     "PretendedTwilio",
