@@ -21,6 +21,7 @@ from sipagent.simulator.carrier.subscribers import (
     Sound,
     Subscriber,
     Unreachable,
+    parse_subscriber,
 )
 from sipagent.simulator.carrier.telnyx import PretendedTelnyx
 from sipagent.simulator.carrier.twilio import PretendedTwilio
@@ -46,4 +47,5 @@ __all__ = [
     "TelnyxOptions",
     "TwilioOptions",
     "Unreachable",
+    "parse_subscriber",
 ]

@@ -101,7 +101,8 @@ class PretendedAsterisk(PretendedCarrier):
         """May be set at any time."""
         self.outcome_url = options.outcome_url
         """May be set at any time."""
-        self._token = options.token
+        self.token = options.token
+        """What the dialplan shows."""
         self._dialplans: dict[str, asyncio.Task[None]] = {}
 
     def _receive(self, call: CarrierCall) -> None:
@@ -139,7 +140,7 @@ class PretendedAsterisk(PretendedCarrier):
 
     async def _ask(self, leg: Leg, url: str, purpose: str) -> Exchange:
         faults = leg.facts.faults
-        token = secrets.token_hex(8) if CarrierFault.FORGED in faults else self._token
+        token = secrets.token_hex(8) if CarrierFault.FORGED in faults else self.token
         parameters = {**AsteriskDialect().call_parameters(leg), "token": token}
         if CarrierFault.UNSIGNED in faults:
             del parameters["token"]

@@ -1,7 +1,7 @@
 """Asterisk's end of an `AudioSocket`: packets over TCP, signed linear audio every 20 ms.
 
-From Asterisk's public documentation: "AudioSocket", protocol definition. What comes back is heard as it comes; an
-Asterisk keeps no buffer for it, so whoever sends must pace.
+From Asterisk's public documentation: "AudioSocket", protocol definition. What comes back is heard as it
+comes: Asterisk keeps no buffer for it, so whoever sends must pace.
 """
 
 from __future__ import annotations
