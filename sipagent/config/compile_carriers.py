@@ -17,6 +17,7 @@ from sipagent.carrier.settings import (
     AudioSocketSettings,
     CallNumber,
     CarrierSettings,
+    OfferManner,
     SayMessage,
     SipTarget,
     Step,
@@ -60,6 +61,9 @@ def compile_carriers(compiling: Compiling) -> CarrierSettings | None:
     twilio = None if entry.twilio is None else _twilio(compiling, (*_PLACE, "twilio"), entry.twilio)
     telnyx = None if entry.telnyx is None else _telnyx(compiling, (*_PLACE, "telnyx"), entry.telnyx)
     asterisk = None if entry.asterisk is None else _asterisk(compiling, (*_PLACE, "asterisk"), entry.asterisk)
+    question = entry.warm.question or ""
+    _refuse_names(compiling, (*_PLACE, "warm", "question"), question)
+    offers = OfferManner(question=question, language=entry.warm.language)
     if len(compiling.problems) > before:
         return None
     return CarrierSettings(
@@ -68,6 +72,7 @@ def compile_carriers(compiling: Compiling) -> CarrierSettings | None:
         plan=plan,
         plans=plans,
         caller_id=entry.caller_id,
+        offers=offers,
         twilio=twilio,
         telnyx=telnyx,
         audio_socket=asterisk,

@@ -17,10 +17,11 @@ TOP = frozenset(
 
 
 def snippets() -> list[dict[str, Any]]:
-    page = read_page("configuration")
-    assert page is not None
+    pages = [read_page(name) or "" for name in ("configuration", "carriers")]
     return [
-        yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+        yaml.safe_load(text)
+        for page in pages
+        for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     ]
 
 
@@ -32,7 +33,7 @@ def test_a_snippet_fits_the_schema(snippet: dict[str, Any]) -> None:
         "routes": [{"agent": "a"}],
     }
     for key, value in snippet.items():
-        if "version" in snippet or key in TOP:
+        if "version" in snippet or key in TOP | {"agents", "routes"}:
             whole[key] = value
         else:
             whole["agents"]["a"][key] = value
