@@ -16,6 +16,10 @@ from sipagent.identifiers import ItemId
 from sipagent.realtime import CallPlayer, EndCause, RealtimePlaybackState
 
 MARK_EVERY_MS = 200
+FIRST_PROBES = 8
+FIRST_PROBES_EVERY_S = 0.06
+"""A session takes longer to speak than all of them."""
+PROBE_EVERY_S = 5.0
 
 
 class Tap(Protocol):
@@ -58,9 +62,21 @@ class AgentVoice(CallPlayer):
         self.on_disconnected: Callable[[EndCause | None], None] | None = None
 
     def probe(self) -> None:
-        """Measure the way to the carrier, before anything is said."""
-        if self._stream.confirms:
+        """Measure the way to the carrier, if nothing is said."""
+        if self._stream.confirms and self.heard.is_quiet and not self._ended:
             self._stream.send_mark(self._playout.mark(self._now()))
+
+    async def keep_probing(self) -> None:
+        """Measure the way to the carrier again and again, until cancelled: one measurement may have waited in
+        a queue, and only the shortest of several is the way itself."""
+        if not self._stream.confirms:
+            return
+        for _ in range(FIRST_PROBES):
+            self.probe()
+            await asyncio.sleep(FIRST_PROBES_EVERY_S)
+        while True:
+            self.probe()
+            await asyncio.sleep(PROBE_EVERY_S)
 
     def confirmed(self, mark: str) -> None:
         """The carrier is past a mark."""

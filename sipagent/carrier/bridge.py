@@ -51,7 +51,6 @@ class Bridge:
         """How the session ended, where that was not our doing."""
         self.was_connected = False
         """Whether caller and agent could hear each other."""
-        self._agent.probe()
         stream.listen(self._hear)
 
     @property
@@ -94,8 +93,10 @@ class Bridge:
         try:
             async with asyncio.TaskGroup() as group:
                 forwarding = group.create_task(self._caller.forward(), name="bridge: caller to model")
+                probing = group.create_task(self._agent.keep_probing(), name="bridge: probing")
                 await self._over.wait()
                 forwarding.cancel()
+                probing.cancel()
             await self._settled.wait()
         finally:
             self._agent.end()

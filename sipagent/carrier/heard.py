@@ -65,6 +65,11 @@ class Heard:
         """To the carrier and back, as far as it is known; 0 when it is not."""
         return min(self._trips, default=0.0)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the carrier surely has nothing to play: a mark would come back at once."""
+        return self.sent == self._confirmed
+
     def sends(self, byte_count: int, now: float) -> None:
         """So much is sent now, behind what was sent before."""
         if self._by_clock(now) >= self.sent:
@@ -74,7 +79,7 @@ class Heard:
 
     def marks(self, name: str, now: float) -> None:
         """A mark is sent behind all that was sent so far. Names are never used twice."""
-        if self.sent == self._confirmed:
+        if self.is_quiet:
             self._expect_back(name, now)
             return
         if len(self._marks) >= _MARKS_MOST:

@@ -107,7 +107,7 @@ class Playout:
         else:
             return None
         if not unplayed:
-            # How late a carrier begins to play is known when its first mark comes back: the sooner, the better.
+            # How late a carrier begins to play is known when its first mark comes back.
             self._mark_at = self._heard.sent + FRAME_BYTES
         self._heard.sends(FRAME_BYTES, now)
         self._forget(now)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import assert_never
 
 from sipagent.calls.routing import route_label
@@ -17,6 +18,7 @@ from sipagent.carrier.settings import (
     AudioSocketSettings,
     CallNumber,
     CarrierSettings,
+    OfferManner,
     SayMessage,
     SipTarget,
     Step,
@@ -60,6 +62,9 @@ def compile_carriers(compiling: Compiling) -> CarrierSettings | None:
     twilio = None if entry.twilio is None else _twilio(compiling, (*_PLACE, "twilio"), entry.twilio)
     telnyx = None if entry.telnyx is None else _telnyx(compiling, (*_PLACE, "telnyx"), entry.telnyx)
     asterisk = None if entry.asterisk is None else _asterisk(compiling, (*_PLACE, "asterisk"), entry.asterisk)
+    question = entry.warm.question or ""
+    _refuse_names(compiling, (*_PLACE, "warm", "question"), question)
+    offers = OfferManner(question=question, language=entry.warm.language)
     if len(compiling.problems) > before:
         return None
     return CarrierSettings(
@@ -68,6 +73,7 @@ def compile_carriers(compiling: Compiling) -> CarrierSettings | None:
         plan=plan,
         plans=plans,
         caller_id=entry.caller_id,
+        offers=offers,
         twilio=twilio,
         telnyx=telnyx,
         audio_socket=asterisk,
@@ -250,6 +256,13 @@ def _places(compiling: Compiling, path: KeyPath, written: Sequence[str]) -> list
 
 
 def _telnyx(compiling: Compiling, path: KeyPath, entry: TelnyxEntry) -> TelnyxSettings:
+    if find_spec("cryptography") is None:
+        compiling.report(
+            path,
+            "Webhooks of Telnyx are verified with the package cryptography, which is not installed.",
+            "pip install 'sipagent[telnyx]'",
+            at_key=True,
+        )
     public_keys = []
     for place, text in _places(compiling, (*path, "public_key"), entry.public_key):
         key = compiling.public(place, text)

@@ -21,6 +21,7 @@ from sipagent.realtime.events import (
     RealtimeModelDtmfEvent,
     RealtimeModelEndOfStreamEvent,
     RealtimeModelEvent,
+    RealtimeModelSessionEvent,
 )
 from sipagent.realtime.model import RealtimeModelConfig, TransportConfig
 from sipagent.realtime.payload import audio_format_payload
@@ -129,6 +130,12 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
         for direction, spoken in self._formats.items():
             audio[direction]["format"] = spoken
         return command
+
+    def _note_session(self, session: RealtimeModelSessionEvent) -> bool:
+        if self._session is not None and self._session.created:
+            # A session begins with formats of its own, until the first update: no change worth a word.
+            self._session = None
+        return super()._note_session(session)
 
     def _note_audio(self, event: RealtimeModelAudioEvent) -> bool:
         if not super()._note_audio(event):

@@ -31,7 +31,7 @@ class Sound:
 
 
 class PretendedStream:
-    """See `sipagent.carrier.stream.MediaStream`. Everything takes ``way_s`` to get there, and ``way_s`` back."""
+    """See `sipagent.carrier.stream.MediaStream`. Everything takes ``way_s`` there, and ``way_s`` back."""
 
     def __init__(
         self,

@@ -257,7 +257,6 @@ def test_whatever_happens_the_place_is_within_what_was_said(
             stream = PretendedStream(way_s=way_s)
             voice = voice_of(stream, pacer)
             said = {ITEM: 0, OTHER: 0}
-            number = 0
             for act, size in acts:
                 match act:
                     case "play":
@@ -275,7 +274,6 @@ def test_whatever_happens_the_place_is_within_what_was_said(
                         said = {ITEM: 0, OTHER: 0}
                     case _:
                         await asyncio.sleep(size / 8000)
-                number += 1
                 state = voice.get_state()
                 if state["current_item_id"] is not None:
                     assert state["elapsed_ms"] is not None

@@ -14,11 +14,13 @@ from sipagent.carrier.settings import (
     AudioSocketSettings,
     CallNumber,
     CarrierSettings,
+    OfferManner,
     SayMessage,
     SipTarget,
     TelnyxSettings,
     TwilioSettings,
 )
+from sipagent.config import compile_carriers
 from sipagent.errors import ConfigurationError
 from tests.config.carriers import (
     ACCOUNT,
@@ -72,6 +74,7 @@ def test_everything_that_can_be_written(tmp_path: Path) -> None:
             "route 2": AnswerPlan(steps=(SayMessage(words="We are closed.", language="en-GB"),)),
         },
         caller_id="+15550100100",
+        offers=OfferManner(question="Press 1.", language="en-GB"),
         twilio=TwilioSettings(account_sid=ACCOUNT, auth_tokens=(AUTH_TOKEN, OLD_AUTH_TOKEN)),
         telnyx=TelnyxSettings(api_key=API_KEY, public_keys=(PUBLIC_KEY,), connection_id="1494404757"),
         audio_socket=AudioSocketSettings(host="127.0.0.1", port=9092, token=ASTERISK_TOKEN),
@@ -86,6 +89,14 @@ def test_everything_that_can_be_written(tmp_path: Path) -> None:
 def test_a_plan_that_nobody_wrote(tmp_path: Path, sip: str, first: AnswerBySip | AnswerByStream) -> None:
     found = carriers(tmp_path, f"{BASE}carriers:\n  public_url: https://phone.example.com\n{sip}{TWILIO}")
     assert found.plan == AnswerPlan(steps=(first, FAREWELL))
+
+
+def test_people_may_be_asked_nothing(tmp_path: Path) -> None:
+    assert carriers(tmp_path, WHOLE.replace("question: Press 1.", "question: false")).offers.question == ""
+    written = WHOLE.replace("  warm: {question: Press 1., language: en-GB}\n", "")
+    assert carriers(tmp_path, written).offers == OfferManner()
+    found = said(tmp_path, WHOLE.replace("question: Press 1.", 'question: "{{caller}} calls."'))
+    assert found.startswith("22: The carrier's voice says these words as they stand.")
 
 
 def test_an_asterisk_alone_needs_no_public_address(tmp_path: Path) -> None:
@@ -172,6 +183,15 @@ def test_what_the_environment_may_have_wrong(tmp_path: Path, variables: dict[str
     assert not [
         name for name in ("TWILIO_AUTH_TOKEN", "TELNYX_API_KEY") if hidden[name] and hidden[name] in found
     ]
+
+
+def test_what_verifies_telnyx_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_carriers, "find_spec", lambda name: None)
+    found = said(tmp_path, WHOLE)
+    assert found.startswith("26: Webhooks of Telnyx are verified with the package cryptography")
+    assert found.endswith("pip install 'sipagent[telnyx]'")
+    text = f"{BASE}carriers:\n  public_url: https://phone.example.com\n{TWILIO}"
+    assert load_text(tmp_path, text).carriers is not None, "Twilio does not need it"
 
 
 def test_every_mistake_of_form_and_meaning_is_said_at_once(tmp_path: Path) -> None:

@@ -93,13 +93,14 @@ def carriers_of(text: str) -> dict[str, tuple[str, str]]:
         (
             "carriers.twilio.auth_token",
             "${TWILIO_AUTH_TOKEN}, ${TWILIO_AUTH_TOKEN_PREVIOUS}",
-            "sipagent.yaml:24",
+            "sipagent.yaml:25",
         ),
-        ("carriers.asterisk.listen", "127.0.0.1:9092", "sipagent.yaml:26"),
+        ("carriers.warm.question", "Press 1.", "sipagent.yaml:22"),
+        ("carriers.asterisk.listen", "127.0.0.1:9092", "sipagent.yaml:27"),
         ("routes[1].answer[3].say", FAREWELL.words, "default"),
         ("routes[2].answer[1].say", "We are closed.", "sipagent.yaml:11"),
-        ("recordings.folder", "kept", "sipagent.yaml:27"),
-        ("recordings.keep", "90d", "sipagent.yaml:27"),
+        ("recordings.folder", "kept", "sipagent.yaml:28"),
+        ("recordings.keep", "90d", "sipagent.yaml:28"),
     ],
 )
 def test_what_holds_for_carriers(key: str, value: str, origin: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -11,17 +13,24 @@ import yaml
 from sipagent.config import parse_document
 from sipagent.guide import read_page
 
+TRUNKS = Path(__file__).parents[2] / "deploy" / "trunks"
 TOP = frozenset(
     {"calendars", "lookup", "business", "limits", "callers", "admin", "server", "carriers", "recordings"}
+    | {"agents", "routes"}
 )
 
 
 def snippets() -> list[dict[str, Any]]:
-    page = read_page("configuration")
-    assert page is not None
-    return [
-        yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    pages = [read_page(name) or "" for name in ("configuration", "carriers")]
+    pages += [file.read_text(encoding="utf-8") for file in sorted(TRUNKS.rglob("*.md"))]
+    found = [
+        yaml.safe_load(dedent(text))
+        for page in pages
+        for text in re.findall(r"^ *```yaml\n(.*?)^ *```", page, re.DOTALL | re.MULTILINE)
     ]
+    assert all(pages)
+    assert len(found) >= 14
+    return found
 
 
 @pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: ",".join(snippet)[:40])

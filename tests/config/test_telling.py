@@ -3,6 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sipagent.carrier.settings import AnswerPlan, SayMessage
+from sipagent.carrier.telnyx import TelnyxTexml
+from sipagent.carrier.telnyx_call_control import CallControl
+from sipagent.carrier.twilio import Twilio
 from sipagent.config import CARRIER_TITLES, describe_plan, recorded_in_part, to_enter
 from tests.config.carriers import BASE, WHOLE, load_text
 
@@ -21,6 +24,18 @@ def test_each_carrier_is_told_where_to_ask(tmp_path: Path) -> None:
         ("asterisk", "127.0.0.1:9092"),
     ]
     assert {each.carrier for each in told} == set(CARRIER_TITLES)
+
+
+def test_what_is_told_is_what_is_listened_to(tmp_path: Path) -> None:
+    carriers = load_text(tmp_path, WHOLE).carriers
+    assert carriers is not None
+    listened = {
+        carrier.mount if purpose == "event" else f"{carrier.mount}/{purpose}"
+        for carrier in (Twilio, TelnyxTexml, CallControl)
+        for purpose in carrier.purposes
+    }
+    told = [each.value for each in to_enter(carriers) if each.carrier != "asterisk"]
+    assert {value.removeprefix("https://phone.example.com") for value in told} <= listened
 
 
 def test_an_asterisk_alone(tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from sipagent.config.addresses import parse_api_url, parse_host, parse_public_url
 from sipagent.config.schema.admin import parse_listen
-from sipagent.config.schema.base import Entry, Text, listed, parsed_by, refuse
+from sipagent.config.schema.base import Entry, Text, false_is_off, listed, parsed_by, refuse
+from sipagent.config.schema.language import LanguageTag
 from sipagent.config.schema.numbers import PhoneNumber
-from sipagent.config.schema.plans import PlanEntry
+from sipagent.config.schema.plans import LONGEST_WORDS, PlanEntry
 from sipagent.config.schema.web import Sendable
 from sipagent.config.values import parse_days
 
@@ -103,6 +104,21 @@ class AsteriskEntry(Entry):
     """What its dialplan shows, as ``${NAME}`` or ``${file:…}``; at least 16 characters."""
 
 
+class WarmEntry(Entry):
+    """How people are asked whether they take a call (``way: warm`` of a transfer)."""
+
+    also_known_as: ClassVar[Mapping[str, str]] = {"say": "question", "ask": "question", "lang": "language"}
+
+    question: Annotated[
+        Annotated[Text, Field(max_length=LONGEST_WORDS)] | None,
+        BeforeValidator(false_is_off, json_schema_input_type=Text | Literal[False] | None),
+    ] = "Press 1 to take the call."
+    """Said after what the call is about; ``false`` asks nothing: whoever listens to the end has taken the
+    call, and so has a mailbox."""
+    language: LanguageTag | None = None
+    """Of what they are told: ``de-DE``; by default what the carrier takes it for."""
+
+
 _CARRIERS = ("twilio", "telnyx", "asterisk")
 _BY_WEBHOOK = ("twilio", "telnyx")
 
@@ -138,6 +154,8 @@ class CarriersEntry(Entry):
     its address is known, else ``stream``, and then words."""
     caller_id: PhoneNumber | None = None
     """The number that is shown to those who are called; by default the one that was dialled."""
+    warm: WarmEntry = WarmEntry()
+    """How people are asked whether they take a call."""
     twilio: TwilioEntry | None = None
     """Calls that come from Twilio."""
     telnyx: TelnyxEntry | None = None

@@ -54,6 +54,8 @@ class Room:
         self.name = name
         self.members: dict[str, Member] = {}
         """By the leg's identifier."""
+        self.visitors: list[str] = []
+        """The identifiers of all legs that were ever in here."""
         self.started = False
         self.over = False
         self.report_to: ReportTo | None = None
@@ -73,6 +75,7 @@ class Room:
         member = Member(leg, target)
         self.report_to = self.report_to or target.report_to
         self.members[leg.sid] = member
+        self.visitors.append(leg.sid)
         leg.note("joined", conference=self.name)
         leg.on_audio = member.waiting.append
         self._listener.room_changed(self, "join", member)
@@ -126,7 +129,7 @@ class Room:
     def _leave(self, member: Member) -> None:
         self._stop_music(member)
         self.members.pop(member.leg.sid, None)
-        member.leg.release_audio()
+        member.leg.release_audio_from(member.waiting.append)
         member.leg.note("left", conference=self.name)
         self._listener.room_changed(self, "leave", member)
         if self.over:

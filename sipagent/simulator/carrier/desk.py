@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -68,5 +69,5 @@ class FlowDesk(Protocol):
     def dial_parameters(self, child: Leg | None, status: str, *, bridged: bool) -> dict[str, str]:
         """What the action of a finished dial is told."""
 
-    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> asyncio.Task[None]:
         """Run ``work`` beside the calls; the carrier waits for it, or cancels it, in the end."""

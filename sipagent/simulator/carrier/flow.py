@@ -14,6 +14,7 @@ from urllib.parse import urljoin
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.desk import Fetch, FlowDesk
 from sipagent.simulator.carrier.dialling import Dialling
+from sipagent.simulator.carrier.keys import KeyCollector
 from sipagent.simulator.carrier.leg import Leg, LegStatus
 from sipagent.simulator.carrier.markup import (
     ConnectVerb,
@@ -165,7 +166,7 @@ class Flow:
 
     async def _gather(self, verb: GatherVerb) -> Instruction | None:
         self.leg.answer()
-        collector = _Keys(verb, self.leg)
+        collector = KeyCollector(self.leg, digits=verb.digits, finish_on_key=verb.finish_on_key)
         self.leg.on_digit = collector.press
         prompts = asyncio.create_task(self._prompt(verb), name="gather: prompts")
         prompts.add_done_callback(lambda task: self.leg.timeline.changes.announce())
@@ -175,7 +176,7 @@ class Flow:
             await _stop(prompts)
             if not prompts.cancelled():
                 prompts.result()
-            await collector.complete()
+            await collector.complete(verb.timeout_s)
         finally:
             await _stop(prompts)
             self.leg.release_audio()
@@ -217,42 +218,6 @@ class Flow:
         if verb.action is None:
             return None
         return self._fetch(verb.action, verb.method)
-
-
-class _Keys:
-    """Collects keys for a ``<Gather>``."""
-
-    def __init__(self, verb: GatherVerb, leg: Leg) -> None:
-        self.digits = ""
-        self._verb = verb
-        self._leg = leg
-        self._finished = False
-
-    @property
-    def begun(self) -> bool:
-        return bool(self.digits) or self._finished
-
-    def press(self, digit: str) -> None:
-        if self._finished:
-            return
-        if digit == self._verb.finish_on_key:
-            self._finished = True
-        else:
-            self.digits += digit
-            self._finished = len(self.digits) == self._verb.digits
-        self._leg.timeline.changes.announce()
-
-    async def complete(self) -> None:
-        """Wait for the last key; each has its time."""
-        while not self._finished:
-            before = len(self.digits)
-            try:
-                async with asyncio.timeout(self._verb.timeout_s):
-                    await self._leg.timeline.changes.until(
-                        lambda: self._finished or len(self.digits) > before  # noqa: B023 - used at once
-                    )
-            except TimeoutError:
-                return
 
 
 async def _stop(task: asyncio.Task[Any]) -> None:

@@ -189,6 +189,11 @@ class Leg:
         self.on_digit = _drop_digit
         self.on_refer = _decline
 
+    def release_audio_from(self, sink: Callable[[bytes], None]) -> None:
+        """As `release_audio`, unless somebody else than ``sink`` listens by now."""
+        if self.on_audio == sink:
+            self.release_audio()
+
     def end(self, status: LegStatus = LegStatus.COMPLETED, *, sip_status: int = 200) -> None:
         """End it from the carrier's side; ``sip_status`` refuses a call that was not answered."""
         if not self.is_over:

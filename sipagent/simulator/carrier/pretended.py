@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import quote
@@ -21,24 +19,22 @@ from sipagent.errors import SimulatorError, SipSyntaxError
 from sipagent.simulator.carrier.announcer import Announcer
 from sipagent.simulator.carrier.calls import CarrierCall
 from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
+from sipagent.simulator.carrier.correspondence import Correspondence
 from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Dialect, LegReport
-from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
+from sipagent.simulator.carrier.faults import CarrierFaults
 from sipagent.simulator.carrier.flow import Flow, Instruction
 from sipagent.simulator.carrier.leg import Direction, Leg, LegFacts
-from sipagent.simulator.carrier.markup import DialTarget, Document, ReportTo, StreamTarget, parse_document
+from sipagent.simulator.carrier.markup import DialTarget, Document, ReportTo, StreamTarget
 from sipagent.simulator.carrier.network import SipAddress, TelephoneNetwork
 from sipagent.simulator.carrier.options import CarrierOptions
 from sipagent.simulator.carrier.party import Party
 from sipagent.simulator.carrier.posting import (
     Exchange,
-    OutgoingRequest,
-    Poster,
     document_of,
     form_request,
 )
 from sipagent.simulator.carrier.record import Timeline
-from sipagent.simulator.carrier.reports import ReportQueue
 from sipagent.simulator.carrier.stream import MediaStream
 from sipagent.simulator.carrier.subscribers import Act, SipPhone
 from sipagent.simulator.phone.changes import Changes
@@ -81,6 +77,7 @@ class PretendedCarrier(ABC):
         self.network = TelephoneNetwork(options, pacer=self._pacer, on_call=self._take_telephone)
         """Its ``numbers`` may be changed at any time."""
         self._voice: VoiceLike = options.voice or Voice("tones")
+        self.mail = Correspondence(dialect, spawn=self.spawn)
         self._books = _Books()
         self._exit = AsyncExitStack()
 
@@ -93,7 +90,7 @@ class PretendedCarrier(ABC):
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """The latest 5,000 requests to the service, with what came of them."""
-        return tuple(self._books.poster.exchanges)
+        return self.mail.exchanges
 
     def exchanges_for(self, purpose: str) -> list[Exchange]:
         """Those with one purpose: ``voice``, ``action``, ``report``, ``refer``, ``whisper``, ``event``, …"""
@@ -160,7 +157,7 @@ class PretendedCarrier(ABC):
             http = await stack.enter_async_context(
                 aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
             )
-            self._books.open(http, self.options)
+            self.mail.open(http, self.options)
             await stack.enter_async_context(self._pacer)
             await stack.enter_async_context(self.network)
             await self._listen(stack)
@@ -211,22 +208,11 @@ class PretendedCarrier(ABC):
     async def sound_of(self, url: str, *, leg: Leg) -> bytes:
         """As in `FlowDesk`."""
         request = form_request("sound", "GET", url, {})
-        return read_wav_as_pcmu(document_of(await self.send(request, leg=leg)))
+        return read_wav_as_pcmu(document_of(await self.mail.send(request, leg=leg)))
 
     async def fetch(self, leg: Leg, fetch: Fetch) -> Document:
         """As in `FlowDesk`."""
-        request = self._request(leg, fetch)
-        if fetch.purpose != "voice":
-            return parse_document(document_of(await self.send(request, leg=leg)))
-        event_id = secrets.token_hex(16)
-        tries = 2 if CarrierFault.DUPLICATE in leg.facts.faults else 1
-        exchange, *_ = await asyncio.gather(
-            *(self.send(request, leg=leg, event_id=event_id) for _ in range(tries))
-        )
-        after_s = leg.facts.faults.number(CarrierFault.REPLAYED)
-        if after_s is not None:
-            self.spawn(lambda: self._replay(exchange, leg, after_s), name="replay of a voice webhook")
-        return parse_document(document_of(exchange))
+        return await self.mail.ask(leg, fetch)
 
     async def dial(self, parent: Leg, target: DialTarget, *, caller_id: str | None) -> Leg:
         """As in `FlowDesk`."""
@@ -265,7 +251,7 @@ class PretendedCarrier(ABC):
             self._dialect.frames(leg, target),
             url=target.url,
             parameters=dict(target.parameters),
-            http=self._books.http,
+            http=self.mail.http,
             pacer=self._pacer,
             tls=self.options.client_tls,
         )
@@ -280,19 +266,20 @@ class PretendedCarrier(ABC):
             parameters = self._dialect.stream_parameters(
                 leg, event, stream_id=stream_id, name=name, error=error
             )
-            self._report(leg, report_to, parameters, last=event != "stream-started")
+            self.mail.report(leg, report_to, parameters, last=event != "stream-started")
 
     def dial_parameters(self, child: Leg | None, status: str, *, bridged: bool) -> dict[str, str]:
         """As in `FlowDesk`."""
         return self._dialect.dial_parameters(child, status, bridged=bridged)
 
-    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
+    def spawn(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> asyncio.Task[None]:
         """As in `FlowDesk`."""
         # Owned here and cancelled by `_end_calls`: a task group would tie the carrier to the one task that
         # entered it.
         task = asyncio.get_running_loop().create_task(_boundary(work, name=name), name=name)
         self._books.tasks.add(task)
         task.add_done_callback(self._books.tasks.discard)
+        return task
 
     # What legs and rooms report
 
@@ -306,7 +293,7 @@ class PretendedCarrier(ABC):
         if leg.report_to is not None and event in leg.report_to.events:
             report = LegReport(event=event, sequence=self._books.next_sequence(leg), at=clock.utc_now())
             parameters = self._dialect.report_parameters(leg, report)
-            self._report(leg, leg.report_to, parameters, last=event == "completed")
+            self.mail.report(leg, leg.report_to, parameters, last=event == "completed")
 
     def room_changed(self, room: Room, event: RoomEvent, member: Member | None, *, reason: str = "") -> None:
         """As in `RoomListener`."""
@@ -319,44 +306,7 @@ class PretendedCarrier(ABC):
         leg = member.leg if member is not None else self._books.last_member.get(room.sid)
         if leg is not None:
             self._books.last_member[room.sid] = leg
-            self._report(leg, room.report_to, parameters, last=event == "end")
-
-    # Requests
-
-    async def send(self, request: OutgoingRequest, *, leg: Leg, event_id: str | None = None) -> Exchange:
-        """Sign ``request`` as the faults of ``leg`` want it, and send it."""
-        event_id = event_id or secrets.token_hex(16)
-        signed = self._dialect.sign(request, faults=leg.facts.faults, event_id=event_id)
-        request = replace(request, headers={**request.headers, **signed})
-        exchange = await self._books.poster.send(request, leg=leg.sid)
-        leg.note("request", purpose=request.purpose, status=str(exchange.status or exchange.error))
-        return exchange
-
-    async def _replay(self, exchange: Exchange, leg: Leg, after_s: float) -> None:
-        await asyncio.sleep(after_s)
-        await self.send_again(exchange, leg=leg)
-
-    async def send_again(self, exchange: Exchange, *, leg: Leg) -> Exchange:
-        """Send a request once more, word for word, signature and all."""
-        again = replace(exchange.request, purpose=f"{exchange.request.purpose} again")
-        repeated = await self._books.poster.send(again, leg=leg.sid)
-        leg.note("request", purpose=again.purpose, status=str(repeated.status or repeated.error))
-        return repeated
-
-    def _request(self, leg: Leg, fetch: Fetch) -> OutgoingRequest:
-        parameters = {**self._dialect.call_parameters(leg), **fetch.parameters}
-        return form_request(fetch.purpose, fetch.method, fetch.url, parameters)
-
-    def _report(self, leg: Leg, report_to: ReportTo, parameters: dict[str, str], *, last: bool) -> None:
-        queue = self._books.reports.get(f"{leg.sid} {report_to.url}")
-        if queue is None:
-            queue = ReportQueue(
-                lambda request: self.send(request, leg=leg),
-                faults=leg.facts.faults,
-                spawn=lambda work, name: self.spawn(work, name=name),
-            )
-            self._books.reports[f"{leg.sid} {report_to.url}"] = queue
-        queue.add(form_request("report", report_to.method, report_to.url, parameters), last=last)
+            self.mail.report(leg, room.report_to, parameters, last=event == "end")
 
     # Legs
 
@@ -428,7 +378,7 @@ class PretendedCarrier(ABC):
         facts = LegFacts(
             sid=self._dialect.new_sid("call"),
             caller=caller,
-            called=target.address,
+            called=target.address.partition("?")[0],
             direction=direction,
             parent_sid=None if parent is None else parent.sid,
             session=self._dialect.new_sid("session") if parent is None else parent.facts.session,
@@ -461,17 +411,10 @@ class _Books:
     """What a carrier keeps."""
 
     def __init__(self) -> None:
-        self.http: aiohttp.ClientSession
-        self.poster: Poster
         self.tasks: set[asyncio.Task[None]] = set()
         self.flows: dict[str, Flow] = {}
-        self.reports: dict[str, ReportQueue] = {}
         self.last_member: dict[str, Leg] = {}
         self._sequences: dict[str, int] = {}
-
-    def open(self, http: aiohttp.ClientSession, options: CarrierOptions) -> None:
-        self.http = http
-        self.poster = Poster(http, timeout_s=options.answer_timeout_s, tls=options.client_tls)
 
     def next_sequence(self, leg: Leg) -> int:
         number = self._sequences.get(leg.sid, -1) + 1

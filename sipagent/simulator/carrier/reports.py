@@ -20,7 +20,7 @@ class ReportQueue:
         send: Send,
         *,
         faults: CarrierFaults,
-        spawn: Callable[[Callable[[], Coroutine[Any, Any, None]], str], None],
+        spawn: Callable[[Callable[[], Coroutine[Any, Any, None]], str], object],
     ) -> None:
         self._send = send
         self._faults = faults

@@ -122,7 +122,7 @@ class MediaStream:
             raise
         finally:
             self._pacer.remove(self._beat)
-            self._leg.release_audio()
+            self._leg.release_audio_from(self._send_audio)
             await socket.close()
 
     async def _open(self) -> aiohttp.ClientWebSocketResponse:
