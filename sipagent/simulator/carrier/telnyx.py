@@ -154,6 +154,11 @@ class TelnyxDialect:
             plays=found.get("bidirectionalMode") == "rtp",
         )
 
+    def stream_headers(self, leg: Leg, target: StreamTarget) -> Mapping[str, str]:
+        """A token, where the service gave one for the stream."""
+        token = target.attributes.get("authToken")
+        return {"x-telnyx-streaming-auth-token": token} if token else {}
+
     def sign(self, request: OutgoingRequest, *, faults: CarrierFaults, event_id: str) -> Mapping[str, str]:
         """As in `Dialect`."""
         headers = {"User-Agent": "telnyx-webhooks"}
@@ -196,6 +201,10 @@ class PretendedTelnyx(PretendedCarrier):
         super().room_changed(room, event, member, reason=reason)
         if self._is_controlled:
             self.control.room_changed(room, event, member, reason=reason)
+
+    def _forget(self, call: CarrierCall) -> None:
+        super()._forget(call)
+        self.control.forget(call)
 
     def _receive(self, call: CarrierCall) -> None:
         if not self.webhook_url:
