@@ -25,7 +25,6 @@ from sipagent.simulator.carrier.options import TelnyxOptions
 from sipagent.simulator.carrier.posting import OutgoingRequest
 from sipagent.simulator.carrier.pretended import PretendedCarrier
 from sipagent.simulator.carrier.signing import TelnyxKey
-from sipagent.simulator.carrier.sip_party import SipParty
 from sipagent.simulator.carrier.stream_frames import StreamFrames, TelnyxFrames
 from sipagent.simulator.carrier.texml_api import TexmlApi
 
@@ -84,8 +83,6 @@ class TelnyxDialect:
         parameters["DialCallSid"] = parameters["DialCallSidLegacy"] = child.sid
         if child.is_answered:
             parameters["DialCallDuration"] = str(round(child.times.talked_s))
-        if isinstance(child.party, SipParty) and child.party.final_status is not None:
-            parameters["DialSipResponseCode"] = str(child.party.final_status)
         return parameters
 
     def report_parameters(self, leg: Leg, report: LegReport) -> dict[str, str]:
