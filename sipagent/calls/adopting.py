@@ -12,6 +12,7 @@ from sipagent.calls.client import CallsClient
 from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.generation import Generation
 from sipagent.calls.lease import Terms
+from sipagent.calls.outages import clear_key
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
 from sipagent.errors import CallControlError, CallGoneError, StoreError, UserError
@@ -69,9 +70,14 @@ class Adopter:
             self._uncertain = False
             uptime_s = await self._memory.uptime_s() if adopted else 0.0
         forgotten = [each for each in found if not self._supervisor.has_seen(each.call_id)]
-        for claimed in (*forgotten, *adopted):
-            # Only while the database served nobody may a worker have done what is not entered there.
-            doubtful = uptime_s <= claimed.unseen_s + self._settings.heartbeat_s
+        certain_s = min(uptime_s, terms.outages.undisturbed_s) - self._settings.heartbeat_s
+        for claimed in forgotten:
+            # For how long the worker before had not been seen is not known any more.
+            await self._go_on_with(claimed, terms, doubtful=True)
+        for claimed in adopted:
+            doubtful = certain_s <= claimed.unseen_s or not await self._was_clear(claimed)
+            if not doubtful:
+                await self._enter_clear(claimed)
             await self._go_on_with(claimed, terms, doubtful=doubtful)
         return len(adopted)
 
@@ -93,6 +99,27 @@ class Adopter:
             await self._close(claimed.call_id, "What was known of the call could not be read.")
             return
         self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
+
+    async def _was_clear(self, claimed: ClaimedCall) -> bool:
+        """Whether the one that held the call before was in no doubt about what was done in it."""
+        former = claimed.epoch - 1
+        if former <= 1:
+            return True  # it answered the call
+        try:
+            async with asyncio.timeout(self._settings.database_timeout_s):
+                entered = await self._memory.effects(claimed.call_id)
+        except (StoreError, TimeoutError):
+            return False
+        return any(effect.key == clear_key(former) for effect in entered)
+
+    async def _enter_clear(self, claimed: ClaimedCall) -> None:
+        """Say so for whoever may adopt the call from us; unheard, they are in doubt, which is safe."""
+        key = clear_key(claimed.epoch)
+        try:
+            async with asyncio.timeout(self._settings.database_timeout_s):
+                await self._memory.begin_effect(claimed.call_id, key, claimed.worker, claimed.epoch)
+        except (StoreError, TimeoutError) as error:
+            logger.warning("Who adopts call %s next will be in doubt: %s", claimed.call_id, error)
 
     async def _generation_for(self, checkpoint: Checkpoint | None) -> Generation:
         current = self._supervisor.current

@@ -186,6 +186,9 @@ class PhoneCall:
         context = self._context(controls)
         # What the process before did last may not have been written down.
         maybe_accepted = self._holding is not None and self._holding.epoch > 1
+        if maybe_accepted:
+            await self._known(context)
+            self._doubt_pending(context, answering)
         answered = await answering.answer(prepared, context, maybe_accepted=maybe_accepted)
         if isinstance(answered, Ending):
             if answered.reason is EndReason.ACCEPT_REFUSED:
@@ -215,8 +218,7 @@ class PhoneCall:
         known = await self._known(context)
         leader = prepared.get(checkpoint.agent or "") or profile
         answering = self._answering()
-        if self._doubtful and isinstance(context.effects, StoredEffects):
-            context.effects.doubt(lambda tool_call_id: _was_pending(answering.session, tool_call_id))
+        self._doubt_pending(context, answering)
         answered = await answering.take_over(leader, context, checkpoint, known)
         if isinstance(answered, Ending):
             if checkpoint.ending is not None:
@@ -294,6 +296,10 @@ class PhoneCall:
         except (StoreError, TimeoutError) as error:
             logger.warning("The call goes on without what was said before: %s", error)
             return None
+
+    def _doubt_pending(self, context: CallContext, answering: Answering) -> None:
+        if self._doubtful and isinstance(context.effects, StoredEffects):
+            context.effects.doubt(lambda tool_call_id: _was_pending(answering.session, tool_call_id))
 
     def _controls(self) -> LineControls:
         return LineControls(

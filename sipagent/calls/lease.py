@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sipagent.calls.outages import Outages
 from sipagent.errors import NotOursError
 from sipagent.identifiers import WorkerId
 from sipagent.store import Fact
@@ -90,6 +91,8 @@ class Holding:
     worker: WorkerId
     epoch: int
     """Counts the holders of the call, from 1."""
+    outages: Outages = field(default_factory=Outages, repr=False, compare=False)
+    """What the worker does while the database is away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +101,8 @@ class Terms:
 
     worker: WorkerId
     lease: Lease
+    outages: Outages = field(default_factory=Outages, repr=False, compare=False)
 
     def holding(self, epoch: int) -> Holding:
         """The right to a call in its ``epoch``."""
-        return Holding(lease=self.lease, worker=self.worker, epoch=epoch)
+        return Holding(lease=self.lease, worker=self.worker, epoch=epoch, outages=self.outages)

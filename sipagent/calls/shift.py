@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,6 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from sipagent.calls.adopting import Adopter
 from sipagent.calls.checkpoint import Ringing, encode_ringing
 from sipagent.calls.lease import Holding, Lease, Terms
+from sipagent.calls.outages import Outages
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
 from sipagent.errors import StoreError
@@ -153,6 +155,7 @@ class Shift:
                 logger.warning("This process did not run for %.1f s", now - last)
                 self._metrics.workers.stalled()
                 self._in_doubt = True
+                self._terms.outages.disturbed()
                 self._beat_now.set()
             elif not self._in_doubt:
                 self._terms.lease.extend()
@@ -166,18 +169,21 @@ class Shift:
             try:
                 async with asyncio.timeout(settings.database_timeout_s):
                     ours = True
-                    if self._joined:
-                        ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
-                    else:
-                        await self.join()
-                    if ours:
-                        await self._claim_later()
+                    async with self._terms.outages.told(self._memory):
+                        if self._joined:
+                            ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
+                        else:
+                            await self.join()
+                        if ours:
+                            await self._claim_later()
             except (StoreError, TimeoutError) as error:
+                self._terms.outages.failed(error)
                 ours = True  # nobody says otherwise
                 if not self.database_away:
                     logger.warning("The database did not take a heartbeat: %s", _words(error))
                 self._standing_since = None
             else:
+                self._terms.outages.served()
                 if self._standing_since is None:
                     logger.info("The database takes heartbeats again")
                     self._standing_since = sent_at
@@ -201,15 +207,16 @@ class Shift:
         logger.warning("Other workers took over %d calls while this process did not run", len(lost))
         self._terms.lease.lose()
         await self._supervisor.let_go(lost)
-        self._terms = self._new_terms()
+        self._terms = self._new_terms(disturbed_at=asyncio.get_running_loop().time())
         # The next heartbeat joins; nothing of the new worker's can be lost before it has.
         self._joined, self._in_doubt, self._standing_since = False, False, None
         self._beat_now.set()
 
-    def _new_terms(self) -> Terms:
+    def _new_terms(self, *, disturbed_at: float = -math.inf) -> Terms:
         loop = asyncio.get_running_loop()
         lease = Lease(self._record, stall_s=self._settings.stall_s, now=loop.time)
-        return Terms(worker=WorkerId(f"worker_{secrets.token_hex(8)}"), lease=lease)
+        outages = Outages(disturbed_at=disturbed_at)
+        return Terms(worker=WorkerId(f"worker_{secrets.token_hex(8)}"), lease=lease, outages=outages)
 
     # Adoption ---------------------------------------------------------------------------------------
 
@@ -319,7 +326,10 @@ class Shift:
         """Say that these calls are nobody's. A database that does not hear it hears that this worker leaves,
         or misses its heartbeat, which comes to the same a little later."""
         try:
-            async with asyncio.timeout(self._settings.database_timeout_s):
+            async with (
+                asyncio.timeout(self._settings.database_timeout_s),
+                self._terms.outages.told(self._memory),
+            ):
                 await self._memory.hand_over(self.worker, call_ids)
         except (StoreError, TimeoutError) as error:
             logger.warning("The others were not told of %d calls: %s", len(call_ids), _words(error))

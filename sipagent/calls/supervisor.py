@@ -183,7 +183,7 @@ class Supervisor:
         received_at = loop.time() - max(0.0, age_s)
         self._seen.take(ringing.incoming, loop.time())
         if checkpoint is None:
-            self._answer(ringing.incoming, received_at, holding)
+            self._answer(ringing.incoming, received_at, holding, doubtful=doubtful)
             return
         keeper = self._keeper(ringing.incoming.call_id, checkpoint, holding)
         journal = CallJournal(ringing.incoming.call_id, holding.lease.record, self._utc_now, keeper=keeper)
@@ -237,7 +237,9 @@ class Supervisor:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _answer(self, call: IncomingCall, received_at: float, holding: Holding | None) -> None:
+    def _answer(
+        self, call: IncomingCall, received_at: float, holding: Holding | None, *, doubtful: bool = False
+    ) -> None:
         # Asked once: what follows, and the whole call, is of this generation.
         generation = self._current
         door, now = generation.door, self._utc_now()
@@ -287,6 +289,7 @@ class Supervisor:
             called_at=now,
             brake=self._reception.brake(door, received),
             holding=holding,
+            doubtful=doubtful,
         )
         self._start(phone_call, journal, generation, received, phone_call.run(answer))
 
