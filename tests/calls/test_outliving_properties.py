@@ -257,10 +257,10 @@ class Story:
 
     async def _go_wrong(self, fault: Fault) -> None:
         await asyncio.sleep(1.0 + fault.at_s)
-        worker = self.workers[fault.whom]
         if fault.kind in AT_ONCE:
-            await self._go_wrong_with_effect(fault)
+            await self._go_wrong_at_once(fault)
             return
+        worker = self.workers[fault.whom]
         if worker.process.killed or (worker.leaves.is_set() and fault.kind not in ("kill", "kill at once")):
             return
         self._stir(worker)
@@ -298,10 +298,12 @@ class Story:
                 call = incoming(fault.whom)
                 if call.call_id in self.world.lines:
                     await worker.deliver(call)
+            case _:
+                raise AssertionError(f"{fault.kind} comes with something that a worker does")
         self._stir(worker)
 
-    async def _go_wrong_with_effect(self, fault: Fault) -> None:
-        """Whoever asks for the next effect, or begins it, meets the fault at that very moment."""
+    async def _go_wrong_at_once(self, fault: Fault) -> None:
+        """Whoever asks for an effect, begins it, or adopts calls meets the fault at that very moment."""
         world, met = self.world, asyncio.get_running_loop().create_future()
 
         def meet(process: Process) -> None:
@@ -474,6 +476,17 @@ def test_an_effect_that_began_without_a_database_is_carried_out_once_whenever_it
     assert told in ([UNKNOWN], ["0/0 is done"])
     if told != [UNKNOWN]:
         assert story.world.executed["0/0"] == 1
+
+
+@pytest.mark.parametrize("after_s", [6.2, 6.6, 7.0, 8.0])
+def test_who_hands_over_tells_first_what_began_without_a_database(
+    after_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaves = Fault(at_s=OUTAGE.at_s + after_s, kind="leave", whom=0, for_s=0.0)
+    story = run_processes(tell(plan_of(OUTAGE, leaves, turns=(ASKED, Turn(after_s=32.0))), monkeypatch))
+    story.check()
+    assert story.world.executed["0/0"] == 1
+    assert len(what_the_model_was_told(story)) == 1
 
 
 @pytest.mark.parametrize("kind", ["kill at begin", "freeze at begin"])
