@@ -38,6 +38,16 @@ TALKS_ON = CallPlan(
 )
 
 
+HANGS_UP = """
+greeting: Hello.
+turns: [I see.]
+otherwise: {say: Goodbye., call: hang_up}
+"""
+ASKS_FOR_THE_END = CallPlan(
+    steps=(Say(text="Hello?"), Say(text="Goodbye.", when=At(since_answer_s=7.0))), hangs_up=False
+)
+
+
 class Reachable(MemoryCallStore):
     """A store of a worker whose way to the database can be cut."""
 
@@ -118,14 +128,16 @@ class _Services:
         *,
         door: Loaded | None = None,
         kind: type[Reachable] = Reachable,
+        at: Simulator | None = None,
     ) -> None:
         here = self._here
+        at = at or here.simulator
         store = kind(database=here.database)
         service = Service(
             front_door=door or front_door(tools=tools),
             api_key=API_KEY,
-            base_url=here.simulator.base_url,
-            webhook_secrets=[here.simulator.webhook_secret],
+            base_url=at.base_url,
+            webhook_secrets=[at.webhook_secret],
             store=store,
             settings=ServiceSettings(port=0, drain_timeout_s=10, calls=QUICK, shift=QUICKLY),
         )
@@ -159,6 +171,30 @@ async def test_a_worker_that_leaves_hands_its_calls_over_and_they_go_on() -> Non
     assert said(call, "agent").count(GREETING) == 1, "greeted once"
     assert "Are you there?" in [line.text for line in record.transcript]
     assert len([change for change in record.states if change.state == "ended"]) == 1
+    assert "adopted" in [note.kind for note in record.notes]
+
+
+async def test_a_call_stays_with_the_api_that_it_came_from() -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(HANGS_UP, name="test"))
+    async with Simulator(options) as simulator, Simulator(options) as other:
+        here = Office(simulator=simulator, database=MemoryDatabase())
+        async with _Services(here) as services:
+            await services.add(None)
+            await services.add(None, at=other)
+            simulator.webhook_url, other.webhook_url = (worker.webhook_url for worker in here.workers)
+            first, second = here.workers
+            call = simulator.place_call(ASKS_FOR_THE_END)
+            await eventually(lambda: "Hello?" in said(call, "caller"))
+            assert await first.drain(10) == 0
+            await eventually(lambda: second.live_calls == 1)
+            # The client of the one address is not closed because a call of the other is over.
+            async with asyncio.timeout(30):
+                await other.place_call(CallPlan(steps=(Say(text="Hi."),))).wait_over()
+            assert second.live_calls == 1
+            async with asyncio.timeout(30):
+                await call.wait_over()
+            record = await here.record(call.call_id)
+    assert record.summary.end_reason == "agent_hung_up", "it was hung up where it was"
     assert "adopted" in [note.kind for note in record.notes]
 
 

@@ -320,6 +320,7 @@ class Service:
             client=services.client,
             record=recorder.record,
             restore=self._restore,
+            services_at=self._services_at,
             metrics=self.metrics,
             utc_now=self._utc_now,
             settings=self._settings.shift,
@@ -367,6 +368,13 @@ class Service:
         await recorder.flush(self._settings.shift.database_timeout_s)
         self._working.cancel()
         await self._shift.leave()
+
+    async def _services_at(self, base_url: str) -> CallServices:
+        """What calls are served with that come from the API at ``base_url``. Raises `UserError`."""
+        services = self._running.services
+        if base_url == services.base_url:
+            return services
+        return replace(services, client=await self._clients.open(base_url), base_url=base_url)
 
     async def _restore(self, fingerprint: str) -> Generation | None:
         """The generation of a configuration that another process served, from what the store has of it."""
@@ -417,8 +425,7 @@ class Service:
         self._furnishing.let_go(self._running)
         if len(self._clients) > 1:
             # The first one stays: whoever ends calls that nobody holds has it.
-            used = {generation.base_url for generation in self._running.in_use}
-            self._clients.keep_only({self._base_url, *used})
+            self._clients.keep_only({self._base_url, *self._running.addresses_in_use})
 
     def _serves(self, generation: Generation, loaded: Loaded | None, record: Callable[[Fact], None]) -> None:
         self.metrics.configuration_serves(generation.number, generation.loaded_at)

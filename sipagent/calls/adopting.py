@@ -13,6 +13,7 @@ from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.generation import Generation
 from sipagent.calls.lease import Terms
 from sipagent.calls.outages import clear_key
+from sipagent.calls.services import CallServices
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
 from sipagent.errors import CallControlError, CallGoneError, StoreError, UserError
@@ -37,16 +38,19 @@ class Adopter:
         client: CallsClient,
         record: Callable[[Fact], None],
         restore: Callable[[str], Awaitable[Generation | None]],
+        services_at: Callable[[str], Awaitable[CallServices]] | None = None,
         metrics: Metrics,
         utc_now: Callable[[], datetime],
         settings: ShiftSettings,
     ) -> None:
-        """``restore`` gives the generation of a configuration that is not loaded here, by its fingerprint."""
+        """``restore`` gives the generation of a configuration that is not loaded here, by its fingerprint;
+        ``services_at`` what calls of an API are served with, by its address, where there may be several."""
         self._memory = memory
         self._supervisor = supervisor
         self._client = client
         self._record = record
         self._restore = restore
+        self._services_at = services_at
         self._metrics = metrics
         self._utc_now = utc_now
         self._settings = settings
@@ -94,11 +98,18 @@ class Adopter:
             ringing = decode_ringing(claimed.webhook)
             checkpoint = None if claimed.checkpoint is None else decode(claimed.checkpoint)
             generation = await self._generation_for(checkpoint)
+            # The last that is waited for: nobody keeps a client open that no call uses.
+            services = await self._services_for(checkpoint)
         except (StoreError, UserError) as error:
             logger.error("Call %s cannot be gone on with: %s", claimed.call_id, error)
             await self._close(claimed.call_id, "What was known of the call could not be read.")
             return
-        self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
+        self._supervisor.adopt(ringing, checkpoint, holding, generation, services=services, doubtful=doubtful)
+
+    async def _services_for(self, checkpoint: Checkpoint | None) -> CallServices | None:
+        if checkpoint is None or checkpoint.address is None or self._services_at is None:
+            return None
+        return await self._services_at(checkpoint.address)
 
     async def _was_clear(self, claimed: ClaimedCall) -> bool:
         """Whether the one that held the call before was in no doubt about what was done in it."""

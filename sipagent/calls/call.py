@@ -94,6 +94,11 @@ class PhoneCall:
         """The conversation while it lasts."""
         return self._conversation
 
+    @property
+    def address(self) -> str:
+        """REST base of the API that it comes from."""
+        return self._services.base_url
+
     def is_held_under(self, lease: Lease) -> bool:
         """Whether this process acts for the call by the right of ``lease``."""
         return self._holding is not None and self._holding.lease is lease

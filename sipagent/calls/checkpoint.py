@@ -60,6 +60,8 @@ class Checkpoint:
     """Fingerprint of the configuration that serves it."""
     profile: str | None
     """The agent that answers; None for a call that is refused."""
+    address: str | None = None
+    """REST base of the API that it comes from; None is wherever the service is told."""
     refusal: tuple[str, int, str] | None = None
     """Why it is refused: reason, SIP status, a sentence."""
     state: CallState = CallState.RINGING

@@ -105,6 +105,18 @@ class Supervisor:
         return self._current
 
     @property
+    def services(self) -> CallServices:
+        """What the next call is served with."""
+        return self._services
+
+    @property
+    def addresses_in_use(self) -> frozenset[str]:
+        """Of the API: that of the next call, and that of each call in progress."""
+        return frozenset(
+            (self._services.base_url, *(live.phone_call.address for live in self._live.values()))
+        )
+
+    @property
     def day(self) -> DaySpend:
         """What calls have cost today."""
         return self._reception.day
@@ -170,12 +182,14 @@ class Supervisor:
         holding: Holding,
         generation: Generation,
         *,
+        services: CallServices | None = None,
         doubtful: bool = False,
     ) -> None:
         """Go on with a call that another process held, and return at once.
 
-        It is served by ``generation``. Without a ``checkpoint`` nothing had been decided, and it is answered
-        as if it came now. ``doubtful``: the other may have acted without the database's knowing.
+        It is served by ``generation``, with ``services`` where they are not those of new calls. Without a
+        ``checkpoint`` nothing had been decided, and it is answered as if it came now. ``doubtful``: the other
+        may have acted without the database's knowing.
         """
         loop = asyncio.get_running_loop()
         age_s = (self._utc_now() - ringing.received_at).total_seconds()
@@ -192,7 +206,7 @@ class Supervisor:
         received = self._reception.readmit(door, checkpoint.incoming, checkpoint.profile)
         phone_call = PhoneCall(
             checkpoint.incoming,
-            services=self._services,
+            services=services or self._services,
             journal=journal,
             received_at=received_at,
             called_at=ringing.received_at,
@@ -258,6 +272,7 @@ class Supervisor:
                 incoming=call,
                 received_at=now,
                 configuration=generation.fingerprint,
+                address=self._services.base_url,
                 profile=None if refusal is not None else received.agent,
                 refusal=None if refusal is None else refusal.kept,
             )
