@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sipagent.app import Service, ServiceSettings
+from sipagent.calls import FrontDoor
 from sipagent.calls.shift_settings import ShiftSettings
+from sipagent.calls.tools.language import make_language_tool
 from sipagent.calls.tools.manners import ToolManners, with_manners
 from sipagent.config import Loaded, load_configuration
 from sipagent.errors import StoreAwayError
 from sipagent.identifiers import CallId, WorkerId
-from sipagent.realtime import FunctionTool, function_tool
+from sipagent.realtime import FunctionTool, RealtimeAgent, function_tool
 from sipagent.simulator.caller import At, CallPlan, HangUp, Say
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
@@ -126,7 +128,7 @@ class _Services:
         self,
         tools: list[FunctionTool] | None,
         *,
-        door: Loaded | None = None,
+        door: FrontDoor | Loaded | None = None,
         kind: type[Reachable] = Reachable,
         at: Simulator | None = None,
     ) -> None:
@@ -196,6 +198,65 @@ async def test_a_call_stays_with_the_api_that_it_came_from() -> None:
             record = await here.record(call.call_id)
     assert record.summary.end_reason == "agent_hung_up", "it was hung up where it was"
     assert "adopted" in [note.kind for note in record.notes]
+
+
+GERMAN_THEN_NIGHT = """
+greeting: Hello.
+turns:
+  - call: {tool: set_language, with: {language: de}, then: Gern.}
+  - call: {tool: send_to_agent_night-desk, then: Guten Abend.}
+otherwise: {say: Tschau., call: hang_up}
+"""
+
+
+def day_and_night() -> FrontDoor:
+    """Two desks; the language of the first can be changed, the second speaks it then."""
+    door = front_door(
+        tools=[make_language_tool(["en", "de"], transcription={"model": "gpt-transcribe"})], greeting="Hello."
+    )
+    (desk,) = door.profiles.values()
+    night = replace(
+        desk,
+        name="night-desk",
+        agent=RealtimeAgent(name="night-desk", instructions="Good night.", handoff_description="At night."),
+        settings={**desk.settings, "input_audio_transcription": {"model": "whisper-1"}},
+        languages=("en", "de"),
+    )
+    return replace(door, profiles={desk.name: replace(desk, handoffs=("night-desk",)), night.name: night})
+
+
+async def test_the_language_that_the_caller_chose_is_known_to_whoever_takes_over() -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(GERMAN_THEN_NIGHT, name="test"))
+    plan = CallPlan(
+        steps=(
+            Say(text="Deutsch, bitte."),
+            Say(text="Die Nacht, bitte.", when=At(since_answer_s=7.0)),
+            Say(text="Danke.", when=At(since_answer_s=10.0)),
+        ),
+        hangs_up=False,
+    )
+    async with Simulator(options) as simulator:
+        here = Office(simulator=simulator, database=MemoryDatabase())
+        async with _Services(here) as services:
+            for _ in range(2):
+                await services.add(None, door=day_and_night())
+            first, second = here.workers
+            simulator.webhook_url = first.webhook_url
+            call = simulator.place_call(plan)
+            await eventually(lambda: "Gern." in said(call, "agent"))
+            assert await first.drain(10) == 0
+            await eventually(lambda: second.live_calls == 1)
+            async with asyncio.timeout(30):
+                await call.wait_over()
+            record = await here.record(call.call_id)
+    assert "adopted" in [note.kind for note in record.notes]
+    assert "Guten Abend." in said(call, "agent"), "the one who took over has handed over"
+    assert call.conversation is not None
+    session = call.conversation.session
+    assert session["instructions"].startswith("Good night.")
+    assert "The caller has chosen German" in session["instructions"]
+    transcription = session["audio"]["input"]["transcription"]
+    assert (transcription["model"], transcription["language"]) == ("whisper-1", "de")
 
 
 async def test_a_call_that_rings_when_its_worker_leaves_is_answered_once() -> None:
