@@ -7,6 +7,8 @@
     ├── ToolTimeoutError               a tool passed its deadline
     ├── WebhookError                   a webhook that must be answered 400
     │   ├── WebhookSignatureError      forged, stale or unsigned
+    │   │   ├── WebhookLateError       signed, and too old
+    │   │   └── WebhookReplayedError   signed, and a copy of one that was answered long ago
     │   └── WebhookBodyError           too large, no JSON, or not the documented shape
     ├── CallControlError               the Calls API did not do what it was asked
     │   ├── CallGoneError              the call is over (404, or code call_id_not_found)
@@ -19,6 +21,11 @@
     │   └── NotOursError               the call belongs to another process by now
     ├── StoreError                     the database refused
     │   └── StoreAwayError             the database is not there, or does not answer in time
+    ├── CarrierError                   a telephone company's API did not do what it was asked
+    │   ├── CarrierRefusedError        4xx: the request is wrong or not allowed
+    │   │   └── CarrierLegGoneError    the leg is over, or was never there
+    │   └── CarrierUnavailableError    429, 5xx, time out, no connection
+    ├── MediaStreamError               a carrier's audio socket was lost, or speaks another protocol
     ├── SpillError                     what waits for the database could not be kept on disk
     └── SimulatorError                 the simulator was given something it cannot play
         ├── SipSyntaxError             bytes that are no SIP message
@@ -90,6 +97,15 @@ class WebhookSignatureError(WebhookError):
     """The request is not signed by a secret we know, or its timestamp is too old or too new."""
 
 
+class WebhookLateError(WebhookSignatureError):
+    """The signature is good, and what it signs is older than it may be."""
+
+
+class WebhookReplayedError(WebhookSignatureError):
+    """The signature is good, and the request a copy of one that was answered before, too long ago to be its
+    sender's second try."""
+
+
 class WebhookBodyError(WebhookError):
     """The body is too large, is not JSON, or lacks what its type documents."""
 
@@ -157,6 +173,31 @@ class StoreAwayError(StoreError):
     def __init__(self, message: str, *, serves_nobody: bool) -> None:
         super().__init__(message)
         self.serves_nobody = serves_nobody
+
+
+class CarrierError(SipAgentError):
+    """A telephone company's API did not do what it was asked. ``status`` is its HTTP status, None without an
+    answer."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class CarrierRefusedError(CarrierError):
+    """The request is wrong or not allowed (4xx)."""
+
+
+class CarrierLegGoneError(CarrierRefusedError):
+    """The leg is over, or was never there."""
+
+
+class CarrierUnavailableError(CarrierError):
+    """The API failed, has too much to do, or cannot be reached: 429, 5xx, time out, no connection."""
+
+
+class MediaStreamError(SipAgentError):
+    """A carrier's audio socket was lost, or what came over it is not its protocol."""
 
 
 class SpillError(SipAgentError):

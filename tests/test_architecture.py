@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "telemetry": frozenset({"realtime"}),
     "calls": frozenset({"realtime", "store", "telemetry"}),
     "carrier": frozenset({"audio", "realtime", "calls", "telemetry"}),
-    "config": frozenset({"realtime", "calls"}),
+    "config": frozenset({"realtime", "calls", "carrier"}),  # of `carrier` its settings, which it makes
     "dashboard": frozenset({"calls", "store", "telemetry"}),
     "app": frozenset({"audio", "store", "realtime", "telemetry", "calls", "carrier", "config", "dashboard"}),
     "simulator": frozenset({"audio"}),

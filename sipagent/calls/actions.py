@@ -16,6 +16,10 @@ from sipagent.realtime import FunctionTool, ToolContext
 
 LONGEST_CONFIRM_S = 30.0
 """Stands for the time that every call gives, where a target has none of its own."""
+BRIEFED_S = 90.0
+"""How long somebody who was called first may listen, and decide."""
+LONGEST_BRIEFING = 500
+"""In characters: half a minute of speech."""
 BESIDE_CONFIRM_S = 60.0
 """What else one address may take."""
 
@@ -64,8 +68,18 @@ def _transfer_tool(targets: Sequence[TransferTarget]) -> FunctionTool:
                 "Nobody was called: there is no such target. Choose one of: "
                 f"{', '.join(sorted(by_name))}. Tell the caller the truth."
             )
-        return await call_of(context).controls.transfer(target)
+        return await call_of(context).controls.transfer(target, _briefing(arguments))
 
+    properties: dict[str, Any] = {
+        "target": {"type": "string", "enum": sorted(by_name), "description": "Whom to connect to."}
+    }
+    if any(target.way == "warm" for target in targets):
+        properties["briefing"] = {
+            "type": "string",
+            "maxLength": LONGEST_BRIEFING,
+            "description": "For whoever takes the call, who hears it first: who calls and what they need, in "
+            "one or two sentences.",
+        }
     listing = "; ".join(_described(target) for target in targets)
     return FunctionTool(
         name=CallTool.TRANSFER.value,
@@ -75,10 +89,8 @@ def _transfer_tool(targets: Sequence[TransferTarget]) -> FunctionTool:
         ),
         params_json_schema={
             "type": "object",
-            "properties": {
-                "target": {"type": "string", "enum": sorted(by_name), "description": "Whom to connect to."}
-            },
-            "required": ["target"],
+            "properties": properties,
+            "required": list(properties),
             "additionalProperties": False,
         },
         on_invoke_tool=transfer,
@@ -95,7 +107,16 @@ def _longest_transfer_s(target: TransferTarget) -> float:
     """Beyond the sum of a transfer's own bounds: words that are waited for, a REFER with its retries, and the
     wait for its proof, for each address."""
     confirm_s = LONGEST_CONFIRM_S if target.confirm_s is None else target.confirm_s
-    return max(120.0, len(target.uris) * (BESIDE_CONFIRM_S + confirm_s))
+    briefed_s = BRIEFED_S if target.way == "warm" else 0.0
+    return max(120.0, len(target.uris) * (BESIDE_CONFIRM_S + confirm_s + briefed_s))
+
+
+def _briefing(arguments: str) -> str:
+    try:
+        text = json.loads(arguments).get("briefing", "")
+    except (ValueError, AttributeError):
+        return ""
+    return " ".join(text.split())[:LONGEST_BRIEFING] if isinstance(text, str) else ""
 
 
 def _chosen_target(arguments: str, by_name: dict[str, TransferTarget]) -> TransferTarget | None:

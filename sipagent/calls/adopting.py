@@ -97,6 +97,10 @@ class Adopter:
         try:
             ringing = decode_ringing(claimed.webhook)
             checkpoint = None if claimed.checkpoint is None else decode(claimed.checkpoint)
+            if ringing.incoming.line != "sip":
+                # Nobody can attach to audio that went to another process; the carrier has asked what is next.
+                self._end(claimed.call_id, "The caller's audio went to a process that was gone.")
+                return
             generation = await self._generation_for(checkpoint)
             # The last that is waited for: nobody keeps a client open that no call uses.
             services = await self._services_for(checkpoint)
@@ -164,6 +168,9 @@ class Adopter:
             detail = f"{detail} It was over."
         except CallControlError as error:
             logger.error("Call %s could not be hung up: %s", call_id, error)
+        self._end(call_id, detail)
+
+    def _end(self, call_id: CallId, detail: str) -> None:
         reason = EndReason.WORKER_LOST
         self._record(
             CallEnded(

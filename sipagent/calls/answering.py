@@ -15,6 +15,7 @@ from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lease import Lease
 from sipagent.calls.lifecycle import CallState
+from sipagent.calls.line import Line
 from sipagent.calls.lookup import LONGEST_TIMEOUT_S, LookupOutcome
 from sipagent.calls.measuring import CallMeasures
 from sipagent.calls.preparation import CallSession, PreparedProfile
@@ -34,7 +35,6 @@ from sipagent.realtime import (
     AssistantAudio,
     AssistantMessageItem,
     InputAudio,
-    OpenAIRealtimeSIPModel,
     PendingToolCall,
     RealtimeItem,
     RealtimeModelConfig,
@@ -99,6 +99,7 @@ class Answering:
     def __init__(
         self,
         incoming: IncomingCall,
+        line: Line,
         *,
         services: CallServices,
         journal: CallJournal,
@@ -110,6 +111,7 @@ class Answering:
         """``received_at`` is when the webhook came, in ``loop.time()`` seconds; ``called_at`` the same moment
         on the clock that people read. ``lease`` says whether this process may act for the call."""
         self._incoming = incoming
+        self._line = line
         self._services = services
         self._journal = journal
         self._measures = measures
@@ -221,12 +223,7 @@ class Answering:
         try:
             self._measures.reached("accept_asked")
             await self._permitted()
-            await self._services.client.accept(
-                self._incoming.call_id,
-                answer.accept,
-                deadline=self._deadline,
-                maybe_accepted=maybe_accepted,
-            )
+            await self._line.accept(answer, deadline=self._deadline, maybe_accepted=maybe_accepted)
         except CallGoneError as error:
             return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)
         except CallControlError as error:
@@ -252,8 +249,7 @@ class Answering:
         loop = asyncio.get_running_loop()
         settings = self._services.settings
         try:
-            await self._services.client.reject(
-                self._incoming.call_id,
+            await self._line.reject(
                 settings.failed_accept_reject_status,
                 deadline=min(self._deadline, loop.time() + settings.hang_up_timeout_s),
             )
@@ -273,21 +269,19 @@ class Answering:
     ) -> RealtimeSession:
         runner = RealtimeRunner(
             answer.agent,
-            model=OpenAIRealtimeSIPModel(attach_policy=self._services.settings.attach),
+            model=self._line.model(prepared.profile),
             config={
                 "model_settings": prepared.profile.settings,
                 "settings_of_agent": prepared.team.settings_of_agent,
             },
         )
         config: RealtimeModelConfig = {
+            **self._line.model_config(answer),
             "api_key": self._services.api_key,
             "base_url": self._services.base_url,
-            "call_id": self._incoming.call_id,
         }
         if self._lease is not None:
             config["permission"] = self._lease
-        if answer.first_update is not None:
-            config["first_update"] = answer.first_update
         return await runner.run(context=context, model_config=config, takeover=takeover)
 
 

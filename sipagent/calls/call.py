@@ -25,6 +25,7 @@ from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lease import Holding, Lease
 from sipagent.calls.lifecycle import CallState
+from sipagent.calls.line import Line
 from sipagent.calls.measuring import CallMeasures
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.reception import Refusal
@@ -56,6 +57,7 @@ class PhoneCall:
     def __init__(
         self,
         incoming: IncomingCall,
+        line: Line,
         *,
         services: CallServices,
         journal: CallJournal,
@@ -72,6 +74,7 @@ class PhoneCall:
         things in it that the store does not know.
         """
         self._incoming = incoming
+        self._line = line
         self._services = services
         self._journal = journal
         self._received_at = received_at
@@ -106,6 +109,11 @@ class PhoneCall:
     def write_checkpoint(self) -> None:
         """Write how far the call has come, though nothing is new."""
         self._journal.keep_again()
+
+    @property
+    def is_movable(self) -> bool:
+        """Whether another process could go on with the call: not where its audio passes through this one."""
+        return self._line.kind == "sip"
 
     @property
     def has_work(self) -> bool:
@@ -165,6 +173,7 @@ class PhoneCall:
                 )
                 await self._hang_up()
             finally:
+                self._line.close(None if self._let_go else ending)
                 if self._let_go:
                     work.close()
                     self._services.metrics.workers.let_go()
@@ -174,8 +183,7 @@ class PhoneCall:
     async def _refuse(self, refusal: Refusal) -> Ending:
         self._journal.enter(CallState.REJECTING)
         try:
-            await self._services.client.reject(
-                self._incoming.call_id,
+            await self._line.reject(
                 refusal.sip_status,
                 deadline=self._received_at + self._services.settings.answer_timeout_s,
             )
@@ -249,6 +257,7 @@ class PhoneCall:
                 answered,
                 prepared,
                 controls=controls,
+                line=self._line,
                 services=self._services,
                 journal=self._journal,
                 measures=self._measures,
@@ -308,8 +317,7 @@ class PhoneCall:
 
     def _controls(self) -> LineControls:
         return LineControls(
-            self._incoming.call_id,
-            client=self._services.client,
+            self._line,
             journal=self._journal,
             settings=self._services.settings,
             utc_now=self._services.utc_now,
@@ -319,6 +327,7 @@ class PhoneCall:
     def _answering(self) -> Answering:
         return Answering(
             self._incoming,
+            self._line,
             services=self._services,
             journal=self._journal,
             measures=self._measures,
@@ -359,7 +368,7 @@ class PhoneCall:
             async with asyncio.timeout(self._services.settings.hang_up_timeout_s):
                 if self._holding is not None:
                     await self._holding.lease.wait()
-                await self._services.client.hang_up(self._incoming.call_id)
+                await self._line.hang_up()
         except CallGoneError:
             logger.debug("The call was over before it was hung up")
         except NotOursError:

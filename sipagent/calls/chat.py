@@ -252,7 +252,7 @@ class Chat:
     async def finish_speaking(self) -> None:
         """Return at once: what is written needs no time to be heard. The chat ends after the answer."""
 
-    async def transfer(self, target: TransferTarget) -> str:
+    async def transfer(self, target: TransferTarget, briefing: str = "") -> str:
         """Nobody is called; returns what to tell the agent."""
         return (
             f"Nobody was called: this is a conversation in writing, and there is no telephone call to "

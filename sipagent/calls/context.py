@@ -34,8 +34,9 @@ class CallControls(Protocol):
     async def finish_speaking(self) -> None:
         """Return when what the agent has said was heard to its end, or after a bound. Cancel safe."""
 
-    async def transfer(self, target: TransferTarget) -> str:
-        """Send the caller to ``target``; returns only when that failed, with what to tell the agent.
+    async def transfer(self, target: TransferTarget, briefing: str = "") -> str:
+        """Send the caller to ``target``; returns only when that failed, with what to tell the agent. Whoever
+        is called before the caller is let go of is told ``briefing``.
 
         Raises nothing of its own; on success the call ends, and with it the task that waits here.
         """

@@ -14,11 +14,13 @@ from sipagent.calls.announcing import TransferPromises
 from sipagent.calls.answering import Answered
 from sipagent.calls.asking import ask, ask_for_words, tell_agent
 from sipagent.calls.checkpoint import Checkpoint
+from sipagent.calls.consent import ConsentWatch, Heard
 from sipagent.calls.conversation_keeping import ConversationKeeping, SpendingBrake, minded
 from sipagent.calls.endings import Ending, EndReason
 from sipagent.calls.greeting import GreetingKeeper
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.leading import Leadership
+from sipagent.calls.line import Line
 from sipagent.calls.measuring import CallMeasures
 from sipagent.calls.minder import CallMinder
 from sipagent.calls.preparation import PreparedProfile, spoken
@@ -63,6 +65,7 @@ class Conversation:
         prepared: PreparedProfile,
         *,
         controls: LineControls,
+        line: Line,
         services: CallServices,
         journal: CallJournal,
         measures: CallMeasures,
@@ -74,6 +77,7 @@ class Conversation:
         self._session = answered.session
         self._context = answered.context
         self._controls = controls
+        self._line = line
         self._services = services
         self._journal = journal
         self._measures = measures
@@ -81,6 +85,13 @@ class Conversation:
         greeting = prepared.profile.greeting
         self._interruptible = greeting is None or greeting.interruptible
         self._greeting = prepared.greeting_for(answered.context)
+        recording = prepared.profile.recording
+        self._consent: ConsentWatch | None = None
+        if recording is not None and line.kind == "stream":
+            self._interruptible = False
+            sentence = spoken(recording.consent, answered.context)
+            self._consent = ConsentWatch(sentence)
+            self._greeting = f"{self._greeting} {sentence}" if self._greeting else sentence
         self._keeper = GreetingKeeper(self._greeting if self._interruptible else None)
         self._leadership = Leadership(prepared.profile, prepared.team)
         self._promises = TransferPromises()
@@ -234,6 +245,8 @@ class Conversation:
             if detail is not None:
                 note = Note(kind="spend", data={"detail": detail})
                 self._minder.stop(EndReason.SPEND_LIMIT, detail, now=now, note=note)
+        if self._consent is not None and (heard := self._consent.observe(event)) is not None:
+            self._consented(heard)
         self._keeping.observe(event)
         match event:
             case RealtimeToolEnd():
@@ -251,6 +264,15 @@ class Conversation:
             case _:
                 pass
         return None
+
+    def _consented(self, heard: Heard) -> None:
+        """It is known whether the caller has heard that the call is recorded."""
+        self._consent = None
+        self._journal.note("recording_consent", heard=heard.value)
+        if heard is Heard.IN_FULL:
+            self._line.consented()
+        else:
+            logger.warning("The call is not recorded: the caller did not hear of it (%s)", heard.value)
 
     def _look_for_repairs(self, event: RealtimeSessionEvent, now: float) -> None:
         if (text := self._keeper.observe(event, now)) is not None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from aiohttp import web
 
 from sipagent.calls.checkpoint import Ringing
-from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.lease import Holding
 from sipagent.calls.shift import Shift
 from sipagent.calls.sources import FailureLimit, Sources, whole_seconds
@@ -43,6 +44,10 @@ FAILURES_PER_MINUTE = 30.0
 """How often one source may send what is no authentic webhook before it is not read any more."""
 
 
+LegOf = Callable[[Sequence[tuple[str, str]]], CarrierLeg | None]
+"""The caller's leg that the SIP headers of a call vouch for; None where they do for none. Raises nothing."""
+
+
 class WebhookEndpoint:
     """Verifies, parses and hands over. One for each service."""
 
@@ -55,9 +60,12 @@ class WebhookEndpoint:
         sources: Sources | None = None,
         shift: Shift | None = None,
         utc_now: Callable[[], datetime] = utc_now,
+        leg_of: LegOf | None = None,
     ) -> None:
         """``sources`` tells senders apart, by default behind proxies in local networks. ``shift`` claims each
-        call before it is answered, where several processes share the calls."""
+        call before it is answered, where several processes share the calls. ``leg_of`` knows the calls that a
+        carrier of ours was told to send there."""
+        self._leg_of = leg_of
         self._shift = shift
         self._utc_now = utc_now
         self._verifier = verifier
@@ -91,6 +99,8 @@ class WebhookEndpoint:
                 self._metrics.webhook("ignored")
                 logger.info("A webhook of type %r was ignored: %s", webhook.type, webhook.why)
             case IncomingCall():
+                if self._leg_of is not None:
+                    webhook = replace(webhook, leg=self._leg_of(webhook.sip_headers))
                 await self._take(webhook, received_at)
         return web.Response()
 

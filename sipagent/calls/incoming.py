@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sipagent.identifiers import CallId
+
+LineKind = Literal["sip", "stream"]
+"""How the caller's voice reaches the model: from their carrier to the Realtime API over SIP, or through us by
+a carrier's audio socket."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarrierLeg:
+    """The caller's call at their telephone company, which told us of it: what is in here is authentic."""
+
+    carrier: str
+    """``twilio``, ``telnyx`` or ``asterisk``."""
+    carrier_call_id: str
+    """As the carrier names the caller's leg, such as ``CA…``."""
+    caller: str | None
+    """E.164 where it is a number; None when withheld."""
+    dialled: str | None
+    interface: str = ""
+    """Which of its interfaces announced the leg, where it has several: ``texml``, ``call_control``."""
+    account: str | None = None
+    """The carrier's name of the account that the leg belongs to, where its interface asks for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +44,6 @@ class IncomingCall:
     """In order, repeats kept."""
     media_security: str | None
     """``rtp``, ``srtp``, another word, or None when unknown."""
+    line: LineKind = "sip"
+    leg: CarrierLeg | None = None
+    """None where the carrier has no webhook of its own with us."""

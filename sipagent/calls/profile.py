@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from sipagent.calls.manners import Manners
 from sipagent.calls.template import Template
@@ -21,6 +22,13 @@ class CallTool(StrEnum):
 
     HANG_UP = "hang_up"
     TRANSFER = "transfer"
+
+
+TransferWay = Literal["refer", "carrier", "warm"]
+"""How a caller gets to somebody else. ``refer``: the Realtime API asks the carrier to send them there.
+``carrier``: we ask the carrier, by its own API. ``warm``: the carrier calls the other first, tells them what
+it is about, and puts both together when they take the call. Where the carrier has no door to us, all are
+``refer``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,7 @@ class TransferTarget:
     the one that leads may hand over to it; None leaves it to the agent."""
     confirm_s: float | None = None
     """How long one address has to take the call over; None: as long as every call gives."""
+    way: TransferWay = "refer"
 
     def __post_init__(self) -> None:
         if not self.uris:
@@ -64,6 +73,17 @@ class Greeting:
     interruptible: bool = True
     """False: heard to its end, whatever the caller does meanwhile. True: a caller who speaks at once is
     answered, and the agent is told to begin its answer with these words if they were not heard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """That calls are recorded, where their audio passes through us."""
+
+    consent: Template
+    """Said after the greeting, and not to be interrupted: nothing is recorded before it was heard."""
+    folder: Path
+    keep_days: int
+    """When a recording is deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,5 +109,6 @@ class AgentProfile:
     mcp_tools: tuple[McpTools, ...] = ()
     """Of servers that we ask ourselves: `mcp_door` adds them to ``agent`` when they are known."""
     transfer_targets: tuple[TransferTarget, ...] = ()
+    recording: Recording | None = None
     manners: Manners = field(default_factory=Manners)
     """Of a call while this agent leads it, but for the longest duration: that is set by who answers."""

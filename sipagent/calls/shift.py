@@ -307,7 +307,7 @@ class Shift:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + settings.hand_over_patience_s
         # Calls whose claims the database has not taken could be found by nobody: they stay.
-        while left := [each for each in self._supervisor.live_call_ids if each not in self._unclaimed]:
+        while left := [each for each in self._supervisor.movable_call_ids if each not in self._unclaimed]:
             late = loop.time() >= deadline
             ready = [
                 call_id

@@ -14,12 +14,14 @@ from sipagent.calls.call import CallServices, PhoneCall
 from sipagent.calls.checkpoint import Checkpoint, Ringing
 from sipagent.calls.endings import EndReason
 from sipagent.calls.generation import Generation
-from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.keeping import CheckpointKeeper
 from sipagent.calls.lease import Holding, Lease
+from sipagent.calls.line import CarrierSide, Line
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.reception import Received, Reception, Refusal
+from sipagent.calls.sip_line import SipLine
 from sipagent.calls.spend import DaySpend
 from sipagent.calls.webhook import SeenWebhooks
 from sipagent.identifiers import CallId
@@ -57,9 +59,12 @@ class Supervisor:
         record: Callable[[Fact], None],
         utc_now: Callable[[], datetime],
         call_over: Callable[[], None] | None = None,
+        carrier_side: Callable[[CarrierLeg], CarrierSide | None] | None = None,
     ) -> None:
         """``generation`` serves until another is swapped in. ``call_over`` is told, after the last record of
-        each call, that its generation may not be in use any more."""
+        each call, that its generation may not be in use any more. ``carrier_side`` gives what acts for the
+        caller's own leg at their carrier."""
+        self._carrier_side = carrier_side
         self._current = generation
         self._services = services
         self._record = record
@@ -164,15 +169,23 @@ class Supervisor:
         """Whether the call was taken or adopted here, be it up still or over."""
         return self._seen.has_call(call_id)
 
-    def take(self, call: IncomingCall, received_at: float, holding: Holding | None = None) -> bool:
-        """Begin to answer ``call`` and return at once: True, or False when it was taken before.
+    def take(
+        self,
+        call: IncomingCall,
+        received_at: float,
+        holding: Holding | None = None,
+        *,
+        line: Line | None = None,
+    ) -> bool:
+        """Begin to answer ``call`` and return at once: True, or False when it was taken before; its ``line``
+        is untouched then.
 
         ``received_at`` is when its webhook came (``loop.time()``); ``holding`` is the claim to it, where
-        several processes share the calls.
+        several processes share the calls; ``line`` is where its caller is, by default at the Calls API.
         """
         if not self._seen.take(call, received_at):
             return False
-        self._answer(call, received_at, holding)
+        self._answer(call, received_at, holding, line)
         return True
 
     def adopt(
@@ -197,16 +210,18 @@ class Supervisor:
         received_at = loop.time() - max(0.0, age_s)
         self._seen.take(ringing.incoming, loop.time())
         if checkpoint is None:
-            self._answer(ringing.incoming, received_at, holding, doubtful=doubtful)
+            self._answer(ringing.incoming, received_at, holding, None, doubtful=doubtful)
             return
         keeper = self._keeper(ringing.incoming.call_id, checkpoint, holding)
         journal = CallJournal(ringing.incoming.call_id, holding.lease.record, self._utc_now, keeper=keeper)
         journal.note("adopted", worker=holding.worker, epoch=holding.epoch, state=checkpoint.state.value)
+        services = services or self._services
         door = generation.door
         received = self._reception.readmit(door, checkpoint.incoming, checkpoint.profile)
         phone_call = PhoneCall(
             checkpoint.incoming,
-            services=services or self._services,
+            self._sip_line(checkpoint.incoming, services),
+            services=services,
             journal=journal,
             received_at=received_at,
             called_at=ringing.received_at,
@@ -240,6 +255,11 @@ class Supervisor:
         """The calls that are up here."""
         return tuple(self._live)
 
+    @property
+    def movable_call_ids(self) -> tuple[CallId, ...]:
+        """Those of them that another process can go on with."""
+        return tuple(call_id for call_id, live in self._live.items() if live.phone_call.is_movable)
+
     async def let_go(self, call_ids: Iterable[CallId]) -> None:
         """Leave these calls to others: nothing more is done to them, and they stay up. Returns when none of
         their tasks is left. Cancelling goes on letting go."""
@@ -251,13 +271,28 @@ class Supervisor:
         if tasks:
             await asyncio.wait(tasks)
 
+    def _sip_line(self, call: IncomingCall, services: CallServices) -> SipLine:
+        carrier = None
+        if self._carrier_side is not None and call.leg is not None:
+            carrier = self._carrier_side(call.leg)
+        return SipLine(call.call_id, client=services.client, attach=services.settings.attach, carrier=carrier)
+
     def _answer(
-        self, call: IncomingCall, received_at: float, holding: Holding | None, *, doubtful: bool = False
+        self,
+        call: IncomingCall,
+        received_at: float,
+        holding: Holding | None,
+        line: Line | None,
+        *,
+        doubtful: bool = False,
     ) -> None:
         # Asked once: what follows, and the whole call, is of this generation.
         generation = self._current
         door, now = generation.door, self._utc_now()
-        caller, dialled = door.numbers_of(call)
+        if call.leg is None:
+            caller, dialled = door.numbers_of(call)
+        else:
+            caller, dialled = call.leg.caller, call.leg.dialled
         call = replace(call, caller=caller, dialled=dialled)
         received = self._reception.receive(door, call, now=now, at=received_at)
         refusal = received.refusal
@@ -298,6 +333,7 @@ class Supervisor:
             )
         phone_call = PhoneCall(
             call,
+            line or self._sip_line(call, self._services),
             services=self._services,
             journal=journal,
             received_at=received_at,

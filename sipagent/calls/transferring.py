@@ -17,30 +17,34 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sipagent.calls.asking import ask_for_words
 from sipagent.calls.briefing import OpeningHours
 from sipagent.calls.checkpoint import TransferUnderWay
-from sipagent.calls.client import CallsClient
 from sipagent.calls.context import CallContext
 from sipagent.calls.endings import EndReason
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lease import Lease
 from sipagent.calls.lifecycle import CallState
+from sipagent.calls.line import Line
 from sipagent.calls.profile import TAKE_A_MESSAGE, TransferTarget
 from sipagent.calls.services import CallSettings
 from sipagent.calls.tools.updates import partial_update
 from sipagent.calls.variables import CallFacts, Opening, values_of
+from sipagent.calls.ways_out import TransferOutcome as TransferOutcome
+from sipagent.calls.ways_out import WaysOut
 from sipagent.errors import CallControlError, CallControlRefusedError, CallGoneError
-from sipagent.identifiers import CallId
 from sipagent.realtime import Handoff, RealtimeAgent, RealtimeSession, RunContextWrapper
 
 logger = logging.getLogger(__name__)
 
 REFER_ANSWER_S = 2.0
 """How long the answer to a REFER is awaited after the session has closed: they come over two connections."""
+WARM_ANSWER_S = 5.0
+"""The same for the carrier's word that somebody took the call, which may have come to another process."""
+RING_S = 30.0
+"""How long a telephone rings that is called first, where its target says nothing."""
 LATE_S = 20.0
 """A call that leaves so soon after a transfer was given up may have been taken over late."""
 SAY_NEXT = (
@@ -49,29 +53,13 @@ SAY_NEXT = (
 )
 
 
-class TransferOutcome(StrEnum):
-    """How one try, or a whole transfer, went."""
-
-    CONNECTED = "connected"
-    """The call left us after the REFER was accepted."""
-    REFUSED = "refused"
-    """The Calls API or the carrier said no."""
-    UNAVAILABLE = "unavailable"
-    """The Calls API failed, or did not answer."""
-    NOT_CONFIRMED = "not_confirmed"
-    """The REFER was accepted, and the call stayed."""
-    CLOSED = "closed"
-    """Nobody was called: the target's calendar says that nobody is there."""
-    CALLER_GONE = "caller_gone"
-    """The call was over before the REFER was accepted."""
-    STOPPED = "stopped"
-    """The transfer was broken off, because it took longer than a tool may."""
-
-
 _WHY = {
     TransferOutcome.REFUSED: "it was refused",
     TransferOutcome.UNAVAILABLE: "the telephone service did not answer",
     TransferOutcome.NOT_CONFIRMED: "nobody took the call",
+    TransferOutcome.BUSY: "the line is busy",
+    TransferOutcome.NO_ANSWER: "nobody answered",
+    TransferOutcome.DECLINED: "they cannot take the call now",
     TransferOutcome.CALLER_GONE: "the call seems to be over",
 }
 
@@ -81,6 +69,8 @@ class _Attempt:
     """One transfer, with all its tries."""
 
     target: TransferTarget
+    briefing: str = ""
+    """What whoever is called first is told."""
     uri: str = ""
     """The address that is tried now."""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -96,9 +86,8 @@ class LineControls:
 
     def __init__(
         self,
-        call_id: CallId,
+        line: Line,
         *,
-        client: CallsClient,
         journal: CallJournal,
         settings: CallSettings,
         utc_now: Callable[[], datetime],
@@ -107,8 +96,7 @@ class LineControls:
         """``lease`` says whether this process may act for the call."""
         self._lease = lease
         self._before: TransferUnderWay | None = None
-        self._call_id = call_id
-        self._client = client
+        self._ways = WaysOut(line, journal.note)
         self._journal = journal
         self._settings = settings
         self._utc_now = utc_now
@@ -169,8 +157,9 @@ class LineControls:
         if not await self._running.wait_until_agent_silent(self._settings.finish_speaking_timeout_s):
             logger.warning("The end of the agent's speech was never reported; going on without it")
 
-    async def transfer(self, target: TransferTarget) -> str:
-        """Send the caller to ``target``; returns only when that failed, with what to tell the agent.
+    async def transfer(self, target: TransferTarget, briefing: str = "") -> str:
+        """Send the caller to ``target``; returns only when that failed, with what to tell the agent. Whoever
+        is called first is told ``briefing``.
 
         Raises nothing of its own. Cancelling gives up; a REFER that was accepted may take effect all the
         same.
@@ -179,7 +168,7 @@ class LineControls:
             return "Another transfer of this call is being tried; wait for its outcome."
         if (opening := self._closed(target)) is not None:
             return await self._not_called(self._running, target, opening)
-        return await self.told(target, await self.send(target))
+        return await self.told(target, await self.send(target, briefing))
 
     @property
     def may_transfer(self) -> bool:
@@ -190,11 +179,11 @@ class LineControls:
         """Whether the target's calendar says that nobody is there now."""
         return self._closed(target) is not None
 
-    async def send(self, target: TransferTarget) -> TransferOutcome:
+    async def send(self, target: TransferTarget, briefing: str = "") -> TransferOutcome:
         """As `transfer`, which may begin now; how it failed."""
         session = self._running
         self._journal.enter(CallState.TRANSFERRING)
-        attempt = self._attempt = _Attempt(target)
+        attempt = self._attempt = _Attempt(target, briefing)
         attempt.answered.set()
         outcome = TransferOutcome.STOPPED
         try:
@@ -237,7 +226,7 @@ class LineControls:
                 return EndReason.CALLER_HUNG_UP, detail
             return EndReason.CALLER_HUNG_UP, ""
         try:
-            async with asyncio.timeout(REFER_ANSWER_S):
+            async with asyncio.timeout(WARM_ANSWER_S if attempt.target.way == "warm" else REFER_ANSWER_S):
                 await attempt.answered.wait()
         except TimeoutError:
             logger.info("The call ended before the answer to its REFER came")
@@ -307,7 +296,11 @@ class LineControls:
         self._keep(attempt, line, asked_at=asked_at)
         attempt.answered.clear()
         try:
-            await self._client.refer(self._call_id, attempt.uri)
+            outcome = await self._ways.ask(
+                session, target, attempt.uri, attempt.briefing, patience_s=target.confirm_s or RING_S
+            )
+            if outcome is not None:
+                return outcome
         except CallGoneError as error:
             logger.info("The call was over before it could be transferred: %s", error)
             return TransferOutcome.CALLER_GONE

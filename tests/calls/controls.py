@@ -28,7 +28,7 @@ class Controls:
         if self.agent_is_busy:
             await self.silent.wait()
 
-    async def transfer(self, target: TransferTarget) -> str:
+    async def transfer(self, target: TransferTarget, briefing: str = "") -> str:
         self.asked.append(target.uris[0])
         return "it did not go through"
 

@@ -19,10 +19,11 @@ from sipagent.calls import (
     FrontDoor,
     IncomingCall,
     PhoneCall,
-    answering,
     prepare,
+    sip_line,
 )
 from sipagent.calls.preparation import PreparedProfile
+from sipagent.calls.sip_line import SipLine
 from sipagent.identifiers import CallId
 from sipagent.realtime.events import RealtimeModelEvent
 from sipagent.realtime.inputs import (
@@ -126,7 +127,7 @@ async def scripted(
 ) -> Scripted:
     """A call that `door`'s one agent will answer, with a model that gives ``responses``."""
     api, model, facts = Api(refers=deque(refers)), Model(*responses), list[Fact]()
-    monkeypatch.setattr(answering, "OpenAIRealtimeSIPModel", lambda **_: model)
+    monkeypatch.setattr(sip_line, "OpenAIRealtimeSIPModel", lambda **_: model)
     (profile,) = door.profiles.values()
     services = CallServices(
         client=cast(CallsClient, api),
@@ -147,6 +148,7 @@ async def scripted(
     )
     call = PhoneCall(
         incoming,
+        SipLine(CALL, client=services.client),
         services=services,
         journal=CallJournal(CALL, facts.append, lambda: datetime(2026, 11, 20, tzinfo=UTC)),
         received_at=asyncio.get_running_loop().time(),

@@ -18,6 +18,7 @@ from sipagent.calls import (
     Manners,
     TransferTarget,
 )
+from sipagent.calls.sip_line import SipLine
 from sipagent.calls.template import Template
 from sipagent.calls.transferring import LineControls
 from sipagent.clock import utc_now
@@ -90,7 +91,7 @@ async def test_a_transfer_that_is_cancelled_at_any_point_can_be_tried_again() ->
         for state in (CallState.ACCEPTING, CallState.ATTACHING, CallState.TALKING):
             journal.enter(state)
         controls = LineControls(
-            CALL, client=cast(CallsClient, Api()), journal=journal, settings=BRIEF, utc_now=utc_now
+            SipLine(CALL, client=cast(CallsClient, Api())), journal=journal, settings=BRIEF, utc_now=utc_now
         )
         runner = RealtimeRunner(RealtimeAgent(name="front-desk"), model=Model())
         async with await runner.run() as session:

@@ -256,7 +256,7 @@ class SessionControls:
     async def finish_speaking(self) -> None:
         await self.running.wait_until_agent_silent(1.0)
 
-    async def transfer(self, target: TransferTarget) -> str:
+    async def transfer(self, target: TransferTarget, briefing: str = "") -> str:
         raise AssertionError("nobody transfers here")
 
     async def speak(self, words: str) -> None:

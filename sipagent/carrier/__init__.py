@@ -1,0 +1,1 @@
+"""Speaks to the phone companies: their webhooks, their media streams."""
