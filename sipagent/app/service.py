@@ -17,6 +17,7 @@ from typing import Self
 
 from aiohttp import web
 
+from sipagent.app.carriers import Carriers
 from sipagent.app.settings import ServiceSettings, SpokenWords
 from sipagent.calls import (
     CallObserver,
@@ -38,11 +39,13 @@ from sipagent.calls.commands import CommandDesk
 from sipagent.calls.connections import serve_http
 from sipagent.calls.day_spend import DaySpendReader
 from sipagent.calls.lookup import open_lookup_session
+from sipagent.calls.retention import RecordingRetention, folders_of
 from sipagent.calls.shift import Shift
 from sipagent.calls.sources import Sources
 from sipagent.calls.steering import Steering
 from sipagent.calls.watched import WatchedStore
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
+from sipagent.carrier.settings import CarrierSettings
 from sipagent.clock import utc_now
 from sipagent.config import ConfigurationWatcher, Loaded, Reload, load_stored
 from sipagent.dashboard import AdminSurface, Guard, Probes, Readiness, Reloaded
@@ -79,6 +82,7 @@ class Service:
         utc_now: Callable[[], datetime] = utc_now,
         learn_secrets: Callable[[Sequence[str]], None] | None = None,
         watch: Callable[[Fact], None] | None = None,
+        carriers: CarrierSettings | None = None,
     ) -> None:
         """``base_url`` is the REST base of the Realtime API; raises `UserError` for unusable secrets. Where
         it is the one that ``front_door`` was loaded with, it follows the file when that is loaded again.
@@ -86,7 +90,8 @@ class Service:
         ``utc_now`` is the clock that calendars and records go by; a test that plays a holiday brings its own.
         A ``front_door`` that was loaded from a file is loaded again when the file changes; ``learn_secrets``
         hears of the secrets of every configuration that serves, ``watch`` of every fact that the store has
-        kept. The service opens ``store`` and closes it.
+        kept. The service opens ``store`` and closes it. ``carriers`` are those of a ``front_door`` that came
+        from no file; a file has its own.
         """
         self._loaded = front_door if isinstance(front_door, Loaded) else None
         self._front_door = front_door.door if isinstance(front_door, Loaded) else front_door
@@ -113,6 +118,8 @@ class Service:
         self._last_reload: Reload | None = None
         self._port = 0
         self._admin_port: int | None = None
+        self._carrier_settings = carriers if self._loaded is None else self._loaded.carriers
+        self._carriers: Carriers | None = None
         self._guard = Guard(self._loaded.access if self._loaded is not None else Access())
         self._endpoint: WebhookEndpoint | None = None
 
@@ -140,6 +147,11 @@ class Service:
         """Where OpenAI (or the simulator) posts webhooks, as seen from this machine."""
         host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound  # nosec B104
         return f"http://{host}:{self._port}{WEBHOOK_PATH}"
+
+    @property
+    def audio_socket_port(self) -> int | None:
+        """The TCP port for the audio of an Asterisk; None without one."""
+        return None if self._carriers is None else self._carriers.audio_socket_port
 
     @property
     def admin_port(self) -> int | None:
@@ -270,9 +282,19 @@ class Service:
                 record=recorder.record,
                 utc_now=self._utc_now,
                 call_over=self._let_go,
+                carrier_side=lambda leg: None if self._carriers is None else self._carriers.side_of(leg),
             )
         )
+        self._carriers = await stack.enter_async_context(self._new_carriers(recorder))
         await self._follow_spending(group, stack)
+        retention = RecordingRetention(
+            self._store,
+            self.metrics.carriers,
+            utc_now=self._utc_now,
+            folders=lambda: folders_of(self._running.current.door.profiles.values()),
+        )
+        group.create_task(retention.run(), name="recordings' retention")
+        stack.callback(retention.stop)
         furnishing = group.create_task(self._furnishing.follow(self._running), name="MCP tools")
         stack.callback(furnishing.cancel)
         self._serves(generation, self._loaded, recorder.record)
@@ -287,6 +309,18 @@ class Service:
         await self._join(group, stack, services, recorder)
         # The door opens last and closes first, but webhooks are still answered while calls drain.
         await self._listen(stack)
+
+    def _new_carriers(self, recorder: Recorder) -> Carriers:
+        return Carriers(
+            self._carrier_settings,
+            supervisor=lambda: self._running,
+            shift=lambda: self._shift,
+            recorder=recorder,
+            store=self._store,
+            metrics=self.metrics,
+            utc_now=self._utc_now,
+            sources=Sources(self._guard.access.trusted_proxies),
+        )
 
     async def _store_opened(self) -> bool:
         """Whether the database is there. Raises `StoreError` for one that can never be used."""
@@ -403,6 +437,8 @@ class Service:
                 )
                 # Opened last: nobody may let go of it before it is in use.
                 client = await self._clients.open(base_url)
+                if self._carriers is not None:
+                    await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
                 self._running.swap(generation, replace(services, client=client, base_url=base_url))
             finally:
                 self._let_go()
@@ -455,6 +491,7 @@ class Service:
             self._endpoint.sources = Sources(access.trusted_proxies)
 
     async def _listen(self, stack: AsyncExitStack) -> None:
+        assert self._carriers is not None, "they were put together before"
         access = self._guard.access
         self._endpoint = WebhookEndpoint(
             verifier=self._verifier,
@@ -463,6 +500,7 @@ class Service:
             sources=Sources(access.trusted_proxies),
             shift=self._shift,
             utc_now=self._utc_now,
+            leg_of=self._carriers.leg_of,
         )
         probes = Probes(guard=self._guard, metrics=self.metrics, readiness=self._readiness)
         admin = AdminSurface(
@@ -473,6 +511,7 @@ class Service:
         )
         app = web.Application(client_max_size=MAXIMUM_BODY_BYTES)
         app.router.add_post(WEBHOOK_PATH, self._endpoint.handle)
+        await self._carriers.serve(app, stack)
         probes.add_to(app, for_us=access.listen is None)
         if access.listen is None:
             admin.add_to(app)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sipagent.calls.spill import REJECTED, Page, Spill
 from sipagent.errors import SpillError
-from sipagent.store import ConfigurationLoaded, Fact
+from sipagent.store import CarrierReported, ConfigurationLoaded, Fact
 from sipagent.telemetry import StoreMetrics
 
 logger = logging.getLogger(__name__)
@@ -176,4 +176,6 @@ class Backlog:
 def _named(fact: Fact) -> str:
     if isinstance(fact, ConfigurationLoaded):
         return f"The text of configuration {fact.fingerprint}"
+    if isinstance(fact, CarrierReported):
+        return f"A report of {fact.carrier} about its leg {fact.carrier_call_id} ({fact.kind})"
     return f"A fact of call {fact.call_id} ({type(fact).__name__})"

@@ -163,7 +163,7 @@ class PhoneCall:
                     reason=EndReason.SERVICE_STOPPED,
                     detail="The service stopped before the call was over.",
                 )
-                await self._hang_up()
+                await self._hang_up(ending)
                 raise
             except Exception as error:  # the wall: one bad call can hurt no other
                 logger.exception("The call ended by a defect of ours")
@@ -171,7 +171,7 @@ class PhoneCall:
                     reason=EndReason.INTERNAL_ERROR,
                     detail=f"A defect of ours: {type(error).__name__}. The log has the traceback.",
                 )
-                await self._hang_up()
+                await self._hang_up(ending)
             finally:
                 self._line.close(None if self._let_go else ending)
                 if self._let_go:
@@ -355,10 +355,10 @@ class PhoneCall:
     async def _hung_up(self, ending: Ending) -> Ending:
         if ending.hang_up:
             self._journal.keep(ending=EndingUnderWay(reason=ending.reason, detail=ending.detail))
-            await self._hang_up()
+            await self._hang_up(ending)
         return ending
 
-    async def _hang_up(self) -> None:
+    async def _hang_up(self, ending: Ending) -> None:
         """Hang up within a bound; the call being over already is what was wanted."""
         if self._journal.state in (CallState.RINGING, CallState.REJECTING, CallState.ENDED):
             return
@@ -368,7 +368,7 @@ class PhoneCall:
             async with asyncio.timeout(self._services.settings.hang_up_timeout_s):
                 if self._holding is not None:
                     await self._holding.lease.wait()
-                await self._line.hang_up()
+                await self._line.hang_up(ending)
         except CallGoneError:
             logger.debug("The call was over before it was hung up")
         except NotOursError:

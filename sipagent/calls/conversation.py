@@ -32,6 +32,7 @@ from sipagent.calls.transferring import LineControls
 from sipagent.clock import utc_now
 from sipagent.realtime import RealtimeSession, SessionEnd
 from sipagent.realtime.session_events import (
+    RealtimeAudio,
     RealtimeConnectionLost,
     RealtimeConnectionRestored,
     RealtimeError,
@@ -179,8 +180,8 @@ class Conversation:
                     self._timer = timer
                     async for event in self._session:
                         now = loop.time()
-                        if isinstance(event, RealtimeTranscriptDelta):
-                            self._heard_words(event, now)
+                        if isinstance(event, RealtimeTranscriptDelta | RealtimeAudio):
+                            self._heard_more(event, now)
                             continue
                         if (ending := self._take(event, now)) is not None:
                             return ending
@@ -219,7 +220,7 @@ class Conversation:
     def _quiet(self) -> bool:
         return not (self._session.agent_is_speaking or self._session.response_active)
 
-    def _heard_words(self, event: RealtimeTranscriptDelta, now: float) -> None:
+    def _heard_more(self, event: RealtimeTranscriptDelta | RealtimeAudio, now: float) -> None:
         """What comes by the thousand, and brings nothing about but that the call lives."""
         self._minder.observe(event, now, quiet=False)
         self._context.tools.observe(event)

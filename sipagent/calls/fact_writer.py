@@ -13,9 +13,11 @@ from sipagent.store import (
     CallNoted,
     CallOpened,
     CallStore,
+    CarrierReported,
     ConfigurationLoaded,
     Fact,
     LatencyMeasured,
+    RecordingDeleted,
     StateChanged,
 )
 from sipagent.telemetry import StoreMetrics
@@ -174,5 +176,12 @@ def _can_be_applied_later(fact: Fact) -> bool:
     identity are the same, or the first one counts."""
     return isinstance(
         fact,
-        CallOpened | StateChanged | LatencyMeasured | CallNoted | CallEnded | ConfigurationLoaded,
+        CallOpened
+        | StateChanged
+        | LatencyMeasured
+        | CallNoted
+        | CallEnded
+        | ConfigurationLoaded
+        | CarrierReported
+        | RecordingDeleted,
     )

@@ -24,7 +24,7 @@ class CarrierLeg:
     """E.164 where it is a number; None when withheld."""
     dialled: str | None
     interface: str = ""
-    """Which of its interfaces announced the leg, where it has several: ``texml``, ``call_control``."""
+    """Which of its interfaces announced the leg, where it has several: ``texml``, ``call-control``."""
     account: str | None = None
     """The carrier's name of the account that the leg belongs to, where its interface asks for that."""
 

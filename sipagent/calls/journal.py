@@ -109,6 +109,9 @@ class CallJournal:
                 model=model,
                 sip_call_id=call.sip_call_id,
                 configuration=configuration,
+                line=call.line,
+                carrier=None if call.leg is None else call.leg.carrier,
+                carrier_call_id=None if call.leg is None else call.leg.carrier_call_id,
             )
         )
 

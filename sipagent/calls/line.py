@@ -49,8 +49,8 @@ class Line(Protocol):
         """Send the caller to ``target_uri``. Success is no proof; that the call leaves us is."""
         ...
 
-    async def hang_up(self) -> None:
-        """End the call."""
+    async def hang_up(self, ending: Ending) -> None:
+        """End the call, for ``ending``: a line that others may go on with tells them how it went."""
         ...
 
     def model(self, profile: AgentProfile) -> RealtimeModel:

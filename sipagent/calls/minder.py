@@ -31,6 +31,7 @@ from sipagent.calls.template import Template
 from sipagent.calls.watch import CallLimits, CallWatch
 from sipagent.calls.wrapping_up import TimeLeft
 from sipagent.realtime.session_events import (
+    RealtimeAudio,
     RealtimeCallerSpeechStarted,
     RealtimeDtmfReceived,
     RealtimeResponseEnded,
@@ -192,7 +193,7 @@ class CallMinder:
         """Take in one event. ``quiet``: the agent is not heard, and no response runs, waits or was asked
         for."""
         self._watch.observe(event, now)
-        if isinstance(event, RealtimeTranscriptDelta):
+        if isinstance(event, RealtimeTranscriptDelta | RealtimeAudio):
             return  # nearly all events are such, and say no more than that the socket lives
         self._idle.observe(event, now)
         self._floor.observe(event)

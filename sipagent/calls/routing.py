@@ -167,9 +167,9 @@ class FrontDoor:
             missing = asked.missing(route)
             if missing is not None:
                 if explain:
-                    why.append(f"{_label(index, route)}: {asked.worded(route, missing)}")
+                    why.append(f"{route_label(index, route.name)}: {asked.worded(route, missing)}")
                 continue
-            label = _label(index, route)
+            label = route_label(index, route.name)
             outcome, said = self._outcome(route, label, asked)
             return Decision(outcome=outcome, why=(*why, f"{label}: {said}"))
         nobody = Refuse(reason=EndReason.REJECTED_NO_ROUTE, sip_status=NO_ROUTE_STATUS)
@@ -273,8 +273,9 @@ class _Asked:
         return self._headers.get(name.lower(), [])
 
 
-def _label(index: int, route: Route) -> str:
-    return route.name or f"route {index + 1}"
+def route_label(index: int, name: str | None) -> str:
+    """What the route at ``index``, from 0, is called in records; ``name`` is its own, if it has one."""
+    return name or f"route {index + 1}"
 
 
 def _holds(given: list[str], wanted_values: tuple[str, ...]) -> bool:

@@ -46,7 +46,7 @@ class SipLine:
         """See `Line.refer`."""
         await self._client.refer(self._call_id, target_uri)
 
-    async def hang_up(self) -> None:
+    async def hang_up(self, ending: Ending) -> None:
         """See `Line.hang_up`."""
         await self._client.hang_up(self._call_id)
 

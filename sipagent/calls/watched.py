@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from sipagent.identifiers import CallId
-from sipagent.store import CallRecord, CallStore, CallSummary, ConfigurationLoaded, Fact, UsageTotal
+from sipagent.store import (
+    CallRecord,
+    CallStore,
+    CallSummary,
+    CarrierReported,
+    ConfigurationLoaded,
+    Fact,
+    RecordingFile,
+    UsageTotal,
+)
 
 
 class WatchedStore:
@@ -60,6 +69,26 @@ class WatchedStore:
     async def unfinished(self, before: datetime) -> tuple[CallSummary, ...]:
         """As `CallStore.unfinished`."""
         return await self._store.unfinished(before)
+
+    async def carrier_reports(
+        self, carrier_call_id: str, *, carrier: str | None = None
+    ) -> tuple[CarrierReported, ...]:
+        """As `CallStore.carrier_reports`."""
+        return await self._store.carrier_reports(carrier_call_id, carrier=carrier)
+
+    async def calls_of_leg(self, carrier_call_id: str) -> tuple[CallSummary, ...]:
+        """As `CallStore.calls_of_leg`."""
+        return await self._store.calls_of_leg(carrier_call_id)
+
+    async def recordings_due(
+        self, now: datetime, *, limit: int = 100, after: RecordingFile | None = None
+    ) -> tuple[RecordingFile, ...]:
+        """As `CallStore.recordings_due`."""
+        return await self._store.recordings_due(now, limit=limit, after=after)
+
+    async def recordings_at(self, paths: Collection[str]) -> tuple[RecordingFile, ...]:
+        """As `CallStore.recordings_at`."""
+        return await self._store.recordings_at(paths)
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """As `CallStore.usage_since`."""

@@ -21,8 +21,9 @@ Purpose = Literal["voice", "next", "status", "offer", "refer", "event"]
 became of a leg; what a person said whom a caller is offered to; a REFER of a SIP leg; any of these, as the
 body says."""
 
-StepResult = Literal["ended", "busy", "no_answer", "failed", "canceled", "rejected"]
-"""``ended``: it was answered, and is over."""
+StepResult = Literal["ended", "busy", "no_answer", "failed", "canceled", "rejected", "transferred"]
+"""``ended``: it was answered, and is over. ``transferred``: the caller is with somebody else by now, and must
+be left alone."""
 
 LONGEST_VALUE = 500
 """Characters of a carrier's field that are kept."""
@@ -77,6 +78,8 @@ class StepOutcome:
     duration_s: float | None = None
     caller_gone: bool = False
     """Nobody is there any more to be told something."""
+    leg_follows: bool = False
+    """The carrier ends the caller's leg itself when what answered it ends."""
     by_stream: bool = False
     """The carrier cannot know how it went: the socket was closed by us, or by nobody's will."""
 
@@ -124,10 +127,17 @@ class LegReport:
     """The same when the carrier says it again."""
     sip_status: int | None = None
     duration_s: float | None = None
+    offer: str | None = None
+    """Of a call to a person whom a caller is offered to: which attempt it is."""
     detail: Mapping[str, str] = field(default_factory=dict)
     """More of the carrier's fields, in its words, bounded; no telephone numbers."""
 
 
+HEARD = "heard"
+"""The route in the token of an offer that asks nothing: who has heard it to its end has taken the call."""
+TAKEN = "offer_taken"
+DECLINED = "offer_declined"
+"""Our own reports: what a person said whom a caller was offered to."""
 LINE_ENDED = "line_ended"
 """Our own report: how the call went whose audio came to us."""
 
@@ -146,6 +156,8 @@ class Callbacks:
     media_url: str
     """Where a media stream is opened: ``wss://…``."""
     token: str
+    place: str
+    """Names the step, or the offer, that the token is for."""
 
     def url(self, purpose: Purpose) -> str:
         """Where to tell about ``purpose``."""

@@ -88,6 +88,17 @@ class AnswerPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OfferManner:
+    """How a person is asked whether they take a call."""
+
+    question: str = "Press 1 to take the call."
+    """Said after the briefing. "" asks nothing: who listens to the end of the briefing has taken the call,
+    and so has a mailbox."""
+    language: str | None = None
+    """BCP 47, of the briefing and the question; None: the carrier's default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TwilioSettings:
     """One Twilio account."""
 
@@ -136,6 +147,7 @@ class CarrierSettings:
     """By the label of a route, as `sipagent.calls.routing.Answer.route` has it."""
     caller_id: str | None = None
     """The number that those we call are shown; None: the one that was dialled."""
+    offers: OfferManner = OfferManner()
     twilio: TwilioSettings | None = None
     telnyx: TelnyxSettings | None = None
     audio_socket: AudioSocketSettings | None = None

@@ -20,7 +20,7 @@ import msgspec
 from sipagent.calls.incoming import CarrierLeg
 from sipagent.errors import UserError, WebhookLateError, WebhookSignatureError
 
-TOKEN_HEADER = "X-Sipagent-Leg"  # noqa: S105 (the name of a header)
+TOKEN_HEADER = "X-Sipagent-Leg"  # noqa: S105 - the name of a header
 """The SIP header by which a leg that the carrier dials tells whose it is."""
 LONGEST_AGE_S = 4 * 3600
 """A call is not longer: Telnyx ends one after four hours, and Twilio too unless told otherwise."""
@@ -86,10 +86,12 @@ class LegTokens:
         if len(text) > LONGEST_TOKEN or version != _VERSION or not text.isascii():
             raise WebhookSignatureError("The token is none of ours.")
         token = _token(body)
-        given = _bytes(mac)
+        # As text: the same bytes can be written in several ways.
+        given = mac.encode()
         # Every key is tried, whichever fits: how long it takes tells nothing.
         good = [
-            hmac.compare_digest(_mac(key, signed), given) for key in self._keys.get(token.leg.carrier, ())
+            hmac.compare_digest(_text(_mac(key, signed)).encode(), given)
+            for key in self._keys.get(token.leg.carrier, ())
         ]
         if not any(good):
             raise WebhookSignatureError("The token is not signed by a key we know.")
@@ -149,7 +151,7 @@ def _token(body: str) -> LegToken:
     """What ``body`` says, not known to be true."""
     try:
         fields: Any = msgspec.json.decode(_bytes(body))
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WebhookSignatureError("The token is none of ours.") from error
     if (
         not isinstance(fields, list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from rich.table import Table
 
@@ -11,11 +12,25 @@ from sipagent.cli import orders
 from sipagent.cli.arguments import moment, positive_count
 from sipagent.cli.database import ask_database
 from sipagent.cli.output import console, print_json
-from sipagent.cli.record import at_utc, print_commands, print_record
+from sipagent.cli.record import at_utc, print_commands, print_record, print_reports
 from sipagent.errors import UserError
 from sipagent.identifiers import CallId
-from sipagent.store import AuditLine, CallRecord, CallSummary, ClaimedCall, ConfigurationLoaded, Store
-from sipagent.store.as_json import audit_as_json, configuration_as_json, record_as_json, summary_as_json
+from sipagent.store import (
+    AuditLine,
+    CallRecord,
+    CallSummary,
+    CarrierReported,
+    ClaimedCall,
+    ConfigurationLoaded,
+    Store,
+)
+from sipagent.store.as_json import (
+    audit_as_json,
+    configuration_as_json,
+    record_as_json,
+    report_as_json,
+    summary_as_json,
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,10 +71,14 @@ examples:
     showing = commands.add_parser(
         "show",
         help="one call, with all that is known of it",
-        description="Shows one call: states, notes, transcript, tools, usage, latencies, configuration.",
+        description="""\
+Shows one call: states, notes, what its carrier reported, recording, transcript, tools, usage, latencies,
+configuration. The carrier's name of the caller's leg (CA… at Twilio) finds the call too, and what is known of
+a leg that never reached us.""",
         epilog="""\
 examples:
   sipagent calls show rtc_u1_0123
+  sipagent calls show CA0123456789abcdef0123456789abcdef
   sipagent calls show rtc_u1_0123 --json | jq -r '.transcript[].text'""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -161,29 +180,67 @@ def _list_live(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
-    call_id = CallId(arguments.call_id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What is known by one name, of a call or of a carrier's leg."""
 
-    async def ask(
-        store: Store,
-    ) -> tuple[CallRecord | None, ConfigurationLoaded | None, Sequence[AuditLine]]:
-        record = await store.call(call_id)
-        asked = await store.audit(call_id)
-        if record is None or record.configuration is None:
-            return record, None, asked
-        return record, await store.configuration(record.configuration), asked
+    record: CallRecord | None
+    configuration: ConfigurationLoaded | None = None
+    asked: Sequence[AuditLine] = ()
+    same_leg: Sequence[CallId] = ()
+    """Other calls that came by the leg."""
+    reports: Sequence[CarrierReported] = ()
+    """Of a leg without a call."""
 
-    record, configuration, asked = ask_database(arguments.database, ask)
+
+async def _known_as(name: str, store: Store) -> _Shown:
+    record = await store.call(CallId(name))
+    if record is None and (calls := await store.calls_of_leg(name)):
+        record = await store.call(calls[0].call_id)
     if record is None:
-        raise UserError(
-            f"there is no call {arguments.call_id!r}; `sipagent calls list` names those there are"
+        return _Shown(record=None, reports=await store.carrier_reports(name))
+    call_id, leg, fingerprint = record.summary.call_id, record.carrier_call_id, record.configuration
+    of_leg = () if leg is None else await store.calls_of_leg(leg)
+    return _Shown(
+        record=record,
+        configuration=None if fingerprint is None else await store.configuration(fingerprint),
+        asked=await store.audit(call_id),
+        same_leg=[call.call_id for call in of_leg if call.call_id != call_id],
+    )
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from sipagent.app import carrier_says  # not for those who only list: it brings the whole service
+
+    name = arguments.call_id
+    shown = ask_database(arguments.database, lambda store: _known_as(name, store))
+    record = shown.record
+    if record is None and not shown.reports:
+        raise UserError(f"there is no call {name!r}; `sipagent calls list` names those there are")
+    if record is None and arguments.json:
+        reports = [report_as_json(report) for report in shown.reports]
+        print_json({"call_id": None, "carrier_call_id": name, "carrier_reports": reports})
+    elif record is None:
+        out = console()
+        out.print(f"No call of ours came by leg {name}.")
+        print_reports(shown.reports, out, began=None, leg=name)
+    elif arguments.json:
+        commands = [audit_as_json(line) for line in shown.asked]
+        objections = [asdict(one) for one in carrier_says(record)]
+        print_json(
+            {
+                **record_as_json(record),
+                "carrier_says": objections,
+                "same_leg": shown.same_leg,
+                "commands": commands,
+            }
         )
-    if arguments.json:
-        print_json({**record_as_json(record), "commands": [audit_as_json(line) for line in asked]})
     else:
         out = console()
-        print_record(record, out, configuration)
-        print_commands(asked, out)
+        print_record(
+            record, out, shown.configuration, shown.same_leg, [one.words for one in carrier_says(record)]
+        )
+        print_commands(shown.asked, out)
     return 0
 
 

@@ -6,14 +6,26 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from sipagent.app import configure_logging
 from sipagent.cli.output import console, print_hanging, print_json
-from sipagent.config import Loaded, describe_route, load_configuration, try_servers
+from sipagent.config import (
+    CARRIER_TITLES,
+    Loaded,
+    describe_plan,
+    describe_route,
+    load_configuration,
+    recorded_in_part,
+    to_enter,
+    try_servers,
+)
 from sipagent.errors import ConfigurationError
 
 
@@ -89,7 +101,19 @@ def _as_json(loaded: Loaded) -> dict[str, Any]:
             for route in door.routes
         ],
         "calendars": list(door.calendars),
+        "carriers": _carriers_as_json(loaded),
         "admin": [{"name": token.visitor.name, "role": token.visitor.role.name.lower()} for token in tokens],
+    }
+
+
+def _carriers_as_json(loaded: Loaded) -> dict[str, Any] | None:
+    carriers = loaded.carriers
+    if carriers is None:
+        return None
+    return {
+        "enter": [asdict(each) for each in to_enter(carriers)],
+        "plan": describe_plan(carriers.plan),
+        "plans": {route: describe_plan(plan) for route, plan in carriers.plans.items()},
     }
 
 
@@ -103,9 +127,27 @@ def _print(loaded: Loaded, tools: Mapping[str, Sequence[str]], file: Path, out: 
         )
     for number, route in enumerate(loaded.door.routes, 1):
         print_hanging(out, f"  route {route.name or number}: ", describe_route(route))
+    _print_carriers(loaded, out)
     let_in = (f"{token.visitor.name} ({token.visitor.role.name.lower()})" for token in loaded.access.tokens)
     if text := ", ".join(let_in):
         print_hanging(out, "  admin: ", text)
     for spec in loaded.mcp_servers:
         there = "not asked" if spec.name not in tools else ", ".join(tools[spec.name]) or "no tools"
         print_hanging(out, f"  MCP server {spec.name}: ", there)
+
+
+def _print_carriers(loaded: Loaded, out: Console) -> None:
+    carriers = loaded.carriers
+    if carriers is None:
+        return
+    for route, plan in carriers.plans.items():
+        print_hanging(out, f"  answered by route {route}: ", describe_plan(plan))
+    others = "by other routes" if carriers.plans else "for carriers"
+    print_hanging(out, f"  answered {others}: ", describe_plan(carriers.plan))
+    if names := ", ".join(recorded_in_part(loaded.door, carriers)):
+        print_hanging(out, "  recorded: ", f"{names}, but nothing of calls that are answered over SIP")
+    for carrier, entries in groupby(to_enter(carriers), key=lambda each: each.carrier):
+        out.print(f"  to enter at {CARRIER_TITLES[carrier]}:")
+        for each in entries:
+            print_hanging(out, "    ", each.where)
+            out.print(Text(f"      {each.value}"), soft_wrap=True)

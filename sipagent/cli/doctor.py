@@ -24,6 +24,7 @@ _TITLES = {
     Area.ACCOUNT: "Account",
     Area.API: "API",
     Area.WEBHOOK: "Webhook",
+    Area.CARRIERS: "Carriers",
     Area.DATABASE: "Database",
     Area.TRUNK: "Trunk (at your carrier; not seen from here)",
 }
@@ -39,8 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = """\
 Looks at everything that answering calls takes: this machine, the configuration, key, project and signing
-secret, the API, the way of the webhook, the database; and says what to set at the carrier. Each line is ok,
-warn or FAIL, with what to do. No secret is ever shown, and nothing is changed."""
+secret, the API, the way of the webhook, the carriers, the database; and says what to set at the carrier.
+Each line is ok, warn or FAIL, with what to do. No secret is ever shown, and nothing is changed."""
     parser.epilog = """\
 environment:
   OPENAI_API_KEY, OPENAI_WEBHOOK_SECRET, OPENAI_PROJECT_ID, OPENAI_BASE_URL, SIPAGENT_DATABASE_URL

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sipagent.cli.output import console, print_json
-from sipagent.config import Setting, explain, read_document
+from sipagent.config import Setting, explain, explain_carriers, read_document
 
 _DEFAULT = "default"
 
@@ -23,7 +23,7 @@ Shows the settings that hold for an agent, and where each comes from: a line of 
 the default of sipagent. Secrets are shown as they are written: as references."""
     parser.epilog = """\
 examples:
-  sipagent explain                             every agent
+  sipagent explain                             every agent, and the carriers
   sipagent explain front-desk
   sipagent explain front-desk --written        only what the file says
   sipagent explain front-desk --json | jq '.agents["front-desk"][] | select(.key == "voice")'"""
@@ -38,10 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
     document = read_document(arguments.config)
     names = [arguments.agent] if arguments.agent is not None else list(document.configuration.agents)
     agents = {name: _settings(explain(document, name), arguments.written) for name in names}
+    carriers: list[Setting] = []
+    if arguments.agent is None:
+        carriers = _settings(explain_carriers(document), arguments.written)
     if arguments.json:
-        print_json(
-            {"ok": True, "agents": {name: [asdict(each) for each in rows] for name, rows in agents.items()}}
-        )
+        shown = {name: [asdict(each) for each in rows] for name, rows in agents.items()}
+        print_json({"ok": True, "agents": shown, "carriers": [asdict(each) for each in carriers]})
         return 0
     out = console()
     for number, (name, rows) in enumerate(agents.items()):
@@ -49,6 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
             out.print()
         out.print(Text(f"Agent {name}", style="bold"))
         _print(rows, out)
+    if carriers:
+        out.print()
+        out.print(Text("Carriers", style="bold"))
+        _print(carriers, out)
     return 0
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sipagent.store import AuditLine
+from sipagent.identifiers import CallId
+from sipagent.store import AuditLine, CarrierReported, RecordingFile
 from sipagent.store.as_json import note_data
 from sipagent.store.records import (
     CallNoted,
@@ -23,6 +24,10 @@ from sipagent.store.records import (
 )
 
 SPEAKER_STYLES = {"caller": "cyan", "agent": "green"}
+LINES = {
+    "sip": "sip (from the carrier to the Realtime API)",
+    "stream": "stream (the audio passed through us)",
+}
 
 
 def at_utc(moment: datetime) -> str:
@@ -39,8 +44,15 @@ def speech(role: str, text: str, *, interrupted: bool) -> Text:
     return line
 
 
-def print_record(record: CallRecord, out: Console, configuration: ConfigurationLoaded | None = None) -> None:
-    """Everything that is known of one call, and of the configuration that served it."""
+def print_record(
+    record: CallRecord,
+    out: Console,
+    configuration: ConfigurationLoaded | None = None,
+    same_leg: Sequence[CallId] = (),
+    objections: Sequence[str] = (),
+) -> None:
+    """Everything that is known of one call, of the configuration that served it, which other calls came by
+    its leg, and what its carrier's reports say against its ending."""
     summary = record.summary
     out.print(Text(f"Call {summary.call_id}", style="bold"))
     facts = _grid()
@@ -53,15 +65,31 @@ def print_record(record: CallRecord, out: Console, configuration: ConfigurationL
         facts.add_row("because", f"{summary.end_reason} (fault of: {summary.fault_owner})")
     if record.end_detail:
         facts.add_row("", record.end_detail)
+    for objection in objections:
+        facts.add_row("but", Text(objection, style="yellow"))
+    facts.add_row("line", LINES.get(record.line, record.line))
+    if record.carrier is not None:
+        facts.add_row("carrier", f"{record.carrier}, leg {record.carrier_call_id}")
+    if same_leg:
+        facts.add_row("same leg", ", ".join(same_leg))
     facts.add_row("SIP Call-ID", record.sip_call_id or "unknown")
     facts.add_row("configuration", _configuration(record, configuration))
     out.print(facts)
     _section(out, "States", _states(record))
     _section(out, "Notes", (_note(note, record) for note in record.notes))
+    print_reports(record.carrier_reports, out, began=record.summary.started_at, leg=record.carrier_call_id)
+    _section(out, "Recording", (line for file in record.recordings for line in _recording(file)))
     _section(out, "Transcript", (_line(line) for line in record.transcript))
     _section(out, "Tools", _tools(record))
     _section(out, "Usage (at least)", _usage(record.usage))
     _section(out, "Latencies", _latencies(record))
+
+
+def print_reports(
+    reports: Iterable[CarrierReported], out: Console, *, began: datetime | None, leg: str | None
+) -> None:
+    """What a carrier reported, with times since ``began`` or of the day; legs other than ``leg`` by name."""
+    _section(out, "What the carrier reported", (_report(report, began, leg) for report in reports))
 
 
 def print_commands(lines: Iterable[AuditLine], out: Console) -> None:
@@ -113,7 +141,31 @@ def _configuration(record: CallRecord, configuration: ConfigurationLoaded | None
 
 def _note(note: CallNoted, record: CallRecord) -> Text:
     text = Text(f"{(note.at - record.summary.started_at).total_seconds():8.3f} s  {note.kind}")
-    data = note_data(note.data)
+    return _with_data(text, note.data)
+
+
+def _report(report: CarrierReported, began: datetime | None, leg: str | None) -> Text:
+    when = at_utc(report.at) if began is None else f"{(report.at - began).total_seconds():8.3f} s"
+    text = Text(f"{when}  {report.kind}")
+    if report.carrier_call_id != leg:
+        text.append("  leg: ", style="dim").append(report.carrier_call_id)
+    return _with_data(text, report.data)
+
+
+def _recording(file: RecordingFile) -> Iterable[Text]:
+    length = "not whole" if file.seconds is None else f"{file.seconds:.1f} s"
+    yield Text(f"{file.path}  {length}, on {file.host}")
+    yield Text(f"the caller heard: {file.consent}")
+    if file.deleted_at is None:
+        yield Text(f"to be kept until {at_utc(file.keep_until)} UTC")
+    elif file.deleted_because == "missing":
+        yield Text(f"was gone when it was to be deleted, {at_utc(file.deleted_at)} UTC", style="red")
+    else:
+        yield Text(f"deleted {at_utc(file.deleted_at)} UTC: its time was over")
+
+
+def _with_data(text: Text, data_as_json: str) -> Text:
+    data = note_data(data_as_json)
     if isinstance(data, dict):
         for key, value in data.items():
             plain = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

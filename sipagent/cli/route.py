@@ -62,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     verdict = ask(
         loaded.door,
         Question(at=at, to=arguments.to, caller=arguments.caller, headers=tuple(arguments.header)),
+        loaded.carriers,
     )
     _check_expected(arguments.expect, tuple(loaded.door.profiles))
     as_expected = _as_expected(verdict, arguments.expect)
@@ -96,6 +97,8 @@ def _print(verdict: RouteVerdict, expected: str | None, as_expected: bool, out: 
     out.print()
     if verdict.agent is not None:
         out.print(Text.assemble((verdict.agent, "bold green"), f" answers, by {verdict.route}."))
+        if verdict.plan is not None:
+            print_hanging(out, "A call of a carrier: ", verdict.plan, mark_style="dim", style="dim")
         out.print(Text(f"When there is no place: {verdict.when_full}.", style="dim"))
     else:
         refused = Text.assemble(("Nobody answers", "bold red"), f": SIP status {verdict.sip_status}")

@@ -18,6 +18,7 @@ from sipagent.app import SpokenWords
 from sipagent.cli.record import speech, tool_run
 from sipagent.clock import utc_now
 from sipagent.identifiers import CallId, ItemId
+from sipagent.store.carrier_records import CarrierReported, RecordingDeleted, RecordingKept
 from sipagent.store.records import (
     CallCheckpointed,
     CallEnded,
@@ -98,6 +99,8 @@ class LiveView:
                 if fact.call_id == self.first_call:
                     self._first_ended.set()
             case TokensUsed() | LatencyMeasured() | CallNoted() | CallCheckpointed() | ConfigurationLoaded():
+                pass
+            case CarrierReported() | RecordingKept() | RecordingDeleted():
                 pass
             case _:
                 assert_never(fact)

@@ -12,7 +12,9 @@ from sipagent.calls.variables import VariableSource
 from sipagent.config.compile_access import compile_access
 from sipagent.config.compile_agents import AgentCompiler
 from sipagent.config.compile_calendars import compile_calendars
+from sipagent.config.compile_carriers import compile_carriers
 from sipagent.config.compile_limits import compile_callers, compile_limits, compile_numbers
+from sipagent.config.compile_recordings import check_recordings
 from sipagent.config.compile_routes import compile_routes
 from sipagent.config.compile_variables import compile_business, compile_lookups, compile_own
 from sipagent.config.compiling import Compiling
@@ -85,6 +87,8 @@ def compile_configuration(
         compile_callers(compiling),
         compile_limits(compiling),
     )
+    check_recordings(compiling)
+    compile_carriers(compiling)  # for what is wrong with them, as the next
     compile_access(compiling)  # for what is wrong with it: whoever answers calls needs nothing of it
     earlier = () if draft is None else draft.problems
     explained = {(problem.file, problem.line, problem.column) for problem in earlier}

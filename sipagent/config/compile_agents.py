@@ -9,18 +9,18 @@ from typing import Any
 from sipagent.calls.guardrails import Moderate
 from sipagent.calls.manners import GOOD_MANNERS, IdleStep, LoopLimits, Manners, WrapUp
 from sipagent.calls.preparation import TemplateInstructions
-from sipagent.calls.profile import AgentProfile, CallTool, Greeting, TransferTarget
+from sipagent.calls.profile import AgentProfile, Greeting, Recording
 from sipagent.calls.template import Template
 from sipagent.calls.tools.language import LANGUAGES
 from sipagent.calls.variables import VariableSource
 from sipagent.config.compile_guardrails import GuardrailCompiler
 from sipagent.config.compile_mcp import may_have
+from sipagent.config.compile_recordings import compile_recording
 from sipagent.config.compile_session import session_settings
 from sipagent.config.compile_tools import AgentTools, ToolCompiler
+from sipagent.config.compile_transfers import transfer_targets
 from sipagent.config.compiling import Compiling
 from sipagent.config.effective import Effective
-from sipagent.config.schema import TransferEntry
-from sipagent.config.schema.agents import MESSAGE
 from sipagent.config.source import KeyPath
 from sipagent.config.tool_texts import ToolTexts
 from sipagent.config.values import suggestion
@@ -57,9 +57,10 @@ class AgentCompiler:
             "greeting": self._greeting(effective),
             "languages": languages,
             "handoffs": self._handoffs(effective, tools),
-            "transfer_targets": self._targets(effective, tools.call_tools),
+            "transfer_targets": transfer_targets(self._compiling, effective, tools.call_tools),
             "manners": self._manners(effective),
             "description": effective.keys("description").description,
+            "recording": self._recording(effective),
         }
         if len(self._compiling.problems) > before or instructions is None:
             return None
@@ -125,6 +126,15 @@ class AgentCompiler:
             inner = path
         words = self._said(inner, entry.text)
         return None if words is None else Greeting(text=words, interruptible=entry.interruptible)
+
+    def _recording(self, effective: Effective) -> Recording | None:
+        entry = effective.keys("recording").recording
+        path = effective.path("recording")
+        inner = (*path, "consent")
+        if not self._compiling.document.source.has(inner):
+            inner = path
+        words = None if entry is None else self._said(inner, entry.consent)
+        return compile_recording(self._compiling, effective, words)
 
     def _languages(self, effective: Effective) -> tuple[str, ...]:
         language = effective.keys("language").language
@@ -210,65 +220,6 @@ class AgentCompiler:
                 relies_on=effective.places("tools", "handoffs"),
             )
         return tuple(names) if tools.hands_over else ()
-
-    def _targets(self, effective: Effective, call_tools: tuple[CallTool, ...]) -> tuple[TransferTarget, ...]:
-        entries = effective.keys("transfer").transfer
-        if CallTool.TRANSFER in call_tools:
-            if not entries:
-                index = effective.keys("tools").tools.index("transfer")
-                message = f"`{effective.name}` has the tool transfer and nowhere to transfer to."
-                self._compiling.report(
-                    (*effective.path("tools"), index),
-                    message,
-                    "Add `transfer:` with at least one target.",
-                    relies_on=effective.places("transfer", "tools"),
-                )
-        elif entries and effective.own("transfer"):
-            message = f"`{effective.name}` has targets to transfer to, but not the tool."
-            self._compiling.report(
-                effective.path("transfer"),
-                message,
-                "Add `- transfer` to its tools.",
-                at_key=True,
-                relies_on=effective.places("tools"),
-            )
-        return tuple(self._target(effective, name, entry) for name, entry in entries.items())
-
-    def _target(self, effective: Effective, name: str, entry: TransferEntry) -> TransferTarget:
-        path = (*effective.path("transfer"), name)
-        agents, calendars = self._compiling.names("agents"), self._compiling.names("calendars")
-        if entry.hours is not None and entry.hours not in calendars:
-            self._compiling.report(
-                (*path, "hours"),
-                f"There is no calendar `{entry.hours}`.",
-                suggestion(entry.hours, calendars) if calendars else "Describe it below `calendars:`.",
-                relies_on=[("calendars", entry.hours)],
-            )
-        if entry.otherwise is not None and entry.otherwise != MESSAGE:
-            handoffs = effective.keys("handoffs").handoffs
-            if entry.otherwise not in agents:
-                self._compiling.report(
-                    (*path, "otherwise"),
-                    f"There is no agent `{entry.otherwise}`.",
-                    suggestion(entry.otherwise, (MESSAGE, *agents)),
-                    relies_on=[("agents", entry.otherwise)],
-                )
-            elif entry.otherwise not in handoffs:
-                self._compiling.report(
-                    (*path, "otherwise"),
-                    f"`{effective.name}` may not hand over to `{entry.otherwise}`.",
-                    f"Add it to `handoffs:` of {effective.name}, or write {MESSAGE}.",
-                    relies_on=effective.places("handoffs"),
-                )
-        return TransferTarget(
-            name=name,
-            uris=tuple(entry.to),
-            label=entry.label,
-            description=entry.description,
-            calendar=entry.hours,
-            otherwise=entry.otherwise,
-            confirm_s=entry.confirm_s,
-        )
 
     # The end of a call -----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from sipagent.config.files import FilesRead
 from sipagent.config.loader import Document
 from sipagent.config.schema import Configuration
 from sipagent.config.schema.web import literal_secrets
-from sipagent.config.secrets import Secrets, reference_in_words
+from sipagent.config.secrets import REFERENCE, Secrets, reference_in_words
 from sipagent.config.source import KeyPath
 from sipagent.config.values import BadValueError, closest, suggestion
 from sipagent.errors import Problem
@@ -89,6 +89,36 @@ class Compiling:
         except BadValueError as error:
             self.report(path, error.message, error.remedy)
             return text
+
+    def public(self, path: KeyPath, text: str) -> str | None:
+        """``text`` with its references resolved, which are no secrets; None after reporting why not."""
+        try:
+            return self.secrets.resolve(text, hide=False).strip()
+        except BadValueError as error:
+            self.report(path, error.message, error.remedy)
+            return None
+
+    def only_referred(self, path: KeyPath, what: str, text: str, *, shortest: int = 1) -> str | None:
+        """The secret that ``text``, a reference and nothing else, stands for; ``what`` names it in errors.
+        None after reporting that it is none, cannot be had, or has less than ``shortest`` characters."""
+        if REFERENCE.fullmatch(text.strip()) is None:
+            self.report(
+                path,
+                f"{what} does not belong into this file.",
+                "Put it into the environment and write ${NAME}, or into a file: ${file:/run/secrets/name}.",
+            )
+            return None
+        secret = self.secret(path, text.strip())
+        if secret == text.strip():
+            return None
+        if len(secret) < shortest:
+            self.report(
+                path,
+                f"{what} has {len(secret)} characters, and needs at least {shortest}.",
+                "Make one with `openssl rand -hex 32`.",
+            )
+            return None
+        return secret
 
     def filled(self, path: KeyPath, text: str) -> Template:
         """The template at ``path`` with its references resolved; an empty one after reporting why not."""

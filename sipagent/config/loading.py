@@ -12,8 +12,10 @@ from sipagent.calls.guardrails import Moderate
 from sipagent.calls.mcp_door import servers_of
 from sipagent.calls.routing import FrontDoor
 from sipagent.calls.tools.mcp_spec import McpServerSpec
+from sipagent.carrier.settings import CarrierSettings
 from sipagent.config.compile import compile_configuration
 from sipagent.config.compile_access import compile_access
+from sipagent.config.compile_carriers import compile_carriers
 from sipagent.config.compiling import Compiling
 from sipagent.config.environment import read_base_url
 from sipagent.config.files import FilesRead
@@ -37,6 +39,9 @@ class Loaded:
     """What must never appear in a log."""
     access: Access = field(default_factory=Access)
     """Who may look at the running service, and act on its calls."""
+    carriers: CarrierSettings | None = None
+    """The telephone companies whose calls are answered; None where there are none. Counts from the next call
+    on, but for the address that an Asterisk connects to: that after a restart."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -105,6 +110,7 @@ def load_configuration(
             base_url=base_url,
             secrets=secrets.values,
             access=compile_access(Compiling(document, path.parent, read, secrets)),
+            carriers=compile_carriers(Compiling(document, path.parent, read, secrets)),
         )
     except SystemExit as error:
         read.take_back()

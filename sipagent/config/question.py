@@ -9,6 +9,8 @@ from datetime import datetime, tzinfo
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.numbers import ANONYMOUS, as_number
 from sipagent.calls.routing import Alternative, Answer, FrontDoor, Refuse, Route
+from sipagent.carrier.settings import CarrierSettings
+from sipagent.config.telling import describe_plan
 from sipagent.identifiers import CallId
 
 
@@ -57,6 +59,9 @@ class RouteVerdict:
     """A sentence for each thing that was looked at, in order; the last one decided."""
     when_full: str | None
     """What becomes of the call when there is no place for it; None where nobody answers anyhow."""
+    plan: str | None = None
+    """How a carrier of the configuration answers it, step by step; None where there is none, or nobody
+    answers."""
     calendars: Mapping[str, CalendarThen] = field(default_factory=dict)
 
 
@@ -65,8 +70,9 @@ def zone_of(door: FrontDoor) -> tzinfo:
     return door.business.timezone
 
 
-def ask(door: FrontDoor, question: Question) -> RouteVerdict:
-    """What becomes of the call in ``question``, if there is a place for it. Raises nothing."""
+def ask(door: FrontDoor, question: Question, carriers: CarrierSettings | None = None) -> RouteVerdict:
+    """What becomes of the call in ``question``, if there is a place for it; ``carriers`` are those of the
+    same configuration. Raises nothing."""
     call = _call(door, question)
     decision = door.decide(call, question.at, explain=True)
     outcome = decision.outcome
@@ -87,6 +93,7 @@ def ask(door: FrontDoor, question: Question) -> RouteVerdict:
                 sip_status=None,
                 why=decision.why,
                 when_full=_instead(outcome.when_full),
+                plan=None if carriers is None else describe_plan(carriers.plan_of(outcome.route)),
                 calendars=calendars,
             )
         case Refuse():

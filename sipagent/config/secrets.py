@@ -37,18 +37,22 @@ class Secrets:
         self._folder = folder
         self._read = read
         self._values: dict[str, str] = {}
+        self._hidden: dict[str, None] = {}
 
     @property
     def values(self) -> tuple[str, ...]:
-        """Everything that was read: none of it may appear in a log."""
-        return tuple(dict.fromkeys(value for value in self._values.values() if value))
+        """Everything that was read as a secret: none of it may appear in a log."""
+        values = (self._values.get(reference) for reference in self._hidden)
+        return tuple(dict.fromkeys(value for value in values if value))
 
-    def resolve(self, text: str) -> str:
-        """``text`` with what its references stand for.
+    def resolve(self, text: str, *, hide: bool = True) -> str:
+        """``text`` with what its references stand for; without ``hide`` it is no secret, such as an address.
 
         Blocks: it may read files. Raises :class:`BadValueError`, which holds no secret.
         """
         check_references(text)
+        if hide:
+            self._hidden.update((match[1].strip(), None) for match in REFERENCE.finditer(text))
         return REFERENCE.sub(lambda match: self._value(match[1].strip()), text)
 
     def _value(self, reference: str) -> str:

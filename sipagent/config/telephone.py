@@ -109,6 +109,21 @@ def parse_transfer_uri(value: object, country: str | None = None) -> str:
     raise BadValueError(f"{value!r} is no address to transfer to.", remedy)
 
 
+def parse_callable(value: object, country: str | None = None) -> str:
+    """Whom a carrier may call: a number in international form, or a ``sip:`` address.
+
+    Raises :class:`BadValueError`.
+    """
+    if isinstance(value, str):
+        if value.startswith("tel:"):
+            raise BadValueError(
+                f"{value!r} is more than a number.", f'Write "{parse_transfer_uri(value, country)[4:]}".'
+            )
+        if value.lower().startswith(("sip:", "sips:")):
+            return parse_transfer_uri(value, country)
+    return parse_e164(value, country)
+
+
 def parse_country(value: object) -> str:
     """Two letters (ISO 3166-1) of a country with telephone numbers. Raises :class:`BadValueError`."""
     known = phonenumbers.SUPPORTED_REGIONS

@@ -15,6 +15,8 @@ from sipagent.errors import UserError
 from sipagent.realtime.provider import DEFAULT_BASE_URL, azure_provider, provider_of
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h)")
+_DAYS = re.compile(r"(?P<number>\d{1,6})\s*(?P<unit>d|w|months?|y)")
+_DAYS_PER_UNIT = {"d": 1, "w": 7, "month": 30, "months": 30, "y": 365}
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _REFERENCE = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*):(?P<function>[^\W\d]\w*(?:\.[^\W\d]\w*)*)")
 
@@ -65,6 +67,31 @@ def parse_duration_s(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise BadValueError(f"{value} has no unit.", f"Write {value}s for seconds, {value}ms or {value}m.")
     raise BadValueError(f"{value!r} is no duration.", "Write a number and its unit: 500ms, 10s, 5m or 1h.")
+
+
+def parse_ringing_s(value: object) -> int:
+    """Whole seconds from ``5s`` to ``2m``: how long a telephone rings. Raises :class:`BadValueError`."""
+    seconds = parse_duration_s(value)
+    if not 5 <= seconds <= 120:
+        raise BadValueError(f"{value!r} is no time for a telephone to ring.", "Write 5s to 2m.")
+    if seconds != int(seconds):
+        raise BadValueError(f"{value!r} are no whole seconds.", f"Write {round(seconds)}s.")
+    return int(seconds)
+
+
+def parse_days(value: object) -> int:
+    """Days from ``1d`` to ``3650d``. Raises :class:`BadValueError`."""
+    remedy = "Write days: 1d to 3650d."
+    if isinstance(value, str) and (match := _DAYS.fullmatch(value.strip())):
+        days = int(match["number"]) * _DAYS_PER_UNIT[match["unit"]]
+        if match["unit"] != "d":
+            raise BadValueError(f"{value!r} is not written in days.", f"Write {days}d.")
+        if 1 <= days <= 3650:
+            return days
+        raise BadValueError(f"{value!r} is too short or too long.", remedy)
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise BadValueError(f"{value} has no unit.", f"Write {value}d.")
+    raise BadValueError(f"{value!r} are no days.", remedy)
 
 
 def parse_reference(value: object) -> PythonReference:

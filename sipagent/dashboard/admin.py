@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from aiohttp import web
 
 from sipagent.calls.access import Role, Visitor
+from sipagent.calls.carrier_says import carrier_says
 from sipagent.dashboard.guard import BadRequestError, Guard, answer, read_object, refusal
 from sipagent.identifiers import CallId
 from sipagent.store import Store
@@ -111,6 +112,7 @@ class AdminSurface:
         holder = await self._store.holder(call_id)
         body = {
             **record_as_json(record),
+            "carrier_says": [asdict(one) for one in carrier_says(record)],
             "worker": None if holder is None else holder.worker,
             "commands": [audit_as_json(line) for line in await self._store.audit(call_id)],
         }

@@ -14,6 +14,7 @@ import aiohttp
 from sipagent.config import AccountSeen
 from sipagent.doctor.account import examine_account
 from sipagent.doctor.api import Asked, examine_api
+from sipagent.doctor.carriers import Lines, examine_carriers, knock
 from sipagent.doctor.configuration import Plan, examine_configuration
 from sipagent.doctor.database import examine_database
 from sipagent.doctor.finding import Area, Finding, fail, warn
@@ -44,8 +45,9 @@ class Patient:
 async def examine(patient: Patient, *, utc_now: Callable[[], datetime]) -> tuple[Finding, ...]:
     """All findings, by area. Raises nothing but `asyncio.CancelledError`; cancel-safe.
 
-    Asks the API, the webhook's address and the database once each; starts nothing and changes nothing, but
-    that a database of an earlier version is brought to the present schema.
+    Asks the API, the webhook's address and the database once each, and for real calls the addresses that
+    carriers are told; starts nothing and changes nothing, but that a database of an earlier version is
+    brought to the present schema.
     """
     base_url, wrong_base = _base_url(patient.account)
     plan = await asyncio.to_thread(examine_configuration, patient.configuration, base_url=base_url)
@@ -60,6 +62,7 @@ async def examine(patient: Patient, *, utc_now: Callable[[], datetime]) -> tuple
         asked = [
             group.create_task(_api(patient, plan, utc_now), name="doctor: api"),
             group.create_task(_webhook(patient, utc_now), name="doctor: webhook"),
+            group.create_task(_carriers(patient, plan), name="doctor: carriers"),
             group.create_task(_database(patient), name="doctor: database"),
         ]
     for task in asked:
@@ -103,6 +106,15 @@ async def _webhook(patient: Patient, utc_now: Callable[[], datetime]) -> tuple[F
         return await examine_webhook(
             door, http=http, timeout_s=patient.timeout_s, now_s=utc_now().timestamp()
         )
+
+
+async def _carriers(patient: Patient, plan: Plan) -> tuple[Finding, ...]:
+    if plan.loaded is None:
+        return ()
+    lines = Lines(loaded=plan.loaded, project=patient.account.project, must_be_public=patient.live)
+    found = await asyncio.to_thread(lambda: tuple(examine_carriers(lines)))
+    async with aiohttp.ClientSession() as http:
+        return (*found, *await knock(lines, http=http, timeout_s=patient.timeout_s))
 
 
 async def _database(patient: Patient) -> tuple[Finding, ...]:

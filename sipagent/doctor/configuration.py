@@ -24,6 +24,8 @@ class Plan:
     """Who is let in beside webhooks."""
     mcp_servers: tuple[Finding, ...] = ()
     """What is to be known of those that the service starts or asks."""
+    loaded: Loaded | None = None
+    """The configuration, where it can be served."""
 
 
 def examine_configuration(path: Path, *, base_url: str | None) -> Plan:
@@ -55,6 +57,7 @@ def examine_configuration(path: Path, *, base_url: str | None) -> Plan:
         trunk=_trunk(loaded),
         access=_access(loaded),
         mcp_servers=_mcp_servers(loaded, path),
+        loaded=loaded,
     )
 
 

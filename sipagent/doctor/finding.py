@@ -26,6 +26,7 @@ class Area(StrEnum):
     ACCOUNT = "account"
     API = "api"
     WEBHOOK = "webhook"
+    CARRIERS = "carriers"
     DATABASE = "database"
     TRUNK = "trunk"
 

@@ -19,6 +19,7 @@ from sipagent.realtime.approvals import (
     ToolErrorFormatter,
     ToolErrorFormatterArgs,
 )
+from sipagent.realtime.carried import CallPlayer, CarriedCallModel
 from sipagent.realtime.events import (
     ConnectionStatus,
     EndCause,
@@ -292,6 +293,8 @@ __all__ = [
     "AssistantMessageItem",
     "AssistantText",
     "AttachPolicy",
+    "CallPlayer",
+    "CarriedCallModel",
     "ConnectionStatus",
     "DEFAULT_MODEL_SETTINGS",
     "DEFAULT_REALTIME_MODEL",

@@ -139,6 +139,10 @@ class ReceivedAudio:
         """Whose audio came last, and is not cut off; None when nothing came."""
         return next(reversed(self._parts.values())).response_id if self._parts else None
 
+    def is_cut_off(self, item_id: ItemId) -> bool:
+        """Whether nothing more of an item will be heard."""
+        return item_id in self._cut_off
+
     def playing_until(self) -> float:
         """When all that came will have been played, on the clock of ``now``; 0 when nothing came."""
         return self._until

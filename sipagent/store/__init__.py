@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from sipagent.store.base import CallStore, Store
 from sipagent.store.calls import SqlCallStore
+from sipagent.store.carrier_records import (
+    CarrierReported,
+    DeletionReason,
+    RecordingDeleted,
+    RecordingFile,
+    RecordingKept,
+)
 from sipagent.store.leases import (
     AuditLine,
     CallCommand,
@@ -54,10 +61,12 @@ __all__ = [
     "CallRecord",
     "CallStore",
     "CallSummary",
+    "CarrierReported",
     "ClaimedCall",
     "CommandOutcome",
     "ConfigurationLoaded",
     "DEFAULT_URL",
+    "DeletionReason",
     "Effect",
     "EffectAnswer",
     "EffectBegun",
@@ -67,6 +76,9 @@ __all__ = [
     "LatencyMeasured",
     "MemoryCallStore",
     "MemoryDatabase",
+    "RecordingDeleted",
+    "RecordingFile",
+    "RecordingKept",
     "SignalKind",
     "SqlCallStore",
     "StateChanged",

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from sipagent.store.carrier_records import CarrierReported
 from sipagent.store.leases import AuditLine, WorkerSeen
 from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded
 
@@ -20,13 +21,18 @@ def record_as_json(record: CallRecord) -> dict[str, Any]:
     note holds is JSON, no text."""
     fields = asdict(record)
     summary = fields.pop("summary")
-    for name in ("states", "transcript", "tools", "usage", "latencies", "notes"):
+    for name in ("states", "transcript", "tools", "usage", "latencies", "notes", "recordings"):
         fields[name] = [
             {key: value for key, value in row.items() if key != "call_id"} for row in fields[name]
         ]
-    for note in fields["notes"]:
+    for note in (*fields["notes"], *fields["carrier_reports"]):
         note["data"] = note_data(note["data"])
     return {**summary, **fields}
+
+
+def report_as_json(report: CarrierReported) -> dict[str, Any]:
+    """The fields of ``report``; what it holds is JSON, no text."""
+    return {**asdict(report), "data": note_data(report.data)}
 
 
 def configuration_as_json(configuration: ConfigurationLoaded) -> dict[str, Any]:

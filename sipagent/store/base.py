@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from sipagent.identifiers import CallId
+from sipagent.store.carrier_records import CarrierReported, RecordingFile
 from sipagent.store.leases import CallLeases
 from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact, UsageTotal
 
@@ -31,10 +32,12 @@ class CallStore(Protocol):
         """Remember ``facts``, all or none.
 
         Applying a fact again changes nothing. The first `CallOpened` and the first `CallEnded` of a
-        call and the first `ConfigurationLoaded` of a fingerprint count, later ones are ignored; of the
-        other kinds the last fact with the same identity counts, except that a tool which has finished
-        stays finished and that the last line is told by its time. A fact of a call that was never
-        opened is kept under a call of which nothing else is known. The end of a call ends its claim.
+        call, the first `ConfigurationLoaded` of a fingerprint, the first `CarrierReported` of an event and
+        the first `RecordingDeleted` of a recording count, later ones are ignored; of the other kinds the
+        last fact with the same identity counts, except that a tool which has finished and a recording
+        which is whole stay so, and that the last line is told by its time. A fact of a call that was never
+        opened is kept under a call of which nothing else is known; what a carrier reports is kept without
+        a call. The end of a call ends its claim.
 
         Cancelling is safe: the facts are then remembered all (perhaps a moment later) or none of them,
         and applying them again puts either right.
@@ -43,7 +46,8 @@ class CallStore(Protocol):
     async def call(self, call_id: CallId) -> CallRecord | None:
         """All that is known of one call, or None. Cancelling is safe.
 
-        ``states`` begins with ``ringing`` (sequence 0) when the call was opened.
+        ``states`` begins with ``ringing`` (sequence 0) when the call was opened. Its carrier's reports are
+        those that name the call, those of its leg and those of legs whose parent that is.
         """
 
     async def calls(
@@ -69,6 +73,25 @@ class CallStore(Protocol):
     async def unfinished(self, before: datetime) -> tuple[CallSummary, ...]:
         """The calls that started earlier than ``before`` and have neither an end nor a claim, oldest first:
         what nobody will end any more. Cancelling is safe."""
+
+    async def carrier_reports(
+        self, carrier_call_id: str, *, carrier: str | None = None
+    ) -> tuple[CarrierReported, ...]:
+        """What was reported of a leg, and of legs whose parent it is, in the order of time; by ``carrier``
+        alone, or by any. Cancelling is safe."""
+
+    async def calls_of_leg(self, carrier_call_id: str) -> tuple[CallSummary, ...]:
+        """The calls that came by a carrier's leg, newest first: several where one way to answer failed and
+        another was tried. Cancelling is safe."""
+
+    async def recordings_due(
+        self, now: datetime, *, limit: int = 100, after: RecordingFile | None = None
+    ) -> tuple[RecordingFile, ...]:
+        """At most ``limit`` recordings that are kept and should not be any more at ``now``, in a fixed order;
+        with ``after``, those that follow it. Cancelling is safe."""
+
+    async def recordings_at(self, paths: Collection[str]) -> tuple[RecordingFile, ...]:
+        """The recordings whose files are, or were, at one of ``paths``. Cancelling is safe."""
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """What all calls have used at ``moment`` or later, by model and kind. Cancelling is safe."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,25 @@ import sqlalchemy as sa
 from sipagent.clock import utc_now
 from sipagent.identifiers import CallId
 from sipagent.store.backend import Backend
+from sipagent.store.carrier_queries import (
+    batched,
+    due_after,
+    files_at,
+    legs_calls,
+    reports_of_call,
+    reports_of_leg,
+)
+from sipagent.store.carrier_records import CarrierReported, RecordingFile
 from sipagent.store.database import Database
 from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact, UsageTotal
-from sipagent.store.rows import configuration_of, record_of, summary_of, usage_total_of
+from sipagent.store.rows import (
+    configuration_of,
+    record_of,
+    recording_of,
+    report_of,
+    summary_of,
+    usage_total_of,
+)
 from sipagent.store.sql_leases import SqlLeases
 from sipagent.store.statements import FactStatements, batch
 from sipagent.store.tables import (
@@ -23,6 +39,7 @@ from sipagent.store.tables import (
     configurations,
     latencies,
     live_calls,
+    recordings,
     tool_runs,
     transcript_lines,
     usage,
@@ -70,10 +87,12 @@ class SqlCallStore(SqlLeases):
             of_this_call(usage, usage.c.at, usage.c.arrival),
             of_this_call(latencies, latencies.c.arrival),
             of_this_call(call_notes, call_notes.c.sequence),
+            reports_of_call(call_id),
+            of_this_call(recordings, recordings.c.started_at, recordings.c.path),
         )
         if not found:
             return None
-        names = ("states", "transcript", "tools", "usage", "latencies", "notes")
+        names = ("states", "transcript", "tools", "usage", "latencies", "notes", "reports", "recordings")
         return record_of(found[0], **dict(zip(names, lists, strict=True)))
 
     async def calls(
@@ -118,6 +137,30 @@ class SqlCallStore(SqlLeases):
         )
         (rows,) = await self._database.read(query)
         return tuple(summary_of(row) for row in rows)
+
+    async def carrier_reports(
+        self, carrier_call_id: str, *, carrier: str | None = None
+    ) -> tuple[CarrierReported, ...]:
+        """See `CallStore.carrier_reports`."""
+        (rows,) = await self._database.read(reports_of_leg(carrier_call_id, carrier))
+        return tuple(report_of(row) for row in rows)
+
+    async def calls_of_leg(self, carrier_call_id: str) -> tuple[CallSummary, ...]:
+        """See `CallStore.calls_of_leg`."""
+        (rows,) = await self._database.read(legs_calls(carrier_call_id))
+        return tuple(summary_of(row) for row in rows)
+
+    async def recordings_due(
+        self, now: datetime, *, limit: int = 100, after: RecordingFile | None = None
+    ) -> tuple[RecordingFile, ...]:
+        """See `CallStore.recordings_due`."""
+        (rows,) = await self._database.read(due_after(now, limit, after))
+        return tuple(recording_of(row) for row in rows)
+
+    async def recordings_at(self, paths: Collection[str]) -> tuple[RecordingFile, ...]:
+        """See `CallStore.recordings_at`."""
+        queries = [files_at(some) for some in batched(sorted(paths))]
+        return tuple(recording_of(row) for rows in await self._database.read(*queries) for row in rows)
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """See `CallStore.usage_since`."""

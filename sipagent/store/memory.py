@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sipagent.identifiers import CallId
-from sipagent.store.memory_calls import DEFAULT_CAPACITY, DEFAULT_CONFIGURATIONS, MemoryCalls
+from sipagent.store.carrier_records import CarrierReported, RecordingFile
+from sipagent.store.memory_calls import DEFAULT_CAPACITY, DEFAULT_CONFIGURATIONS, MemoryCalls, due_order
 from sipagent.store.memory_leases import MemoryDatabase, MemoryLeases
 from sipagent.store.records import (
     CallCheckpointed,
@@ -93,6 +94,28 @@ class MemoryCallStore(MemoryLeases):
             return summary.ended_at is None and summary.started_at < before and not is_claimed
 
         return tuple(reversed(self._database.calls.summaries(is_wanted)))
+
+    async def carrier_reports(
+        self, carrier_call_id: str, *, carrier: str | None = None
+    ) -> tuple[CarrierReported, ...]:
+        """See `CallStore.carrier_reports`; never waits."""
+        return self._database.calls.reports.of_leg(carrier_call_id, carrier)
+
+    async def calls_of_leg(self, carrier_call_id: str) -> tuple[CallSummary, ...]:
+        """See `CallStore.calls_of_leg`; never waits."""
+        return self._database.calls.of_leg(carrier_call_id)
+
+    async def recordings_due(
+        self, now: datetime, *, limit: int = 100, after: RecordingFile | None = None
+    ) -> tuple[RecordingFile, ...]:
+        """See `CallStore.recordings_due`; never waits."""
+        due = self._database.calls.recordings_due(now)
+        rest = due if after is None else [file for file in due if due_order(file) > due_order(after)]
+        return tuple(rest[:limit])
+
+    async def recordings_at(self, paths: Collection[str]) -> tuple[RecordingFile, ...]:
+        """See `CallStore.recordings_at`; never waits."""
+        return tuple(self._database.calls.recordings_at(frozenset(paths)))
 
     async def usage_since(self, moment: datetime) -> tuple[UsageTotal, ...]:
         """See `CallStore.usage_since`; never waits."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, assert_never
 
 from sipagent.clock import utc_now
 from sipagent.identifiers import CallId, ItemId, ToolCallId
+from sipagent.store.carrier_records import CarrierReported, RecordingDeleted, RecordingFile, RecordingKept
+from sipagent.store.memory_reports import MemoryReports
 from sipagent.store.records import (
     FIRST_STATE,
     CallCheckpointed,
@@ -49,6 +51,8 @@ class _Call:
     usage: dict[tuple[str, str], TokensUsed] = field(default_factory=dict)
     latencies: dict[tuple[str, int], LatencyMeasured] = field(default_factory=dict)
     notes: dict[int, CallNoted] = field(default_factory=dict)
+    recordings: dict[str, RecordingKept] = field(default_factory=dict)
+    deletions: dict[str, RecordingDeleted] = field(default_factory=dict)
 
     def apply(self, fact: CallFact) -> None:
         match fact:
@@ -70,6 +74,13 @@ class _Call:
                 self.latencies[fact.name, fact.sequence] = fact
             case CallNoted():
                 self.notes[fact.sequence] = fact
+            case RecordingKept():
+                begun = self.recordings.get(fact.path)
+                if begun is None or begun.seconds is None or fact.seconds is not None:
+                    self.recordings[fact.path] = fact
+            case RecordingDeleted():
+                if fact.path in self.recordings:
+                    self.deletions.setdefault(fact.path, fact)
             case CallCheckpointed():
                 pass  # belongs to the claim
             case CallEnded():
@@ -92,7 +103,26 @@ class _Call:
             fault_owner=ended.fault_owner if ended else None,
         )
 
-    def record(self, call_id: CallId) -> CallRecord:
+    def files(self) -> list[RecordingFile]:
+        files = []
+        for path, kept in self.recordings.items():
+            deleted = self.deletions.get(path)
+            files.append(
+                RecordingFile(
+                    call_id=kept.call_id,
+                    path=path,
+                    host=kept.host,
+                    started_at=kept.started_at,
+                    seconds=kept.seconds,
+                    consent=kept.consent,
+                    keep_until=kept.keep_until,
+                    deleted_at=deleted.at if deleted else None,
+                    deleted_because=deleted.reason if deleted else None,
+                )
+            )
+        return sorted(files, key=lambda file: (file.started_at, file.path))
+
+    def record(self, call_id: CallId, reports: MemoryReports) -> CallRecord:
         opened = self.opened
         states = dict(self.states)
         if opened is not None:
@@ -110,6 +140,11 @@ class _Call:
             usage=tuple(sorted(self.usage.values(), key=lambda usage: usage.at)),
             latencies=tuple(self.latencies.values()),
             notes=tuple(self.notes[sequence] for sequence in sorted(self.notes)),
+            line=opened.line if opened else "sip",
+            carrier=opened.carrier if opened else None,
+            carrier_call_id=opened.carrier_call_id if opened else None,
+            carrier_reports=reports.of_call(call_id, opened),
+            recordings=tuple(self.files()),
         )
 
 
@@ -126,11 +161,15 @@ class MemoryCalls:
         self._most_configurations = configurations
         self._calls: dict[CallId, _Call] = {}
         self._configurations: dict[str, ConfigurationLoaded] = {}
+        self.reports = MemoryReports()
 
     def apply(self, fact: Fact) -> None:
         """Remember ``fact``; see `CallStore.apply`."""
         if isinstance(fact, ConfigurationLoaded):
             self._configurations.setdefault(fact.fingerprint, fact)
+            return
+        if isinstance(fact, CarrierReported):
+            self.reports.apply(fact)
             return
         call = self._calls.get(fact.call_id)
         if call is None:
@@ -154,7 +193,30 @@ class MemoryCalls:
     def record(self, call_id: CallId) -> CallRecord | None:
         """All that is known of a call."""
         call = self._calls.get(call_id)
-        return None if call is None else call.record(call_id)
+        return None if call is None else call.record(call_id, self.reports)
+
+    def of_leg(self, carrier_call_id: str) -> tuple[CallSummary, ...]:
+        """See `CallStore.calls_of_leg`."""
+
+        def is_of_leg(summary: CallSummary) -> bool:
+            opened = self._calls[summary.call_id].opened
+            return opened is not None and opened.carrier_call_id == carrier_call_id
+
+        return tuple(self.summaries(is_of_leg))
+
+    def recordings_due(self, now: datetime) -> list[RecordingFile]:
+        """See `CallStore.recordings_due`; all of them."""
+        due = [file for file in self._files() if file.deleted_at is None and file.keep_until <= now]
+        return sorted(due, key=due_order)
+
+    def recordings_at(self, paths: Collection[str]) -> list[RecordingFile]:
+        """See `CallStore.recordings_at`."""
+        return sorted(
+            (file for file in self._files() if file.path in paths), key=lambda file: (file.path, file.call_id)
+        )
+
+    def _files(self) -> Iterator[RecordingFile]:
+        return (file for call in self._calls.values() if call.recordings for file in call.files())
 
     def summaries(self, wanted: Callable[[CallSummary], bool]) -> list[CallSummary]:
         """The ``wanted`` calls, newest first."""
@@ -192,3 +254,8 @@ class MemoryCalls:
             )
             for (model, kind), group in sorted(groups.items(), key=lambda one: (one[0][0] or "", one[0][1]))
         )
+
+
+def due_order(file: RecordingFile) -> tuple[datetime, str, str]:
+    """In which order `CallStore.recordings_due` gives recordings."""
+    return file.keep_until, file.call_id, file.path

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
+from sipagent.store.carrier_records import CarrierReported, RecordingDeleted, RecordingFile, RecordingKept
 
 TranscriptRole = Literal["caller", "agent"]
 
@@ -37,6 +38,12 @@ class CallOpened:
     """The Call-ID header of the INVITE: what a carrier asks for when something went wrong."""
     configuration: str | None
     """Fingerprint of the configuration that serves this call."""
+    line: str = "sip"
+    """How the caller's voice comes: ``sip``, to the Realtime API; ``stream``, through us."""
+    carrier: str | None = None
+    """The telephone company that told us of the call; None where it has no door to us."""
+    carrier_call_id: str | None = None
+    """As that company names the caller's leg."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,11 +185,13 @@ CallFact = (
     | LatencyMeasured
     | CallNoted
     | CallCheckpointed
+    | RecordingKept
+    | RecordingDeleted
     | CallEnded
 )
 """What happened in one call."""
 
-Fact = CallFact | ConfigurationLoaded
+Fact = CallFact | ConfigurationLoaded | CarrierReported
 
 
 def moment_of(fact: Fact) -> datetime | None:
@@ -192,7 +201,9 @@ def moment_of(fact: Fact) -> datetime | None:
             return fact.at
         case CallNoted() | CallCheckpointed() | CallEnded() | ConfigurationLoaded():
             return fact.at
-        case ToolRan():
+        case CarrierReported() | RecordingDeleted():
+            return fact.at
+        case ToolRan() | RecordingKept():
             return fact.started_at
         case LatencyMeasured():
             return None
@@ -235,6 +246,17 @@ class CallRecord:
     usage: tuple[TokensUsed, ...] = field(default=())
     latencies: tuple[LatencyMeasured, ...] = field(default=())
     notes: tuple[CallNoted, ...] = field(default=())
+    line: str = "sip"
+    carrier: str | None = None
+    carrier_call_id: str | None = None
+    carrier_reports: tuple[CarrierReported, ...] = field(default=())
+    """About the caller's leg, legs made for it, and whatever else names this call."""
+    recordings: tuple[RecordingFile, ...] = field(default=())
+
+    @property
+    def recording(self) -> RecordingFile | None:
+        """The one that was begun last."""
+        return self.recordings[-1] if self.recordings else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from sipagent.identifiers import CallId
+from sipagent.store.carrier_records import CarrierReported, RecordingFile
 from sipagent.store.records import (
     FIRST_STATE,
     CallNoted,
@@ -41,9 +42,18 @@ def summary_of(call: Row[Any]) -> CallSummary:
 
 
 def record_of(
-    call: Row[Any], *, states: Rows, transcript: Rows, tools: Rows, usage: Rows, latencies: Rows, notes: Rows
+    call: Row[Any],
+    *,
+    states: Rows,
+    transcript: Rows,
+    tools: Rows,
+    usage: Rows,
+    latencies: Rows,
+    notes: Rows,
+    reports: Rows,
+    recordings: Rows,
 ) -> CallRecord:
-    """A row of ``calls`` with the rows of its six other tables, each already in its order."""
+    """A row of ``calls`` with the rows of its other tables, each already in its order."""
     call_id = CallId(call.call_id)
     return CallRecord(
         summary=summary_of(call),
@@ -89,6 +99,40 @@ def record_of(
             CallNoted(call_id=call_id, sequence=row.sequence, at=row.at, kind=row.kind, data=row.data)
             for row in notes
         ),
+        line=call.line,
+        carrier=call.carrier,
+        carrier_call_id=call.carrier_call_id,
+        carrier_reports=tuple(report_of(row) for row in reports),
+        recordings=tuple(recording_of(row) for row in recordings),
+    )
+
+
+def report_of(row: Row[Any]) -> CarrierReported:
+    """A row of ``carrier_reports``."""
+    return CarrierReported(
+        carrier=row.carrier,
+        carrier_call_id=row.carrier_call_id,
+        at=row.at,
+        kind=row.kind,
+        data=row.data,
+        event_id=row.event_id,
+        call_id=None if row.call_id is None else CallId(row.call_id),
+        parent_call_id=row.parent_call_id,
+    )
+
+
+def recording_of(row: Row[Any]) -> RecordingFile:
+    """A row of ``recordings``."""
+    return RecordingFile(
+        call_id=CallId(row.call_id),
+        path=row.path,
+        host=row.host,
+        started_at=row.started_at,
+        seconds=row.seconds,
+        consent=row.consent,
+        keep_until=row.keep_until,
+        deleted_at=row.deleted_at,
+        deleted_because=row.deleted_because,
     )
 
 

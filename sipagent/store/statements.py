@@ -1,4 +1,4 @@
-"""Facts as rows, and the statement that writes the rows of one kind. Pure.
+"""The statements that write facts, one for each kind. Pure; `sipagent.store.fact_rows` makes the rows.
 
 Many facts become few statements: one for each kind, whatever the number of calls. Within a batch the
 facts of one identity are merged first, so that a statement never meets the same row twice.
@@ -13,6 +13,24 @@ from typing import Any, TypeAlias, assert_never
 import sqlalchemy as sa
 
 from sipagent.store import tables
+from sipagent.store.carrier_records import CarrierReported, RecordingDeleted, RecordingKept
+from sipagent.store.fact_rows import (
+    Row,
+    checkpoint_row,
+    configuration_row,
+    deletion_row,
+    ended_row,
+    latency_row,
+    line_row,
+    note_row,
+    opened_row,
+    order_of,
+    recording_row,
+    report_row,
+    run_row,
+    state_row,
+    usage_row,
+)
 from sipagent.store.records import (
     CallCheckpointed,
     CallEnded,
@@ -28,7 +46,6 @@ from sipagent.store.records import (
     moment_of,
 )
 
-Row: TypeAlias = dict[str, Any]
 Batch: TypeAlias = list[tuple[sa.Executable, list[Row]]]
 
 
@@ -49,18 +66,24 @@ def batch(facts: Sequence[Fact], statements: FactStatements, *, now: datetime) -
     checkpoints: dict[str, Row] = {}
     ended: dict[str, Row] = {}
     configurations: dict[str, Row] = {}
+    reports: dict[tuple[str, str], Row] = {}
+    recordings: dict[tuple[str, str], Row] = {}
+    deletions: dict[tuple[str, str], Row] = {}
     for fact in facts:
         if isinstance(fact, ConfigurationLoaded):
-            configurations.setdefault(fact.fingerprint, _configuration_row(fact))
+            configurations.setdefault(fact.fingerprint, configuration_row(fact))
+            continue
+        if isinstance(fact, CarrierReported):
+            reports.setdefault((fact.carrier, fact.event_id), report_row(fact))
             continue
         call_id = fact.call_id
         if call_id not in known:
             known[call_id] = {"call_id": call_id, "started_at": moment_of(fact) or now}
         match fact:
             case CallOpened():
-                opened.setdefault(call_id, _opened_row(fact))
+                opened.setdefault(call_id, opened_row(fact))
             case StateChanged():
-                states[call_id, fact.sequence] = _state_row(fact)
+                states[call_id, fact.sequence] = state_row(fact)
                 if call_id not in latest or latest[call_id]["new_sequence"] <= fact.sequence:
                     latest[call_id] = {
                         "of_call": call_id,
@@ -70,23 +93,29 @@ def batch(facts: Sequence[Fact], statements: FactStatements, *, now: datetime) -
             case TranscriptLineSaid():
                 line = lines.get((call_id, fact.item_id))
                 if line is None or line["at"] <= fact.at:
-                    lines[call_id, fact.item_id] = _line_row(fact)
+                    lines[call_id, fact.item_id] = line_row(fact)
             case ToolRan():
                 earlier = runs.get((call_id, fact.tool_call_id))
                 if earlier is None or earlier["output"] is None or fact.output is not None:
-                    runs[call_id, fact.tool_call_id] = _run_row(fact)
+                    runs[call_id, fact.tool_call_id] = run_row(fact)
             case TokensUsed():
-                usage[call_id, fact.kind, fact.source_id] = _usage_row(fact)
+                usage[call_id, fact.kind, fact.source_id] = usage_row(fact)
             case LatencyMeasured():
-                latencies[call_id, fact.name, fact.sequence] = _latency_row(fact)
+                latencies[call_id, fact.name, fact.sequence] = latency_row(fact)
             case CallNoted():
-                notes[call_id, fact.sequence] = _note_row(fact)
+                notes[call_id, fact.sequence] = note_row(fact)
             case CallCheckpointed():
                 earlier = checkpoints.get(call_id)
-                if earlier is None or _order_of(earlier) <= (fact.epoch, fact.sequence):
-                    checkpoints[call_id] = _checkpoint_row(fact)
+                if earlier is None or order_of(earlier) <= (fact.epoch, fact.sequence):
+                    checkpoints[call_id] = checkpoint_row(fact)
+            case RecordingKept():
+                begun = recordings.get((call_id, fact.path))
+                if begun is None or begun["seconds"] is None or fact.seconds is not None:
+                    recordings[call_id, fact.path] = recording_row(fact)
+            case RecordingDeleted():
+                deletions.setdefault((call_id, fact.path), deletion_row(fact))
             case CallEnded():
-                ended.setdefault(call_id, _ended_row(fact))
+                ended.setdefault(call_id, ended_row(fact))
             case _:
                 assert_never(fact)
     unopened = {call_id: row for call_id, row in known.items() if call_id not in opened}
@@ -103,6 +132,9 @@ def batch(facts: Sequence[Fact], statements: FactStatements, *, now: datetime) -
         (statements.write_usage, list(usage.values())),
         (statements.write_latency, list(latencies.values())),
         (statements.write_note, _by_key(notes)),
+        (statements.write_report, list(reports.values())),
+        (statements.write_recording, _by_key(recordings)),
+        (DELETE_RECORDING, _by_key(deletions)),
         (KEEP_CHECKPOINT, _by_key(checkpoints)),
         (END_CALL, _by_key(ended)),
         (END_CLAIM, [{"of_call": call_id} for call_id in sorted(ended)]),
@@ -134,6 +166,10 @@ class FactStatements:
         self.write_usage = self._upsert(tables.usage, "call_id", "kind", "source_id")
         self.write_latency = self._upsert(tables.latencies, "call_id", "name", "sequence")
         self.write_note = self._upsert(tables.call_notes, "call_id", "sequence")
+        self.write_report = self._once(tables.carrier_reports, "carrier", "event_id")
+        self.write_recording = self._upsert(
+            tables.recordings, "call_id", "path", keep_if="seconds", leave=("deleted_at", "deleted_because")
+        )
 
     def _once(self, table: sa.Table, *identity: str) -> sa.Executable:
         statement: sa.Executable = self._insert(table).on_conflict_do_nothing(index_elements=list(identity))
@@ -145,7 +181,7 @@ class FactStatements:
             column: statement.excluded[column]
             for column in (
                 "started_at", "webhook_id", "caller", "dialled", "agent", "model", "sip_call_id",
-                "configuration",
+                "configuration", "line", "carrier", "carrier_call_id",
             )
         }  # fmt: skip
         # Only a call that was made room for is filled in: the first opening counts.
@@ -155,9 +191,14 @@ class FactStatements:
         return upsert
 
     def _upsert(
-        self, table: sa.Table, *identity: str, keep_if: str | None = None, last_by: str | None = None
+        self,
+        table: sa.Table,
+        *identity: str,
+        keep_if: str | None = None,
+        last_by: str | None = None,
+        leave: tuple[str, ...] = (),
     ) -> sa.Executable:
-        """Write a row, or overwrite the row with the same ``identity``.
+        """Write a row, or overwrite the row with the same ``identity``, but for the columns to ``leave``.
 
         With ``keep_if`` a row where this column is set is not overwritten by one where it is not; with
         ``last_by`` a row is not overwritten by one where this column is less.
@@ -166,7 +207,7 @@ class FactStatements:
         written = {
             column.name: statement.excluded[column.name]
             for column in table.columns
-            if column.name not in identity and column.name != "arrival"
+            if column.name not in (*identity, *leave, "arrival")
         }
         where = None
         if keep_if is not None:
@@ -206,6 +247,15 @@ KEEP_CHECKPOINT = (
         checkpoint_sequence=sa.bindparam("new_sequence"),
     )
 )
+DELETE_RECORDING = (
+    tables.recordings.update()
+    .where(
+        tables.recordings.c.call_id == sa.bindparam("of_call"),
+        tables.recordings.c.path == sa.bindparam("of_path"),
+        tables.recordings.c.deleted_at.is_(None),
+    )
+    .values(deleted_at=sa.bindparam("new_deleted_at"), deleted_because=sa.bindparam("new_reason"))
+)
 END_CALL = (
     tables.calls.update()
     .where(tables.calls.c.call_id == sa.bindparam("of_call"), tables.calls.c.ended_at.is_(None))
@@ -218,116 +268,3 @@ END_CALL = (
 )
 END_CLAIM = tables.live_calls.delete().where(tables.live_calls.c.call_id == sa.bindparam("of_call"))
 """A call that has ended belongs to nobody; an end that was written already ends a late claim too."""
-
-# Rows ----------------------------------------------------------------------------------------------
-
-
-def _opened_row(fact: CallOpened) -> Row:
-    return {
-        "call_id": fact.call_id,
-        "started_at": fact.at,
-        "webhook_id": fact.webhook_id,
-        "caller": fact.caller,
-        "dialled": fact.dialled,
-        "agent": fact.agent,
-        "model": fact.model,
-        "sip_call_id": fact.sip_call_id,
-        "configuration": fact.configuration,
-    }
-
-
-def _state_row(fact: StateChanged) -> Row:
-    return {"call_id": fact.call_id, "sequence": fact.sequence, "state": fact.state, "at": fact.at}
-
-
-def _line_row(fact: TranscriptLineSaid) -> Row:
-    return {
-        "call_id": fact.call_id,
-        "item_id": fact.item_id,
-        "position": fact.position,
-        "role": fact.role,
-        "text": fact.text,
-        "interrupted": fact.interrupted,
-        "at": fact.at,
-    }
-
-
-def _run_row(fact: ToolRan) -> Row:
-    return {
-        "call_id": fact.call_id,
-        "tool_call_id": fact.tool_call_id,
-        "name": fact.name,
-        "arguments": fact.arguments,
-        "started_at": fact.started_at,
-        "output": fact.output,
-        "is_error": fact.is_error,
-        "duration_ms": fact.duration_ms,
-    }
-
-
-def _usage_row(fact: TokensUsed) -> Row:
-    return {
-        "call_id": fact.call_id,
-        "kind": fact.kind,
-        "source_id": fact.source_id,
-        "at": fact.at,
-        "input_tokens": fact.input_tokens,
-        "cached_tokens": fact.cached_tokens,
-        "output_tokens": fact.output_tokens,
-        "input_audio_tokens": fact.input_audio_tokens,
-        "output_audio_tokens": fact.output_audio_tokens,
-        "duration_s": fact.duration_s,
-        "cached_audio_tokens": fact.cached_audio_tokens,
-    }
-
-
-def _latency_row(fact: LatencyMeasured) -> Row:
-    return {
-        "call_id": fact.call_id,
-        "name": fact.name,
-        "sequence": fact.sequence,
-        "milliseconds": fact.milliseconds,
-    }
-
-
-def _note_row(fact: CallNoted) -> Row:
-    return {
-        "call_id": fact.call_id,
-        "sequence": fact.sequence,
-        "at": fact.at,
-        "kind": fact.kind,
-        "data": fact.data,
-    }
-
-
-def _checkpoint_row(fact: CallCheckpointed) -> Row:
-    return {
-        "of_call": fact.call_id,
-        "new_checkpoint": fact.data,
-        "new_epoch": fact.epoch,
-        "new_sequence": fact.sequence,
-    }
-
-
-def _order_of(checkpoint: Row) -> tuple[int, int]:
-    return checkpoint["new_epoch"], checkpoint["new_sequence"]
-
-
-def _ended_row(fact: CallEnded) -> Row:
-    return {
-        "of_call": fact.call_id,
-        "new_ended_at": fact.at,
-        "new_reason": fact.reason,
-        "new_owner": fact.fault_owner,
-        "new_detail": fact.detail,
-    }
-
-
-def _configuration_row(fact: ConfigurationLoaded) -> Row:
-    return {
-        "fingerprint": fact.fingerprint,
-        "number": fact.number,
-        "loaded_at": fact.at,
-        "text": fact.text,
-        "summary": fact.summary,
-    }

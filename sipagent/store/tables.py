@@ -126,6 +126,9 @@ calls = sa.Table(
     sa.Column("end_reason", PlainText),
     sa.Column("fault_owner", PlainText),
     sa.Column("end_detail", PlainText),
+    sa.Column("line", PlainText, nullable=False, server_default="sip"),
+    sa.Column("carrier", PlainText),
+    sa.Column("carrier_call_id", PlainText, index=True),
 )
 sa.Index(
     "ix_calls_unfinished",
@@ -207,6 +210,42 @@ call_notes = sa.Table(
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("kind", PlainText, nullable=False),
     sa.Column("data", PlainText, nullable=False),
+)
+
+carrier_reports = sa.Table(
+    "carrier_reports",
+    METADATA,
+    # No foreign key leads to calls: a leg may be reported before its call is opened, or never reach us.
+    sa.Column("arrival", _BIG, sa.Identity(), primary_key=True),
+    sa.Column("carrier", PlainText, nullable=False),
+    sa.Column("event_id", PlainText, nullable=False),
+    sa.Column("carrier_call_id", PlainText, nullable=False, index=True),
+    sa.Column("parent_call_id", PlainText, index=True),
+    sa.Column("call_id", PlainText, index=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("kind", PlainText, nullable=False),
+    sa.Column("data", PlainText, nullable=False),
+    sa.UniqueConstraint("carrier", "event_id"),
+)
+
+recordings = sa.Table(
+    "recordings",
+    METADATA,
+    _call_id(in_key=True),
+    sa.Column("path", PlainText, primary_key=True, index=True),
+    sa.Column("host", PlainText, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("seconds", sa.Double),
+    sa.Column("consent", PlainText, nullable=False),
+    sa.Column("keep_until", UtcDateTime, nullable=False),
+    sa.Column("deleted_at", UtcDateTime),
+    sa.Column("deleted_because", PlainText),
+)
+sa.Index(
+    "ix_recordings_kept",
+    recordings.c.keep_until,
+    sqlite_where=recordings.c.deleted_at.is_(None),
+    postgresql_where=recordings.c.deleted_at.is_(None),
 )
 
 configurations = sa.Table(

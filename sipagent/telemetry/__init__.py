@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sipagent.telemetry.carrier_metrics import CarrierMetrics
 from sipagent.telemetry.latency import CallTimeline, Latency, LatencyName, Point
 from sipagent.telemetry.logs import bind_call, configure_logging
 from sipagent.telemetry.metrics import Metrics
@@ -10,6 +11,7 @@ from sipagent.telemetry.store_metrics import StoreMetrics
 
 __all__ = [
     "CallTimeline",
+    "CarrierMetrics",
     "Latency",
     "LatencyName",
     "Metrics",

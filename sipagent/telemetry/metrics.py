@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from sipagent.telemetry.carrier_metrics import CarrierMetrics
 from sipagent.telemetry.latency import Latency
 from sipagent.telemetry.store_metrics import StoreMetrics
 from sipagent.telemetry.worker_metrics import WorkerMetrics
@@ -87,6 +88,8 @@ class Metrics:
         self._tool_names: set[str] = set()
         self.workers = WorkerMetrics(registry)
         """What happens between processes that share calls."""
+        self.carriers = CarrierMetrics(registry)
+        """What happens between carriers and us."""
 
     def webhook(self, result: str) -> None:
         """A webhook was answered; ``result`` is one of few words."""

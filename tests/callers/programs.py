@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,21 @@ async def run(*command: str, folder: Path, within_s: float = 60.0) -> tuple[int,
 
 
 @asynccontextmanager
-async def running(*command: str, folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A program that runs until the block is left; what it prints goes to ``program.log`` in ``folder``."""
+async def running(
+    *command: str, folder: Path, in_group: bool = False
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program that runs until the block is left; what it prints goes to ``program.log`` in ``folder``.
+
+    ``in_group``: it has processes of its own, which end with it.
+    """
     with (folder / "program.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=folder, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            *command,
+            cwd=folder,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=in_group,
         )
     try:
         yield process
@@ -61,3 +72,6 @@ async def running(*command: str, folder: Path) -> AsyncIterator[asyncio.subproce
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        if in_group:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import struct
 from pathlib import Path
 
 import pytest
 
-from sipagent.audio.g711 import encode_pcmu
 from sipagent.calls import CallSettings
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
 from sipagent.simulator.call_values import CallState
@@ -17,7 +14,6 @@ from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.voice import Voice
 from sipagent.store import CallRecord
-from tests.callers.programs import program, run
 from tests.callers.scenario import (
     ANSWERED,
     OK,
@@ -27,51 +23,24 @@ from tests.callers.scenario import (
     failed,
     in_dialog,
     invite,
-    notify,
     play,
     request,
 )
+from tests.callers.sipp import call_by_sipp
+from tests.callers.transfers import ARGUMENTS, LOG, TRANSFERS, transferred
 from tests.support.practice import Practice, practice
 
 pytestmark = pytest.mark.callers
 
 HOLDS = "greeting: Hello.\notherwise: I see.\n"
-TRANSFERS = """
-greeting: Hello.
-turns:
-  - {say: One moment., call: {tool: transfer, with: {target: billing}}}
-"""
 UDP = ListenAddress(transport="udp", host="127.0.0.1", port=0)
 TCP = ListenAddress(transport="tcp", host="127.0.0.1", port=0)
-
-
-@pytest.fixture
-def speech(tmp_path: Path) -> Path:
-    """Two seconds of a loud 300 Hz tone and two of silence, raw mu-law."""
-    tone = struct.pack(
-        "<16000h", *(int(12000 * math.sin(2 * math.pi * 300 * n / 8000)) for n in range(16000))
-    )
-    path = tmp_path / "caller.ul"
-    path.write_bytes(encode_pcmu(tone) + b"\xff" * 16000)
-    return path
 
 
 async def sipp(desk: Practice, scenario: Scenario, folder: Path, *more: str, transport: str = "udp") -> str:
     """Run sipp against the desk's SIP address of ``transport``; fails unless every call succeeded."""
     address = next(one for one in desk.simulator.sip if one.transport == transport)
-    command = [
-        program("sipp", "sip-tester"),
-        f"127.0.0.1:{address.port}",
-        *("-sf", str(scenario.write(folder)), "-s", "proj_demo", "-i", "127.0.0.1", "-mi", "127.0.0.1"),
-        *("-nostdin", "-trace_err", "-error_file", str(folder / "errors.log"), "-timeout", "60"),
-        *(["-t", "t1"] if transport == "tcp" else []),
-        *more,
-    ]
-    code, output = await run(*command, folder=folder, within_s=90)
-    errors = folder / "errors.log"
-    explained = errors.read_text(errors="replace") if errors.exists() else ""
-    assert code == 0, f"sipp ended with {code}:\n{output[-3000:]}\n{explained[-3000:]}"
-    return output
+    return await call_by_sipp(address.port, scenario, folder, *more, transport=transport)
 
 
 async def finished(desk: Practice, count: int) -> list[tuple[SimulatedCall, CallRecord]]:
@@ -135,41 +104,9 @@ async def test_rejected_calls_hear_the_status(tmp_path: Path) -> None:
 
 
 async def test_a_carrier_that_follows_our_refer(tmp_path: Path, speech: Path) -> None:
-    accepted = """<send><![CDATA[
-SIP/2.0 202 Accepted
-[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Contact: <sip:ann@[local_ip]:[local_port]>
-Content-Length: 0
-
-]]></send>"""
-    refer = (
-        '<recv request="REFER" timeout="20000"><action><ereg regexp="tel:[+0-9]*" search_in="hdr" '
-        'header="Refer-To:" check_it="true" assign_to="target"/><log message="to [$target]"/></action></recv>'
-    )
-    scenario = Scenario(
-        name="refer",
-        steps=(
-            invite(),
-            ANSWERED,
-            # The caller speaks first after the greeting: that is the turn which asks for the transfer.
-            '<pause milliseconds="2000"/>',
-            play(speech),
-            refer,
-            accepted,
-            notify(2, "active;expires=60", "SIP/2.0 100 Trying"),
-            '<pause milliseconds="200"/>',
-            notify(3, "terminated;reason=noresource", "SIP/2.0 200 OK"),
-            '<recv request="BYE" timeout="10000"/>',
-            accepted.replace("202 Accepted", "200 OK"),
-        ),
-    )
     patient = CallSettings(transfer_confirm_s=8.0)
     async with practice(script=TRANSFERS, sip=(UDP,), calls=patient) as desk:
-        await sipp(desk, scenario, tmp_path, "-m", "3", "-r", "3", "-trace_logs", "-log_file", "refer.log")
+        await sipp(desk, transferred(speech), tmp_path, "-m", "3", "-r", "3", *ARGUMENTS)
         for _, record in await finished(desk, 3):
             assert record.summary.end_reason == "transferred"
-    assert (tmp_path / "refer.log").read_text().count("to tel:+15550100001") == 3
+    assert (tmp_path / LOG).read_text().count("to tel:+15550100001") == 3

@@ -21,6 +21,12 @@ EVERY: tuple[Fact, ...] = (
     facts.latency("accept", 0, 12.25),
     facts.note(0),
     CallCheckpointed(call_id=facts.CALL, epoch=2, sequence=7, at=facts.at(1), data='{"phase":"attached"}'),
+    facts.opened(line="stream", carrier="twilio", leg=facts.LEG),
+    facts.report(call_id=facts.CALL, parent="CA2", data='{"cause":"Füllung"}'),
+    facts.report(),
+    facts.recording(),
+    facts.recording(seconds=None),
+    facts.deleted(),
     facts.ended(),
     facts.loaded(),
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sipagent.calls.endings import EndReason
-from sipagent.calls.incoming import IncomingCall
+from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lifecycle import CallState
 from sipagent.identifiers import CallId
@@ -111,6 +112,19 @@ async def test_a_whole_call_reads_back_as_it_went() -> None:
     ]
     assert (record.summary.end_reason, record.summary.fault_owner) == ("agent_hung_up", "none")
     assert (record.summary.agent, record.configuration) == ("front-desk", "c0ffee")
+
+
+async def test_a_record_knows_the_line_and_the_leg() -> None:
+    facts: list[Fact] = []
+    journal = CallJournal(CALL.call_id, facts.append, lambda: AT)
+    leg = CarrierLeg(carrier="twilio", carrier_call_id="CA1", caller="+15550100123", dialled="+15550100000")
+    journal.opened(replace(CALL, line="stream", leg=leg), agent=None, model=None, configuration="c0ffee")
+    store = MemoryCallStore()
+    await store.apply(facts)
+    record = await store.call(CALL.call_id)
+    assert record is not None
+    assert (record.line, record.carrier, record.carrier_call_id) == ("stream", "twilio", "CA1")
+    assert (await Desk().record()).line == "sip"
 
 
 async def test_a_tool_that_never_finished_is_closed_with_the_call() -> None:

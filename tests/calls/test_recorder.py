@@ -18,6 +18,7 @@ from sipagent.identifiers import CallId
 from sipagent.store import (
     CallEnded,
     CallOpened,
+    CarrierReported,
     ConfigurationLoaded,
     Fact,
     LatencyMeasured,
@@ -55,6 +56,8 @@ def ended(number: int) -> CallEnded:
 
 
 def identity(fact: Fact) -> str:
+    if isinstance(fact, CarrierReported):
+        return fact.event_id
     return fact.fingerprint if isinstance(fact, ConfigurationLoaded) else fact.call_id
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import pytest
 from sipagent.cli import main
 from sipagent.config.environment import DEFAULT_DATABASE_URL
 from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
-from sipagent.store import DEFAULT_URL, open_store
+from sipagent.store import (
+    DEFAULT_URL,
+    CarrierReported,
+    DeletionReason,
+    RecordingDeleted,
+    RecordingKept,
+    open_store,
+)
 from sipagent.store.records import (
     CallEnded,
     CallNoted,
@@ -202,6 +210,156 @@ def test_one_call_as_json(database: str, capsys: pytest.CaptureFixture[str]) -> 
         {"name": "Ann [b]", "fields": {"reason": "a cracked tooth"}},
         "no JSON",
     ]
+
+
+LEG = "CA0000000000000000000000000000000001"
+
+
+@pytest.fixture
+def bridged(database: str) -> str:
+    """Also with two calls of one leg, what its carrier reported, and a recording of the second."""
+
+    async def fill() -> None:
+        store = open_store(database)
+        await store.open()
+        first = CallOpened(
+            call_id=CallId("rtc_failed"),
+            at=BEGAN,
+            webhook_id="wh_9",
+            caller="+15550100123",
+            dialled="+15550100000",
+            agent="front-desk",
+            model="gpt-realtime-2.1",
+            sip_call_id="abc@carrier.example",
+            configuration=None,
+            carrier="twilio",
+            carrier_call_id=LEG,
+        )
+        call = CallId(f"twilio:{LEG}:1")
+        second = replace(first, call_id=call, at=BEGAN + timedelta(seconds=5), line="stream")
+        file = RecordingKept(
+            call_id=call,
+            path="/var/lib/sipagent/one.wav",
+            host="phone-1",
+            started_at=BEGAN + timedelta(seconds=6),
+            seconds=31.25,
+            consent="This call is recorded.",
+            keep_until=BEGAN + timedelta(days=30),
+        )
+        ending = CallEnded(
+            call_id=call,
+            at=BEGAN + timedelta(seconds=20),
+            reason="caller_hung_up",
+            fault_owner="none",
+            detail="",
+        )
+        await store.apply([first, second, file, ending])
+        await store.apply(
+            [
+                report("initiated", 0),
+                report("failed", 4, leg="CA2", parent=LEG, data='{"sip_status":503}'),
+                report("completed", 40, data='{"duration_s":40}'),
+                report("no_answer", 3, leg="CA3", data="no JSON"),
+            ]
+        )
+        await store.aclose()
+
+    asyncio.run(fill())
+    return database
+
+
+def report(
+    kind: str, second: float, *, leg: str = LEG, parent: str | None = None, data: str = "{}"
+) -> CarrierReported:
+    return CarrierReported(
+        carrier="twilio",
+        carrier_call_id=leg,
+        at=BEGAN + timedelta(seconds=second),
+        kind=kind,
+        data=data,
+        event_id=f"{leg} {kind}",
+        parent_call_id=parent,
+    )
+
+
+@pytest.mark.parametrize("name", [f"twilio:{LEG}:1", LEG])
+def test_a_call_is_shown_with_its_leg_its_carriers_reports_and_its_recording(
+    bridged: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calls", "show", name, "--database", bridged]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        f"Call twilio:{LEG}:1",
+        "caller_hung_up (fault of: none)",
+        "The caller had not hung up: their leg went on for 20 seconds.",
+        "stream (the audio passed through us)",
+        f"twilio, leg {LEG}",
+        "rtc_failed",
+        "  -5.000 s  initiated\n",
+        "  -1.000 s  failed  leg: CA2  sip_status: 503",
+        "  35.000 s  completed  duration_s: 40",
+        "/var/lib/sipagent/one.wav  31.2 s, on phone-1",
+        "the caller heard: This call is recorded.",
+        "to be kept until 2026-12-20 09:00:05 UTC",
+    ):
+        assert part in shown
+    assert shown.index("initiated") < shown.index("  failed") < shown.index("completed")
+    assert "CA3" not in shown
+
+
+def test_a_call_of_a_leg_as_json(bridged: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "show", LEG, "--database", bridged, "--json"]) == 0
+    call = json.loads(capsys.readouterr().out)
+    assert (call["call_id"], call["line"]) == (f"twilio:{LEG}:1", "stream")
+    assert (call["carrier"], call["carrier_call_id"], call["same_leg"]) == ("twilio", LEG, ["rtc_failed"])
+    assert [(one["kind"], one["data"]) for one in call["carrier_reports"]] == [
+        ("initiated", {}),
+        ("failed", {"sip_status": 503}),
+        ("completed", {"duration_s": 40}),
+    ]
+    assert [one["objection"] for one in call["carrier_says"]] == ["caller_stayed"]
+    (file,) = call["recordings"]
+    assert (file["seconds"], file["deleted_at"], "call_id" in file) == (31.25, None, False)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("expired", "deleted 2026-12-21 09:00:05 UTC: its time was over"),
+        ("missing", "was gone when it was to be deleted, 2026-12-21 09:00:05 UTC"),
+    ],
+)
+def test_a_recording_that_is_gone_says_when_and_why(
+    bridged: str, reason: DeletionReason, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def delete() -> None:
+        store = open_store(bridged)
+        await store.open()
+        gone = RecordingDeleted(
+            call_id=CallId(f"twilio:{LEG}:1"),
+            path="/var/lib/sipagent/one.wav",
+            at=BEGAN + timedelta(days=31),
+            reason=reason,
+        )
+        await store.apply([gone])
+        await store.aclose()
+
+    asyncio.run(delete())
+    assert main(["calls", "show", LEG, "--database", bridged]) == 0
+    shown = capsys.readouterr().out
+    assert words in shown
+    assert "to be kept" not in shown
+
+
+def test_a_leg_that_never_reached_us_is_shown(bridged: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "show", "CA3", "--database", bridged]) == 0
+    shown = capsys.readouterr().out
+    assert "No call of ours came by leg CA3." in shown
+    assert "2026-11-20 09:00:08  no_answer" in shown
+    assert main(["calls", "show", "CA3", "--database", bridged, "--json"]) == 0
+    leg = json.loads(capsys.readouterr().out)
+    assert (leg["call_id"], leg["carrier_call_id"]) == (None, "CA3")
+    assert [(one["kind"], one["data"]) for one in leg["carrier_reports"]] == [("no_answer", "no JSON")]
 
 
 def test_configurations_are_listed_and_one_is_printed_as_it_was(

@@ -11,6 +11,7 @@ import pytest
 from sipagent.cli import main
 from sipagent.cli.example import example_configuration
 from tests.calls.tools.test_mcp_servers import SHOP
+from tests.config.carriers import API_KEY, ASTERISK_TOKEN, AUTH_TOKEN, VARIABLES, WHOLE
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,7 @@ def test_what_will_be_served_as_json(capsys: pytest.CaptureFixture[str]) -> None
         (["+15550100000"], "front-desk"),
         ([], "front-desk"),
     ]
+    assert answer["carriers"] is None
     assert answer["files"][0] == str(example_configuration())
 
 
@@ -148,3 +150,29 @@ def test_offline_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert main(["check", "--offline", str(file)]) == 0
     assert "MCP server x: not asked\n" in capsys.readouterr().out
     assert not (tmp_path / "started").exists()
+
+
+def test_what_carriers_must_be_told_is_listed_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "sipagent.yaml"
+    file.write_text(WHOLE, encoding="utf-8")
+    assert main(["check", str(file)]) == 0
+    printed = capsys.readouterr().out
+    lines = [line.strip() for line in printed.splitlines()]
+    assert "https://phone.example.com/carriers/twilio/voice" in lines
+    assert "to enter at Telnyx:" in lines
+    assert "answered by route route 2: “We are closed.”" in lines
+    assert [
+        line for line in lines if line.startswith("answered by other routes: OpenAI over SIP (15 s), else ")
+    ]
+    assert "recorded: desk, but nothing of calls that are answered over SIP" in lines
+    assert main(["check", "--json", str(file)]) == 0
+    as_json = capsys.readouterr().out
+    carriers = json.loads(as_json)["carriers"]
+    assert list(carriers["plans"]) == ["office", "route 2"]
+    assert {each["carrier"] for each in carriers["enter"]} == {"twilio", "telnyx", "asterisk"}
+    for secret in (AUTH_TOKEN, API_KEY, ASTERISK_TOKEN):
+        assert secret not in printed + as_json

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sipagent.cli import main
+from tests.config.carriers import WHOLE
 
 FILE = """\
 version: 1
@@ -52,3 +53,19 @@ def test_every_agent_with_what_is_ours(capsys: pytest.CaptureFixture[str]) -> No
 def test_an_agent_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "dekk"]) == 1
     assert "has no agent" in capsys.readouterr().err
+
+
+def test_carriers_are_explained_beside_the_agents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+    assert "Carriers" not in capsys.readouterr().out
+    (tmp_path / "sipagent.yaml").write_text(WHOLE, encoding="utf-8")
+    assert main(["explain", "--written"]) == 0
+    shown = capsys.readouterr().out
+    lines = [line.split() for line in shown.partition("\nCarriers\n")[2].splitlines()]
+    assert ["carriers.answer[2]", "sipagent.yaml:18", "stream"] in lines
+    assert "default" not in shown
+    assert main(["explain", "desk"]) == 0
+    assert "Carriers" not in capsys.readouterr().out
+    assert main(["explain", "--json"]) == 0
+    carriers = {row["key"]: row["value"] for row in json.loads(capsys.readouterr().out)["carriers"]}
+    assert carriers["carriers.twilio.account_sid"] == "${TWILIO_ACCOUNT_SID}"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sipagent.cli import main
+from tests.config.carriers import VARIABLES, WHOLE
 from tests.config.test_question import COMPANY
 
 
@@ -92,3 +93,15 @@ def test_a_broken_file_is_told_as_by_check(tmp_path: Path, capsys: pytest.Captur
     )
     assert main(["route"]) == 1
     assert "Did you mean `night`?" in capsys.readouterr().err
+
+
+def test_a_carrier_s_plan_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "sipagent.yaml").write_text(WHOLE, encoding="utf-8")
+    assert main(["route", "--to", "+15550100002"]) == 0
+    assert "A call of a carrier: “We are closed.”\n" in capsys.readouterr().out
+    assert main(["route", "--to", "+15550100002", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan"] == "“We are closed.”"

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from sipagent.config import Setting, explain, parse_document
+from sipagent.carrier.settings import FAREWELL
+from sipagent.config import Setting, explain, explain_carriers, parse_document, starter_text
 from sipagent.errors import UserError
+from tests.config.carriers import BASE, TWILIO, WHOLE
 
 TEXT = """version: 1
 business: {language: en}
@@ -70,3 +72,52 @@ def test_a_secret_is_shown_as_its_reference_or_not_at_all() -> None:
 def test_an_agent_that_there_is_not() -> None:
     with pytest.raises(UserError, match="has no agent 'desks'. Did you mean `desk`"):
         settings_of("desks")
+
+
+def carriers_of(text: str) -> dict[str, tuple[str, str]]:
+    found = explain_carriers(parse_document(text, file="some/where/sipagent.yaml"))
+    assert len({setting.key for setting in found}) == len(found)
+    return {setting.key: (setting.value, setting.origin) for setting in found}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "origin"),
+    [
+        ("carriers.public_url", "https://phone.example.com/", "sipagent.yaml:14"),
+        ("carriers.sip.project", "${OPENAI_PROJECT_ID}", "sipagent.yaml:15"),
+        ("carriers.sip.host", "sip.api.openai.com", "default"),
+        ("carriers.answer[1].sip.timeout", "15s", "sipagent.yaml:17"),
+        ("carriers.answer[2]", "stream", "sipagent.yaml:18"),
+        ("carriers.answer[3].timeout", "25s", "default"),
+        ("carriers.answer[4].say", "Nobody can take your call.", "sipagent.yaml:20"),
+        (
+            "carriers.twilio.auth_token",
+            "${TWILIO_AUTH_TOKEN}, ${TWILIO_AUTH_TOKEN_PREVIOUS}",
+            "sipagent.yaml:25",
+        ),
+        ("carriers.warm.question", "Press 1.", "sipagent.yaml:22"),
+        ("carriers.asterisk.listen", "127.0.0.1:9092", "sipagent.yaml:27"),
+        ("routes[1].answer[3].say", FAREWELL.words, "default"),
+        ("routes[2].answer[1].say", "We are closed.", "sipagent.yaml:11"),
+        ("recordings.folder", "kept", "sipagent.yaml:28"),
+        ("recordings.keep", "90d", "sipagent.yaml:28"),
+    ],
+)
+def test_what_holds_for_carriers(key: str, value: str, origin: str) -> None:
+    assert carriers_of(WHOLE)[key] == (value, origin)
+
+
+def test_a_plan_that_nobody_wrote_is_explained() -> None:
+    settings = carriers_of(f"{BASE}carriers:\n  public_url: https://phone.example.com\n{TWILIO}")
+    assert settings["carriers.answer[1]"] == ("stream", "default")
+    assert settings["carriers.answer[2].say"] == (FAREWELL.words, "default")
+    assert "carriers.answer[3].say" not in settings
+    assert carriers_of(starter_text()) == {}
+
+
+def test_a_carrier_s_secret_that_stands_in_the_file_is_not_shown() -> None:
+    literal = WHOLE.replace('"${TELNYX_API_KEY}"', "KEY0123456789").replace("${TWILIO_AUTH_TOKEN}", "a" * 32)
+    settings = carriers_of(literal)
+    assert "KEY0123456789" not in str(settings)
+    assert "a" * 32 not in str(settings)
+    assert settings["carriers.twilio.account_sid"][0] == "${TWILIO_ACCOUNT_SID}"

@@ -11,14 +11,17 @@ import yaml
 from sipagent.config import parse_document
 from sipagent.guide import read_page
 
-TOP = frozenset({"calendars", "lookup", "business", "limits", "callers", "admin", "server"})
+TOP = frozenset(
+    {"calendars", "lookup", "business", "limits", "callers", "admin", "server", "carriers", "recordings"}
+)
 
 
 def snippets() -> list[dict[str, Any]]:
-    page = read_page("configuration")
-    assert page is not None
+    pages = [read_page(name) or "" for name in ("configuration", "carriers")]
     return [
-        yaml.safe_load(text) for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+        yaml.safe_load(text)
+        for page in pages
+        for text in re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     ]
 
 
@@ -30,7 +33,7 @@ def test_a_snippet_fits_the_schema(snippet: dict[str, Any]) -> None:
         "routes": [{"agent": "a"}],
     }
     for key, value in snippet.items():
-        if "version" in snippet or key in TOP:
+        if "version" in snippet or key in TOP | {"agents", "routes"}:
             whole[key] = value
         else:
             whole["agents"]["a"][key] = value

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from sipagent.calls.routing import FrontDoor
+from sipagent.carrier.settings import FAREWELL
 from sipagent.config import Question, ask, describe_route, load, zone_of
+from tests.config.carriers import WHOLE, load_text
 
 COMPANY = """\
 version: 1
@@ -105,3 +107,17 @@ def test_routes_as_sentences(door: FrontDoor) -> None:
         "calls when office is open: day answers; when full, night answers",
         "all other calls: night answers",
     ]
+
+
+def test_which_plan_answers_a_call_of_a_carrier(tmp_path: Path) -> None:
+    loaded = load_text(tmp_path, WHOLE)
+
+    def plan(to: str) -> str | None:
+        return ask(loaded.door, Question(at=MORNING, to=to), loaded.carriers).plan
+
+    assert plan("+15550100000") == (
+        f"the audio through here, else a call to +15550100198 (30 s), else “{FAREWELL.words}”"
+    )
+    assert plan("+15550100002") == "“We are closed.”"
+    assert str(plan("+15550100003")).startswith("OpenAI over SIP (15 s), else the audio through here")
+    assert ask(loaded.door, Question(at=MORNING)).plan is None

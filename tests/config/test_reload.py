@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from sipagent.carrier.settings import AnswerBySip
 from sipagent.config import ConfigurationWatcher, FilesRead, Loaded, Reload, load_configuration
 from sipagent.config.reload import MOST_READINGS, Load
 from sipagent.errors import UserError
+from tests.config.carriers import VARIABLES, WHOLE
 
 CONFIGURATION = """
 version: 1
@@ -386,3 +388,22 @@ async def test_what_served_before_is_not_kept(file: Path) -> None:
     gc.collect()
     assert first() is None
     assert module() is None
+
+
+async def test_a_carrier_s_plan_that_changes_counts_from_the_next_call(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    put(file, WHOLE)
+    desk = Desk(file)
+    async with watching(desk):
+        put(file, WHOLE.replace("timeout: 15s", "timeout: 40s"))
+        assert (await desk.outcome(1)).result == "loaded"
+        put(file, WHOLE.replace("timeout: 15s", "timeout: 40"))
+        assert (await desk.outcome(2)).result == "failed"
+    plans = [each.carriers.plan for each in desk.served if each.carriers is not None]
+    assert [plan.steps[0] for plan in plans] == [
+        AnswerBySip(answer_timeout_s=15),
+        AnswerBySip(answer_timeout_s=40),
+    ]

@@ -15,6 +15,15 @@ from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FILES = ("Caddyfile", "nginx.conf")
+WAYS_IN = {
+    "Caddyfile": (
+        WEBHOOK_PATH,
+        "/carriers/twilio/* /carriers/telnyx/*",
+        "/carriers/twilio/media /carriers/telnyx/media",
+    ),
+    "nginx.conf": (WEBHOOK_PATH, "^/carriers/(twilio|telnyx)/media$", "^/carriers/(twilio|telnyx)/", "/"),
+}
+"""All that the proxies have a place for; what falls through is answered 404."""
 
 
 def text(name: str) -> str:
@@ -35,10 +44,19 @@ def test_its_braces_close(name: str) -> None:
 def test_only_webhooks_come_through(name: str) -> None:
     written = text(name)
     assert written.count(WEBHOOK_PATH) == 1
-    assert len(re.findall(r"proxy_pass |reverse_proxy ", written)) == 1
+    ways_in = re.findall(r"(?m)^\s*(?:path|location(?: [=~])?) ([/^].*?)(?: \{)?$", written)
+    assert sorted(ways_in) == sorted(WAYS_IN[name])
     assert re.search(r"(respond|return) 404", written), "whatever else is asked for is not there"
     assert "POST" in written
-    assert not re.search(r"/metrics|/readyz|/admin", written)
+    assert not re.search(r"/metrics|/readyz|/admin|/asterisk", written)
+
+
+def test_audio_of_carriers_comes_through_and_is_not_taken_for_a_webhook() -> None:
+    nginx = text("nginx.conf")
+    audio, webhooks = WAYS_IN["nginx.conf"][1:3]
+    assert nginx.index(audio) < nginx.index(f"~ {webhooks} {{"), "of patterns, the first that fits counts"
+    assert re.search(r"Upgrade \$http_upgrade;\s+proxy_set_header Connection \"upgrade\"", nginx)
+    assert text("Caddyfile").count("import service") == 3
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -51,4 +51,14 @@ def test_the_page_is_one_and_nothing_stands_outside_of_its_table() -> None:
 
 def test_every_door_of_the_page_has_a_line() -> None:
     doors = {line[0] for line in LINES}
-    assert doors >= {"Webhook", "SIP headers", "Admin", "Tools", "Logs", "Database", "Deployment", "Workers"}
+    assert doors >= {
+        "Webhook",
+        "SIP headers",
+        "Admin",
+        "Tools",
+        "Logs",
+        "Database",
+        "Deployment",
+        "Workers",
+        "Edge",
+    }

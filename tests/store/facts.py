@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sipagent.identifiers import CallId, ItemId, ResponseId, ToolCallId
+from sipagent.store.carrier_records import CarrierReported, RecordingDeleted, RecordingKept
 from sipagent.store.records import (
     CallCheckpointed,
     CallEnded,
@@ -20,6 +21,8 @@ from sipagent.store.records import (
 )
 
 CALL = CallId("rtc_one")
+LEG = "CA0000000000000000000000000000000001"
+FILE = "/var/lib/sipagent/rtc_one.wav"
 START = datetime(2026, 3, 1, 9, 0, 0, 123456, tzinfo=UTC)
 
 
@@ -27,7 +30,15 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def opened(call_id: str = CALL, *, second: float = 0, agent: str | None = "front-desk") -> CallOpened:
+def opened(
+    call_id: str = CALL,
+    *,
+    second: float = 0,
+    agent: str | None = "front-desk",
+    line: str = "sip",
+    carrier: str | None = None,
+    leg: str | None = None,
+) -> CallOpened:
     return CallOpened(
         call_id=CallId(call_id),
         at=at(second),
@@ -38,6 +49,9 @@ def opened(call_id: str = CALL, *, second: float = 0, agent: str | None = "front
         model="gpt-realtime-2.1",
         sip_call_id="a84b4c76e66710",
         configuration="c0ffee",
+        line=line,
+        carrier=carrier,
+        carrier_call_id=leg,
     )
 
 
@@ -141,3 +155,50 @@ def ended(
         fault_owner=owner,
         detail="The agent said goodbye and hung up.",
     )
+
+
+def report(
+    kind: str = "completed",
+    *,
+    event_id: str = "event_1",
+    second: float = 61,
+    leg: str = LEG,
+    carrier: str = "twilio",
+    parent: str | None = None,
+    call_id: str | None = None,
+    data: str = '{"sip_status":200}',
+) -> CarrierReported:
+    return CarrierReported(
+        carrier=carrier,
+        carrier_call_id=leg,
+        at=at(second),
+        kind=kind,
+        data=data,
+        event_id=event_id,
+        call_id=None if call_id is None else CallId(call_id),
+        parent_call_id=parent,
+    )
+
+
+def recording(
+    path: str = FILE,
+    *,
+    call_id: str = CALL,
+    second: float = 2,
+    seconds: float | None = 57.5,
+    keep_s: float = 86_400,
+    host: str = "one",
+) -> RecordingKept:
+    return RecordingKept(
+        call_id=CallId(call_id),
+        path=path,
+        host=host,
+        started_at=at(second),
+        seconds=seconds,
+        consent="This call is recorded.",
+        keep_until=at(second + keep_s),
+    )
+
+
+def deleted(path: str = FILE, *, call_id: str = CALL, second: float = 90_000) -> RecordingDeleted:
+    return RecordingDeleted(call_id=CallId(call_id), path=path, at=at(second), reason="expired")

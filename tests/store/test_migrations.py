@@ -19,7 +19,7 @@ from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import CallRecord, EffectBegun, open_store
 from sipagent.store.migrations import migrate
 from sipagent.store.tables import METADATA
-from tests.store.facts import CALL, loaded, note, response_tokens, tool
+from tests.store.facts import CALL, LEG, loaded, note, opened, recording, report, response_tokens, tool
 from tests.support.postgres import PostgresServer
 
 FIRST_SCHEMA = (Path(__file__).parent / "first_schema.sql").read_text(encoding="utf-8")
@@ -54,7 +54,14 @@ async def test_a_database_of_the_first_revision_opens_with_its_calls(first_url: 
     assert not await store.claim(CALL, WorkerId("a"), webhook="")  # it has ended
     assert await store.claim(CallId("rtc_new"), WorkerId("a"), webhook="")
     assert await store.begin_effect(CALL, "call_1", WorkerId("a"), 1) == EffectBegun()
+    await store.apply([opened("rtc_new", line="stream", carrier="twilio", leg=LEG), report(), recording()])
+    bridged, recorded = await store.call(CallId("rtc_new")), await store.call(CALL)
     await store.aclose()
+    assert bridged is not None
+    assert (bridged.line, bridged.carrier_call_id, bridged.carrier_reports) == ("stream", LEG, (report(),))
+    assert recorded is not None
+    assert (recorded.line, recorded.carrier, recorded.carrier_reports) == ("sip", None, ())
+    assert [file.path for file in recorded.recordings] == [recording().path]
     assert grown is not None
     assert [run.tool_call_id for run in grown.tools] == ["call_1", "call_2"]
     assert [used.cached_audio_tokens for used in grown.usage] == [0, 48]
@@ -65,12 +72,36 @@ def _check_first_call(record: CallRecord | None, noted: CallRecord | None) -> No
     assert record is not None
     assert noted == replace(record, notes=(note(0),))
     assert record.notes == ()
+    assert (record.line, record.carrier, record.carrier_call_id) == ("sip", None, None)
+    assert (record.carrier_reports, record.recordings) == ((), ())
     assert (record.summary.agent, record.summary.end_reason) == ("front-desk", "agent_hung_up")
     assert [entered.state for entered in record.states] == ["ringing", "talking", "ended"]
     assert [said.text for said in record.transcript] == ["Harbor Dental, good morning.", "Hello."]
     assert [run.output for run in record.tools] == ["Monday at nine"]
     assert [usage.output_tokens for usage in record.usage] == [20]
     assert [measured.milliseconds for measured in record.latencies] == [81.5]
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+async def test_every_earlier_schema_is_brought_to_the_present_one_with_its_calls(
+    first_url: str, revision: str
+) -> None:
+    driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}[first_url.partition(":")[0]]
+    engine = create_async_engine(f"{driver}:{first_url.partition(':')[2]}")
+    async with engine.begin() as connection:
+        await connection.run_sync(migrate, revision)
+        (present,) = (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).one()
+    await engine.dispose()
+    assert present == revision
+    store = open_store(first_url)
+    await store.open()
+    record = await store.call(CALL)
+    await store.apply([note(0), report(call_id=CALL)])
+    noted = await store.call(CALL)
+    await store.aclose()
+    assert noted is not None
+    assert noted.carrier_reports == (report(call_id=CALL),)
+    _check_first_call(record, replace(noted, carrier_reports=()))
 
 
 def _migrated_and_made(connection: sa.Connection) -> tuple[list[Any], object, object]:
@@ -142,7 +173,7 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(tmp_path: Pa
     after.close()
 
 
-@pytest.mark.parametrize("name", ["tool_runs", "usage", "latencies", "effects"])
+@pytest.mark.parametrize("name", ["tool_runs", "usage", "latencies", "effects", "carrier_reports"])
 def test_rows_without_a_key_of_their_own_are_numbered_by_the_database(name: str) -> None:
     table = METADATA.tables[name]
     assert "arrival INTEGER" in str(CreateTable(table).compile(dialect=sqlite.dialect()))

@@ -9,7 +9,21 @@ from sqlalchemy.dialects.sqlite import insert
 from sipagent.store.records import Fact
 from sipagent.store.statements import Batch, FactStatements
 from sipagent.store.statements import batch as batch_of
-from tests.store.facts import CALL, START, at, ended, latency, line, loaded, note, opened, state, tool
+from tests.store.facts import (
+    CALL,
+    START,
+    at,
+    ended,
+    latency,
+    line,
+    loaded,
+    note,
+    opened,
+    recording,
+    report,
+    state,
+    tool,
+)
 
 STATEMENTS = FactStatements(insert)
 
@@ -71,6 +85,18 @@ def test_a_configuration_makes_no_room_for_a_call() -> None:
     assert [row["kind"] for row in rows["call_notes"]] == ["wrap_up"]
     assert [set(row) for row in rows["calls"]] == [{"call_id", "started_at"}]
     assert len(batch([loaded()], now=START)) == 1
+
+
+def test_a_report_makes_no_room_for_a_call_and_a_recording_does() -> None:
+    rows = rows_by_table([report("ringing", call_id=CALL), report("completed"), recording(seconds=None)])
+    assert [row["kind"] for row in rows["carrier_reports"]] == ["ringing"]  # one event, told twice
+    assert [row["call_id"] for row in rows["calls"]] == [CALL]
+    assert len(batch([report()], now=START)) == 1
+
+
+def test_a_recording_that_is_whole_stays_so_within_a_batch() -> None:
+    rows = rows_by_table([recording(seconds=None), recording(), recording(seconds=None)])
+    assert [row["seconds"] for row in rows["recordings"]] == [57.5]
 
 
 def test_no_facts_no_statements() -> None:

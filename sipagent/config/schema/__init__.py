@@ -20,10 +20,12 @@ from sipagent.config.schema.agents import (
 from sipagent.config.schema.asking import CollectDigits, TakeMessage
 from sipagent.config.schema.base import Entry, Reading
 from sipagent.config.schema.calendars import CalendarEntry, Closure, Holidays
+from sipagent.config.schema.carriers import CarriersEntry, RecordingEntry, RecordingsEntry
 from sipagent.config.schema.configuration import ApiEntry, Configuration
 from sipagent.config.schema.http_tool import HttpTool
 from sipagent.config.schema.limits import CallsEntry, LimitsEntry, PricesEntry, SpendEntry
 from sipagent.config.schema.mcp_tool import HostedMcp, McpTool
+from sipagent.config.schema.plans import CallStep, PlanEntry, SayStep, SipStep, StepEntry
 from sipagent.config.schema.routes import (
     Alternative,
     CallersEntry,
@@ -51,8 +53,10 @@ __all__ = [
     "ApiEntry",
     "BusinessEntry",
     "CalendarEntry",
+    "CallStep",
     "CallersEntry",
     "CallsEntry",
+    "CarriersEntry",
     "Closure",
     "CollectDigits",
     "CollectDigitsEntry",
@@ -75,16 +79,22 @@ __all__ = [
     "NumbersEntry",
     "PatternsGuard",
     "PhrasesGuard",
+    "PlanEntry",
     "PricesEntry",
     "PythonGuard",
     "PythonTool",
     "Reading",
+    "RecordingEntry",
+    "RecordingsEntry",
     "RetainedContext",
     "RouteEntry",
+    "SayStep",
     "SemanticVad",
     "ServerVad",
     "SessionKeys",
+    "SipStep",
     "SpendEntry",
+    "StepEntry",
     "TakeMessage",
     "TakeMessageEntry",
     "ToolEntry",

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from sipagent.calls.profile import TransferWay
 from sipagent.config.schema.base import (
     Duration,
     Entry,
@@ -21,6 +22,7 @@ from sipagent.config.schema.base import (
     shown,
     word_as,
 )
+from sipagent.config.schema.carriers import RecordingEntry
 from sipagent.config.schema.language import LanguageTag
 from sipagent.config.schema.numbers import TransferUri
 from sipagent.config.schema.patterns import Pattern
@@ -44,6 +46,13 @@ class GreetingEntry(Entry):
 class TransferEntry(Entry):
     """Somewhere a call may be sent. The model learns its name, label and description, never the address."""
 
+    also_known_as: ClassVar[Mapping[str, str]] = {"mode": "way", "kind": "way", "number": "to"}
+    hints: ClassVar[Mapping[str, str]] = {
+        "warm": "Write `way: warm`.",
+        "blind": "Remove it: that is how calls are sent by default.",
+        "briefing": "Remove it: the agent itself says what a warm transfer is about.",
+    }
+
     to: Annotated[
         list[TransferUri],
         Field(min_length=1),
@@ -62,6 +71,9 @@ class TransferEntry(Entry):
     """When nobody was reached: ``message``, or the agent that takes over."""
     confirm_s: Duration | None = Field(default=None, alias="confirm")
     """How long one address has to take the call."""
+    way: TransferWay = "refer"
+    """``refer`` sends the caller there by SIP, ``carrier`` has the carrier do it by its own API, and ``warm``
+    calls whoever it is first, tells them what it is about, and keeps the caller until they take the call."""
 
 
 _GUARDS = ("phrases", "patterns", "moderation", "python")
@@ -211,6 +223,10 @@ class EndingEntry(Entry):
         return self
 
 
+def _consent(value: object) -> object:
+    return word_as("consent", what="consent line")(false_is_off(value))
+
+
 class AgentKeys(SessionKeys):
     """The keys of `defaults` and of each agent."""
 
@@ -233,6 +249,7 @@ class AgentKeys(SessionKeys):
         "vad": "turn_detection",
         "max_tokens": "max_output_tokens",
         "functions": "tools",
+        "record": "recording",
     }
     hints: ClassVar[Mapping[str, str]] = {
         "temperature": "Remove it: Realtime models have no temperature any more.",
@@ -245,6 +262,8 @@ class AgentKeys(SessionKeys):
         "wrap_up": "Indent it below `ending:`.",
         "hours": "Write the hours below `calendars:` at the top, and name the calendar in a route.",
         "timezone": "Write it below `business:` at the top.",
+        "recordings": "Write it at the top; here, write `recording: {consent: …}`.",
+        "consent": "Write `recording: {consent: …}`.",
     }
 
     greeting: Annotated[
@@ -272,3 +291,8 @@ class AgentKeys(SessionKeys):
     """Where the agent may send a caller, with the tool ``transfer``."""
     ending: EndingEntry = EndingEntry()
     """How calls come to their end."""
+    recording: Annotated[
+        RecordingEntry | None,
+        BeforeValidator(_consent, json_schema_input_type=Text | RecordingEntry | Literal[False] | None),
+    ] = None
+    """Calls whose audio passes through here are recorded, once these words were heard; ``false`` for none."""

@@ -11,6 +11,7 @@ from sipagent.config.schema.admin import AdminEntry, ServerEntry
 from sipagent.config.schema.agents import AgentKeys
 from sipagent.config.schema.base import Entry, Name, Text, at_most_one_of, not_empty, parsed_by, refuse
 from sipagent.config.schema.calendars import CalendarEntry
+from sipagent.config.schema.carriers import CarriersEntry, RecordingsEntry
 from sipagent.config.schema.limits import LimitsEntry
 from sipagent.config.schema.routes import CallersEntry, NumbersEntry, RouteEntry
 from sipagent.config.schema.variables import BusinessEntry, LookupEntry, VariableName
@@ -61,7 +62,7 @@ class Configuration(Entry):
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "api": "openai", "agent": "agents", "route": "routes", "routing": "routes", "calendar": "calendars",
-        "lookups": "lookup", "vars": "variables",
+        "lookups": "lookup", "vars": "variables", "carrier": "carriers",
     }  # fmt: skip
     hints: ClassVar[Mapping[str, str]] = {
         "hours": "Write `calendars: {office: {hours: …}}`.",
@@ -75,6 +76,12 @@ class Configuration(Entry):
         "spend": "Indent it below `limits:`.",
         "deny": "Indent it below `callers:`.",
         "tokens": "Indent it below `admin:`.",
+        "twilio": "Indent it below `carriers:`.",
+        "telnyx": "Indent it below `carriers:`.",
+        "asterisk": "Indent it below `carriers:`.",
+        "public_url": "Indent it below `carriers:`.",
+        "answer": "Indent it below `carriers:`, or write it in a route.",
+        "recording": "Write it below an agent or below `defaults:`; `recordings:` says where they are kept.",
         "trusted_proxies": "Indent it below `server:`.",
     }
 
@@ -98,6 +105,10 @@ class Configuration(Entry):
     """Each agent by its name."""
     routes: list[RouteEntry] = Field(min_length=1)
     """Who answers, in order: the first route that matches takes the call."""
+    carriers: CarriersEntry | None = None
+    """The telephone companies whose calls are answered here; none where a trunk leads to OpenAI by itself."""
+    recordings: RecordingsEntry | None = None
+    """Where recordings are kept, and how long; which calls are recorded, their agents say."""
     callers: CallersEntry = CallersEntry()
     """Who may call."""
     limits: LimitsEntry = LimitsEntry()

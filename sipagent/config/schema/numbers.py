@@ -8,7 +8,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from sipagent.config.schema.base import Reading, parsed_by, refuse
-from sipagent.config.telephone import parse_country, parse_e164, parse_number_pattern, parse_transfer_uri
+from sipagent.config.telephone import (
+    parse_callable,
+    parse_country,
+    parse_e164,
+    parse_number_pattern,
+    parse_transfer_uri,
+)
 from sipagent.config.values import BadValueError
 
 
@@ -42,6 +48,14 @@ TransferUri = Annotated[
         parse_transfer_uri,
         pattern=r"^(tel:\+[1-9][0-9]{6,14}|sips?:\S+)$",
         examples=["tel:+15550100001", "sip:desk@pbx.example.com"],
+    ),
+]
+CallableNumber = Annotated[
+    str,
+    _dialled_by(
+        parse_callable,
+        pattern=r"^(\+[1-9][0-9]{6,14}|sips?:\S+)$",
+        examples=["+15550100199", "sip:desk@pbx.example.com"],
     ),
 ]
 Country = Annotated[str, parsed_by(parse_country, pattern="^[A-Z]{2}$", examples=["DE", "GB", "US"])]

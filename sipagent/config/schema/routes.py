@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from sipagent.config.schema.base import Entry, Text, exactly_one_of, listed, refuse
 from sipagent.config.schema.numbers import Country, NumberPattern
+from sipagent.config.schema.plans import PlanEntry
 from sipagent.config.schema.web import HeaderName
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -85,6 +86,7 @@ class RouteEntry(Entry):
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "number": "to", "did": "to", "dialled": "to", "called": "to", "caller": "from", "headers": "header",
+        "plan": "answer", "fallback": "answer",
     }  # fmt: skip
 
     name: Text | None = None
@@ -119,6 +121,8 @@ class RouteEntry(Entry):
     """What happens outside of ``hours``."""
     when_full: FullAlternative | None = None
     """What happens when no call more is allowed."""
+    answer: PlanEntry | None = None
+    """How calls of ``carriers`` are answered, step by step, instead of as it is written there."""
 
     @model_validator(mode="after")
     def _one_outcome(self) -> Self:
@@ -130,6 +134,8 @@ class RouteEntry(Entry):
             raise refuse("`agent` and `reject` stand side by side.", "Keep one of them.")
         if self.agent is None and (self.when_closed is not None or self.when_full is not None):
             raise refuse("A route that rejects has no alternative.", "Remove `when_closed` and `when_full`.")
+        if self.agent is None and self.answer is not None:
+            raise refuse("A route that rejects answers nothing.", "Remove `answer`.", at=("answer",))
         if (self.hours is None) != (self.when_closed is None):
             raise refuse(
                 "`hours` and `when_closed` belong together.",

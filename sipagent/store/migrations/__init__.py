@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 from sipagent.errors import StoreError
 
 
-def migrate(connection: Connection) -> None:
-    """Run the missing revisions on ``connection``, in the transaction the caller has begun.
+def migrate(connection: Connection, to: str = "head") -> None:
+    """Run the missing revisions up to ``to`` on ``connection``, in the transaction the caller has begun.
 
     Raises `StoreError` when the database was written by a later version of this package.
     """
@@ -36,4 +36,4 @@ def migrate(connection: Connection) -> None:
             f"the database is at revision {present}, which this version does not know: "
             "it was written by a later version; run that one, or use another database"
         )
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

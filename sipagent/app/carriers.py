@@ -1,0 +1,278 @@
+"""The carriers of one service, put together: their webhooks, their audio sockets, what they do for calls."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from sipagent.calls import FrontDoor, Recorder, Supervisor
+from sipagent.calls.checkpoint import Ringing
+from sipagent.calls.endings import Ending, EndReason
+from sipagent.calls.incoming import CarrierLeg, IncomingCall
+from sipagent.calls.line import BringIn, CarrierSide, Line, WarmOutcome
+from sipagent.calls.retention import this_host
+from sipagent.calls.shift import Shift
+from sipagent.calls.sources import Sources
+from sipagent.carrier.base import LegReport
+from sipagent.carrier.desk import CarrierDesk
+from sipagent.carrier.endpoint import CarrierEndpoint
+from sipagent.carrier.media_endpoint import AsteriskEndpoint, MediaEndpoint
+from sipagent.carrier.pacer import Pacer
+from sipagent.carrier.recording import KeptRecording
+from sipagent.carrier.reports import LegReports, data_of
+from sipagent.carrier.settings import AudioSocketSettings, CarrierSettings
+from sipagent.carrier.stream_line import LineOutcome, LineSettings
+from sipagent.carrier.tokens import LegToken
+from sipagent.carrier.transfers import carrier_side
+from sipagent.errors import CallControlRefusedError, UserError, WebhookSignatureError
+from sipagent.store import CarrierReported, RecordingKept, Store
+from sipagent.telemetry import Metrics
+
+logger = logging.getLogger(__name__)
+
+RETIRED_S = 60.0
+"""How long connections of a configuration that was replaced may still be used: longer than any request."""
+
+
+class Carriers:
+    """Speaks with carriers for one service. Used as an async context manager, inside that of the supervisor;
+    leaving it closes audio sockets that are still open.
+
+    Without a configuration of carriers everything is there and answers 404, since one may come.
+    """
+
+    def __init__(
+        self,
+        settings: CarrierSettings | None,
+        *,
+        supervisor: Callable[[], Supervisor],
+        shift: Callable[[], Shift | None],
+        recorder: Recorder,
+        store: Store,
+        metrics: Metrics,
+        utc_now: Callable[[], datetime],
+        sources: Sources,
+    ) -> None:
+        """Raises `UserError` for keys that cannot be used, and where a package for them is missing. What
+        ``supervisor`` and ``shift`` give is asked for when a call comes."""
+        self._supervisor = supervisor
+        self._shift = shift
+        self._record = recorder.record
+        self._store = store
+        self._utc_now = utc_now
+        self._desk = None if settings is None else CarrierDesk(settings)
+        self._retired: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
+        self._pacer = Pacer()
+        self._reports = LegReports(record=self._reported, look_up=self._look_up)
+        self._endpoint = CarrierEndpoint(
+            desk=self._desk,
+            front=self,
+            reports=self._reports,
+            metrics=metrics.carriers,
+            sources=sources,
+            utc_now=utc_now,
+        )
+        self._media = MediaEndpoint(
+            take=self._take_stream,
+            read_token=self._read_token,
+            lines=LineSettings(pacer=self._pacer, kept=self._recording_kept),
+            metrics=metrics.carriers,
+            side_of=self.side_of,
+            told=self._line_ended,
+        )
+        metrics.carriers.watch_live_streams(lambda: self._media.live)
+        self._audio_socket = None if settings is None else settings.audio_socket
+        self._audio_socket_port: int | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises `UserError` where the address for Asterisk cannot be had."""
+        async with AsyncExitStack() as stack:
+            stack.enter_context(self._pacer)
+            stack.push_async_callback(self._close)
+            if self._desk is not None:
+                await self._desk.__aenter__()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(exception_type, exception, traceback)
+
+    async def serve(self, app: web.Application, stack: AsyncExitStack) -> None:
+        """Serve carriers in ``app``, and an Asterisk at its own address until ``stack`` is left. Raises
+        `UserError` where that address cannot be had."""
+        self._endpoint.add_to(app)
+        self._media.add_to(app)
+        wanted = self._audio_socket
+        if wanted is None:
+            return
+        asterisk = AsteriskEndpoint(self._media, wanted.token)
+        asterisk.add_to(app)
+        try:
+            server = await stack.enter_async_context(asterisk.server(wanted.host, wanted.port))
+        except OSError as error:
+            raise UserError(
+                f"No AudioSocket can be had at {wanted.host}:{wanted.port}: {error.strerror or error}"
+            ) from error
+        self._audio_socket_port = server.port
+        logger.info("Listening for the audio of an Asterisk on port %d", server.port)
+
+    @property
+    def audio_socket_port(self) -> int | None:
+        """The TCP port for an Asterisk; None without one."""
+        return self._audio_socket_port
+
+    async def use(self, settings: CarrierSettings | None, sources: Sources) -> None:
+        """Let ``settings`` hold from the next webhook on. Raises `UserError` as the constructor does; those
+        that held before hold on then."""
+        self._endpoint.sources = sources
+        if settings == (None if self._desk is None else self._desk.settings):
+            return
+        desk = None if settings is None else CarrierDesk(settings)
+        if desk is not None:
+            await desk.__aenter__()
+        former, self._desk = self._desk, desk
+        self._endpoint.desk = desk
+        if former is not None:
+            retiring = asyncio.create_task(_retire(former), name="former carriers")
+            self._retired.add(retiring)
+            retiring.add_done_callback(self._retired.discard)
+        if _listen_of(settings) != self._audio_socket:
+            logger.warning("`carriers.asterisk` has changed in the file; it counts after a restart")
+
+    # What calls ask for ------------------------------------------------------------------------------
+
+    def leg_of(self, headers: Sequence[tuple[str, str]]) -> CarrierLeg | None:
+        """The caller's leg that SIP ``headers`` vouch for; None where they vouch for none."""
+        if self._desk is None:
+            return None
+        return self._desk.tokens.leg_of(headers, self._utc_now().timestamp())
+
+    def side_of(self, leg: CarrierLeg) -> CarrierSide | None:
+        """What the carrier of ``leg`` does for it; None where it has no API that we know how to use."""
+        return None if self._side_now(leg) is None else _Side(leg, self._side_now)
+
+    def _side_now(self, leg: CarrierLeg) -> CarrierSide | None:
+        if self._desk is None:
+            return None
+        return carrier_side(self._desk, self._reports, leg, self._utc_now)
+
+    # What carriers ask for (`FrontDoorView`) ---------------------------------------------------------
+
+    def door(self) -> FrontDoor:
+        """Who answers what, at present."""
+        return self._supervisor().current.door
+
+    def take(self, call: IncomingCall, received_at: float, line: Line) -> bool:
+        """See `Supervisor.take`."""
+        return self._supervisor().take(call, received_at, line=line)
+
+    async def _take_stream(self, call: IncomingCall, received_at: float, *, line: Line) -> bool:
+        supervisor, shift, holding = self._supervisor(), self._shift(), None
+        if supervisor.knows(call):
+            return False
+        if shift is not None:
+            # Others must know that it has a worker, though they can do nothing for it but end its record.
+            holding = await shift.claim(Ringing(incoming=call, received_at=self._utc_now()))
+            if holding is None:
+                return False
+        return supervisor.take(call, received_at, holding, line=line)
+
+    def _read_token(self, text: str, now_s: float) -> LegToken:
+        if self._desk is None:
+            raise WebhookSignatureError("No carrier is configured.")
+        return self._desk.tokens.read(text, now_s)
+
+    # What is written down ----------------------------------------------------------------------------
+
+    def _reported(self, report: LegReport) -> None:
+        self._record(
+            CarrierReported(
+                carrier=report.carrier,
+                carrier_call_id=report.carrier_call_id,
+                parent_call_id=report.parent_call_id,
+                at=report.at,
+                kind=report.kind,
+                data=data_of(report),
+                event_id=report.event_id,
+            )
+        )
+
+    async def _look_up(self, carrier: str, carrier_call_id: str) -> Iterable[CarrierReported]:
+        return await self._store.carrier_reports(carrier_call_id, carrier=carrier)
+
+    def _line_ended(self, token: LegToken, outcome: LineOutcome, ending: Ending | None) -> None:
+        left = ending is not None and ending.reason is EndReason.TRANSFERRED
+        # Who was sent to somebody else is not to be hung up because their audio left us.
+        self._reports.line_ended(token, "transferred" if left else outcome, self._utc_now())
+
+    def _recording_kept(self, kept: KeptRecording) -> None:
+        self._record(
+            RecordingKept(
+                call_id=kept.call_id,
+                path=str(kept.path),
+                host=this_host(),
+                started_at=kept.started_at,
+                seconds=kept.seconds,
+                consent=kept.consent,
+                keep_until=kept.keep_until,
+            )
+        )
+
+    async def _close(self) -> None:
+        await self._endpoint.close()
+        for retiring in self._retired:
+            retiring.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+        if self._desk is not None:
+            await self._desk.__aexit__(None, None, None)
+
+
+class _Side:
+    """What the carrier of one leg does for it, by the configuration that holds when it is asked."""
+
+    def __init__(self, leg: CarrierLeg, find: Callable[[CarrierLeg], CarrierSide | None]) -> None:
+        self._leg = leg
+        self._find = find
+
+    async def bring_in(self, person: BringIn) -> WarmOutcome:
+        """See `CarrierSide.bring_in`."""
+        return await self._now.bring_in(person)
+
+    async def send_to(self, target_uri: str) -> None:
+        """See `CarrierSide.send_to`."""
+        await self._now.send_to(target_uri)
+
+    async def release(self) -> None:
+        """See `CarrierSide.release`."""
+        await self._now.release()
+
+    @property
+    def _now(self) -> CarrierSide:
+        side = self._find(self._leg)
+        if side is None:
+            raise CallControlRefusedError("The carrier of this call is not in the configuration any more.")
+        return side
+
+
+async def _retire(desk: CarrierDesk) -> None:
+    try:
+        await asyncio.sleep(RETIRED_S)
+    finally:
+        await desk.__aexit__(None, None, None)
+
+
+def _listen_of(settings: CarrierSettings | None) -> AudioSocketSettings | None:
+    return None if settings is None else settings.audio_socket

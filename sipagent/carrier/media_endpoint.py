@@ -1,0 +1,285 @@
+"""Where carriers bring their callers' audio: WebSockets of Twilio and Telnyx, and Asterisk's AudioSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Callable
+from typing import Protocol
+from uuid import UUID
+
+from aiohttp import web
+
+from sipagent.calls.endings import Ending
+from sipagent.calls.incoming import CarrierLeg, IncomingCall
+from sipagent.calls.line import CarrierSide
+from sipagent.carrier import frames_telnyx, frames_twilio
+from sipagent.carrier.announced import Announced, AnnouncedCalls
+from sipagent.carrier.audio_socket import AudioSocketServer, AudioSocketStream
+from sipagent.carrier.stream import MediaStream, StreamFormat
+from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine
+from sipagent.carrier.tokens import LegToken
+from sipagent.carrier.web_stream import FrameReader, FrameWriter, WebStream, first_start, new_socket
+from sipagent.clock import unix_s
+from sipagent.errors import MediaStreamError, WebhookSignatureError
+from sipagent.identifiers import CallId
+
+logger = logging.getLogger(__name__)
+
+TOKEN_PARAMETER = "t"  # noqa: S105 - the name of a parameter
+MOST_STREAMS = 1000
+"""At once, in one process."""
+MOST_FORM_BYTES = 8 * 1024
+BAD_TOKEN_CLOSE = 4401
+"""Codes from 4000 on are for applications (RFC 6455 section 7.4.2)."""
+BAD_START_CLOSE = 4400
+FULL_CLOSE = 1013
+
+CarrierSideOf = Callable[[CarrierLeg], CarrierSide | None]
+"""What the carrier of a leg does for us besides."""
+
+
+class TakeCall(Protocol):
+    """Has a call answered, as `Supervisor.take`."""
+
+    async def __call__(self, call: IncomingCall, received_at: float, *, line: StreamLine) -> bool:
+        """Begin to answer, and return at once; False for a call that was taken before, whose ``line`` is not
+        looked at."""
+        ...
+
+
+class StreamMetrics(Protocol):
+    """What is counted of streams; see `sipagent.telemetry`."""
+
+    def carrier_webhook(self, carrier: str, result: str) -> None:
+        """A request of a carrier came, and this became of it."""
+        ...
+
+    def stream_frames_dropped(self, direction: str, frames: int = 1) -> None:
+        """So many frames were lost on their way ``to_model`` or ``to_carrier``, because somebody was too
+        slow."""
+        ...
+
+
+class MediaEndpoint:
+    """Answers the audio sockets of carriers. One for each service."""
+
+    def __init__(
+        self,
+        *,
+        take: TakeCall,
+        read_token: Callable[[str, float], LegToken],
+        lines: LineSettings,
+        metrics: StreamMetrics,
+        side_of: CarrierSideOf | None = None,
+        told: Callable[[LegToken, LineOutcome, Ending | None], None] | None = None,
+    ) -> None:
+        """``read_token`` is `LegTokens.read`. ``told`` hears how a call went before its stream is closed."""
+        self._take = take
+        self._read_token = read_token
+        self._lines = lines
+        self._metrics = metrics
+        self._side_of = side_of
+        self._told = told
+        self._live = 0
+
+    @property
+    def live(self) -> int:
+        """Streams that are open now."""
+        return self._live
+
+    def add_to(self, app: web.Application, *, twilio: bool = True, telnyx: bool = True) -> None:
+        """Answer in ``app``."""
+        if twilio:
+            app.router.add_get("/carriers/twilio/media", self._twilio)
+        if telnyx:
+            app.router.add_get("/carriers/telnyx/media", self._telnyx)
+
+    # WebSockets --------------------------------------------------------------------------------------
+
+    async def _twilio(self, request: web.Request) -> web.StreamResponse:
+        return await self._web(
+            request, "twilio", frames_twilio.read, frames_twilio.TwilioWriter, frames_twilio.LEAD_MS
+        )
+
+    async def _telnyx(self, request: web.Request) -> web.StreamResponse:
+        reader = frames_telnyx.TelnyxReader(StreamFormat())
+        return await self._web(
+            request, "telnyx", reader.read, frames_telnyx.TelnyxWriter, frames_telnyx.LEAD_MS
+        )
+
+    async def _web(
+        self,
+        request: web.Request,
+        carrier: str,
+        read: FrameReader,
+        write: Callable[..., FrameWriter],
+        lead_ms: int,
+    ) -> web.StreamResponse:
+        socket = new_socket()
+        if not socket.can_prepare(request).ok:
+            raise web.HTTPUpgradeRequired(text="An audio socket is opened as a WebSocket.\n")
+        if self._live >= MOST_STREAMS:
+            self._metrics.carrier_webhook(carrier, "limited")
+            raise web.HTTPServiceUnavailable(text="Too many audio sockets are open.\n")
+        received_at = asyncio.get_running_loop().time()
+        self._live += 1
+        try:
+            await socket.prepare(request)
+            try:
+                start = await first_start(socket, read)
+            except MediaStreamError as error:
+                logger.warning("An audio socket of %s is closed: %s", carrier, error)
+                self._metrics.carrier_webhook(carrier, "bad_body")
+                await socket.close(code=BAD_START_CLOSE)
+                return socket
+            given = start.parameters.get(TOKEN_PARAMETER) or request.query.get(TOKEN_PARAMETER, "")
+            token = self._token(carrier, start.carrier_call_id, given)
+            if token is None:
+                await socket.close(code=BAD_TOKEN_CLOSE)
+                return socket
+            stream = WebStream(socket, start, read=read, writer=write(start), lead_ms=lead_ms)
+            call_id = CallId(f"{carrier}:{token.leg.carrier_call_id}:{token.step}")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(stream.run(), name=f"carrier's socket of {call_id}")
+                await self.serve(stream, call_id, token, received_at)
+        finally:
+            self._live -= 1
+        return socket
+
+    def _token(self, carrier: str, carrier_call_id: str, given: str) -> LegToken | None:
+        """The token of a stream, or None for one that is not ours to serve."""
+        try:
+            token = self._read_token(given, unix_s())
+        except WebhookSignatureError as error:
+            logger.warning("An audio socket of %s is refused: %s", carrier, error)
+            self._metrics.carrier_webhook(carrier, "bad_signature")
+            return None
+        leg = token.leg
+        if token.offer is not None or leg.carrier != carrier or leg.carrier_call_id != carrier_call_id:
+            logger.warning("An audio socket of %s is refused: its token is of another call", carrier)
+            self._metrics.carrier_webhook(carrier, "replayed")
+            return None
+        return token
+
+    # Calls -------------------------------------------------------------------------------------------
+
+    def count(self, carrier: str, result: str) -> None:
+        """Count a request of a carrier's."""
+        self._metrics.carrier_webhook(carrier, result)
+
+    async def serve(
+        self, stream: MediaStream, call_id: CallId, token: LegToken, received_at: float
+    ) -> LineOutcome | None:
+        """Have the call of a stream answered, and be its line until it is over."""
+        leg = token.leg
+        line = StreamLine(
+            stream,
+            self._lines,
+            call_id=call_id,
+            carrier=None if self._side_of is None else self._side_of(leg),
+            told=None if self._told is None else self._teller(token),
+        )
+        call = IncomingCall(
+            call_id=call_id,
+            webhook_id=f"{call_id}:{stream.start.stream_id}",
+            caller=leg.caller,
+            dialled=leg.dialled,
+            sip_call_id=None,
+            sip_headers=(),
+            media_security=None,
+            line="stream",
+            leg=leg,
+        )
+        if not await self._take(call, received_at, line=line):
+            logger.warning("A second audio socket of the same call is closed")
+            self._metrics.carrier_webhook(leg.carrier, "duplicate")
+            line.bridge.abandon()
+            await stream.close()
+            return None
+        self._metrics.carrier_webhook(leg.carrier, "ok")
+        try:
+            await line.run()
+        finally:
+            caller, agent = line.bridge.lost_frames
+            if caller:
+                self._metrics.stream_frames_dropped("to_model", caller)
+            if agent:
+                self._metrics.stream_frames_dropped("to_carrier", agent)
+        return line.outcome
+
+    def _teller(self, token: LegToken) -> Callable[[LineOutcome, Ending | None], None]:
+        told = self._told
+        assert told is not None, "somebody is to be told"
+        return lambda outcome, ending: told(token, outcome, ending)
+
+
+class AsteriskEndpoint:
+    """Answers the calls of an Asterisk whose dialplan announces each one, and then connects its audio:
+
+        same => n,Set(answer=${CURL(https://…/carriers/asterisk/call,uuid=…&caller=…&dialled=…&token=…)})
+        same => n,AudioSocket(…,phone.example.com:9092)
+        same => n,Set(outcome=${CURL(https://…/carriers/asterisk/outcome,uuid=…&token=…)})
+
+    The outcome is one of `LineOutcome`, or ``unknown``.
+    """
+
+    def __init__(self, media: MediaEndpoint, token: str) -> None:
+        """``token`` is what the dialplan shows."""
+        self._media = media
+        self._token = token.encode()
+        self._calls = AnnouncedCalls()
+
+    def add_to(self, app: web.Application) -> None:
+        """Answer announcements in ``app``."""
+        app.router.add_post("/carriers/asterisk/call", self._announce)
+        app.router.add_post("/carriers/asterisk/outcome", self._outcome)
+
+    def server(self, host: str, port: int) -> AudioSocketServer:
+        """The server that Asterisk connects to, not listening yet."""
+        return AudioSocketServer(host, port, serve=self._serve)
+
+    async def _announce(self, request: web.Request) -> web.Response:
+        form, uuid = await self._form(request)
+        call = Announced(caller=form.get("caller") or None, dialled=form.get("dialled") or None)
+        if not self._calls.announce(uuid, call, asyncio.get_running_loop().time()):
+            return web.Response(status=503, text="busy")
+        return web.Response(text="ok")
+
+    async def _outcome(self, request: web.Request) -> web.Response:
+        _, uuid = await self._form(request)
+        return web.Response(text=self._calls.outcome(uuid) or "unknown")
+
+    async def _form(self, request: web.Request) -> tuple[dict[str, str], UUID]:
+        """The fields of a request of the dialplan's; raises the answer to one that is not."""
+        if (request.content_length or 0) > MOST_FORM_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MOST_FORM_BYTES, request.content_length or 0)
+        posted = await request.post()
+        form = {name: value for name, value in posted.items() if isinstance(value, str)}
+        if not hmac.compare_digest(form.get("token", "").encode(), self._token):
+            self._media.count("asterisk", "bad_signature")
+            raise web.HTTPForbidden(text="forbidden")
+        try:
+            return form, UUID(form.get("uuid", ""))
+        except ValueError as error:
+            self._media.count("asterisk", "bad_body")
+            raise web.HTTPBadRequest(text="no uuid") from error
+
+    async def _serve(self, stream: AudioSocketStream, uuid: UUID) -> None:
+        loop = asyncio.get_running_loop()
+        announced = self._calls.take(uuid, loop.time())
+        if announced is None:
+            logger.warning("An AudioSocket of a call that nobody has announced is closed")
+            self._media.count("asterisk", "bad_signature")
+            return
+        leg = CarrierLeg(
+            carrier="asterisk",
+            carrier_call_id=str(uuid),
+            caller=announced.caller,
+            dialled=announced.dialled,
+        )
+        token = LegToken(leg=leg, route="", step=0, issued_at=round(unix_s()))
+        outcome = await self._media.serve(stream, CallId(f"asterisk:{uuid}:0"), token, loop.time())
+        if outcome is not None:
+            self._calls.ended(uuid, outcome)

@@ -1,0 +1,365 @@
+"""Telnyx' Call Control: the service is told of events, and moves each leg by commands.
+
+From Telnyx' public documentation: "Call commands", "Conference commands", "Callbacks". One thing is simpler
+here: a leg that is bridged, or joins a conference, ends its audio socket; the real one lets it listen on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from sipagent import clock
+from sipagent.errors import SimulatorError
+from sipagent.simulator.carrier.calls import CarrierCall
+from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
+from sipagent.simulator.carrier.dialling import bridge
+from sipagent.simulator.carrier.keys import KeyCollector
+from sipagent.simulator.carrier.leg import Leg, LegStatus
+from sipagent.simulator.carrier.markup import ConferenceTarget, DialTarget, StreamTarget
+from sipagent.simulator.carrier.posting import OutgoingRequest
+from sipagent.simulator.carrier.stream import StreamEnd
+
+if TYPE_CHECKING:
+    from sipagent.simulator.carrier.pretended import PretendedCarrier
+
+_REFERRED_BYE_S = 5.0
+_ROOM_EVENTS: Mapping[RoomEvent, str] = {
+    "join": "conference.participant.joined",
+    "leave": "conference.participant.left",
+    "end": "conference.ended",
+}
+
+
+class _Doings:
+    """What a leg is doing."""
+
+    def __init__(self) -> None:
+        self.voice: asyncio.Task[None] | None = None
+        """Something is said to it, perhaps with keys expected."""
+        self.stream: asyncio.Task[None] | None = None
+        self.room: asyncio.Task[None] | None = None
+        self.peer: Leg | None = None
+        self.parks = False
+        """Whether it stays when its peer is gone."""
+
+    def stop(self) -> None:
+        for task in (self.voice, self.stream, self.room):
+            if task is not None:
+                task.cancel()
+
+
+class CallControl:
+    """All legs of one Call Control application."""
+
+    def __init__(self, carrier: PretendedCarrier, *, connection_id: str) -> None:
+        self._carrier = carrier
+        self._connection_id = connection_id
+        self._doings: dict[str, _Doings] = {}
+
+    # Events
+
+    def receive(self, call: CarrierCall) -> None:
+        """A call came in."""
+        leg = call.leg
+        request = self._event(leg, "call.initiated", {"state": "parked"}, purpose="voice")
+
+        async def announce() -> None:
+            exchange = await self._carrier.mail.send_first(request, leg=leg)
+            if exchange.status is None or not 200 <= exchange.status < 300:
+                leg.complain(10015, f"the application answers {exchange.status or exchange.error}")
+
+        self._carrier.spawn(announce, name=f"announcement of {leg.sid}")
+
+    def leg_changed(self, leg: Leg, event: str) -> None:
+        """As in `LegOwner`."""
+        match event:
+            case "initiated":
+                self.tell(leg, "call.initiated", {"state": "bridging"})
+            case "answered":
+                self.tell(leg, "call.answered", {"state": "answered"})
+            case "completed":
+                self._part(leg)
+                self.tell(leg, "call.hangup", hangup_of(leg), last=True)
+            case _:
+                return
+
+    def room_changed(self, room: Room, event: RoomEvent, member: Member | None, *, reason: str) -> None:
+        """As in `RoomListener`."""
+        if event in _ROOM_EVENTS and member is not None:
+            self.tell(member.leg, _ROOM_EVENTS[event], {"conference_id": room.sid})
+        elif event == "end":
+            for leg in self._last_of(room):
+                self.tell(leg, "conference.ended", {"conference_id": room.sid, "reason": "all_left"})
+
+    def tell(
+        self, leg: Leg, event_type: str, payload: Mapping[str, object] | None = None, *, last: bool = False
+    ) -> None:
+        """Send an event about ``leg``, behind those that wait."""
+        request = self._event(leg, event_type, payload or {})
+        leg.note("event", type=event_type)
+        self._carrier.mail.queue(leg, request.url).add(request, last=last)
+
+    def _event(
+        self, leg: Leg, event_type: str, payload: Mapping[str, object], *, purpose: str = "event"
+    ) -> OutgoingRequest:
+        url = leg.extra.get("webhook_url") or self._carrier.webhook_url
+        data = {
+            "record_type": "event",
+            "event_type": event_type,
+            "id": str(uuid4()),
+            "occurred_at": clock.utc_now().isoformat().replace("+00:00", "Z"),
+            "payload": {**self.description(leg), **payload},
+        }
+        body = json.dumps({"data": data, "meta": {"attempt": 1, "delivered_to": url}}).encode()
+        return OutgoingRequest(
+            purpose=purpose,
+            method="POST",
+            url=url,
+            headers={"Content-Type": "application/json"},
+            body=body,
+            parameters={"event_type": event_type},
+        )
+
+    def description(self, leg: Leg) -> dict[str, object]:
+        """What every event says about its leg."""
+        facts = leg.facts
+        return {
+            "call_control_id": facts.sid,
+            "call_leg_id": leg.extra.setdefault("leg_id", str(uuid4())),
+            "call_session_id": facts.session,
+            "client_state": leg.extra.get("client_state"),
+            "connection_id": self._connection_id,
+            "direction": "incoming" if facts.direction == "inbound" else "outgoing",
+            "from": facts.caller,
+            "to": facts.called,
+        }
+
+    # Commands about one leg
+
+    def speak(self, leg: Leg, text: str) -> None:
+        """Say ``text``; what was being said is cut off."""
+        self._begin_voice(leg, lambda: self._speak(leg, text))
+
+    def gather(self, leg: Leg, text: str, *, most: int, timeout_s: float, finish_on_key: str) -> None:
+        """Say ``text`` and collect keys, which cut it off."""
+        self._begin_voice(
+            leg, lambda: self._gather(leg, text, most=most, timeout_s=timeout_s, finish_on_key=finish_on_key)
+        )
+
+    def start_stream(self, leg: Leg, target: StreamTarget) -> None:
+        """Open an audio socket; one that is open is closed."""
+        doings = self._doing(leg)
+        if doings.stream is not None:
+            doings.stream.cancel()
+        doings.stream = self._carrier.spawn(lambda: self._stream(leg, target), name=f"stream of {leg.sid}")
+
+    def stop_stream(self, leg: Leg) -> None:
+        """Close the audio socket."""
+        doings = self._doing(leg)
+        if doings.stream is not None:
+            doings.stream.cancel()
+
+    async def transfer(
+        self,
+        leg: Leg,
+        target: DialTarget,
+        *,
+        caller: str,
+        timeout_s: float,
+        parks: bool,
+        extra: dict[str, str],
+    ) -> Leg:
+        """Call ``target`` and connect ``leg`` with it when it answers; the new leg. When it does not, nothing
+        happens to ``leg``. Raises `SimulatorError` when nobody can be called so."""
+        child = await self._carrier.dial(leg, target, caller_id=caller)
+        child.extra |= extra
+        child.call()
+
+        async def follow() -> None:
+            if await self._wait_answered(child, timeout_s) and not leg.is_over:
+                self._doing(leg).parks = parks
+                self.connect(leg, child)
+            elif leg.is_over:
+                child.end(LegStatus.CANCELED)
+
+        self._carrier.spawn(follow, name=f"transfer of {leg.sid}")
+        return child
+
+    def connect(self, leg: Leg, other: Leg, *, lets_go: bool = True) -> None:
+        """Let two legs talk, whatever they did before. ``lets_go``: a former peer of ``leg`` is hung up."""
+        former = self._doing(leg).peer
+        for each in (leg, other):
+            each.answer()
+            self._doing(each).stop()
+        self._doing(leg).peer, self._doing(other).peer = other, leg
+        bridge(leg, other)
+        for each, peer in ((leg, other), (other, leg)):
+            each.on_refer = partial(self._refer, peer, each)
+            self.tell(each, "call.bridged", {"state": "bridged"})
+            each.note("bridged", to=peer.sid)
+        if former is not None and former is not other:
+            self._doing(former).peer = None
+            if lets_go and not self._doing(former).parks:
+                former.end()
+
+    def join(self, leg: Leg, target: ConferenceTarget) -> Room:
+        """Let ``leg`` take part in a conference; a former peer stays alone, or is hung up."""
+        doings = self._doing(leg)
+        doings.stop()
+        former, doings.peer = doings.peer, None
+        if former is not None:
+            self._doing(former).peer = None
+            if not self._doing(former).parks:
+                former.end()
+        room = self._carrier.room(target.name)
+        doings.room = self._carrier.spawn(lambda: room.join(leg, target), name=f"conference of {leg.sid}")
+        return room
+
+    def leave(self, leg: Leg) -> None:
+        """Take ``leg`` out of its conference; it waits for the next command."""
+        doings = self._doing(leg)
+        if doings.room is not None:
+            doings.room.cancel()
+
+    # Inside
+
+    def _doing(self, leg: Leg) -> _Doings:
+        return self._doings.setdefault(leg.sid, _Doings())
+
+    def _begin_voice(self, leg: Leg, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        doings = self._doing(leg)
+        if doings.voice is not None:
+            doings.voice.cancel()
+        doings.voice = self._carrier.spawn(work, name=f"voice for {leg.sid}")
+
+    async def _speak(self, leg: Leg, text: str) -> None:
+        ulaw = await self._carrier.speak(text)
+        self.tell(leg, "call.speak.started")
+        leg.note("saying", text=text)
+        try:
+            await self._carrier.announcer.play(leg, ulaw)
+        except asyncio.CancelledError:
+            status = "call_hangup" if leg.is_over else "cancelled"
+            self.tell(leg, "call.speak.ended", {"status": status})
+            raise
+        leg.sentences.append(text)
+        leg.note("said", text=text)
+        self.tell(leg, "call.speak.ended", {"status": "completed"})
+
+    async def _gather(self, leg: Leg, text: str, *, most: int, timeout_s: float, finish_on_key: str) -> None:
+        keys = KeyCollector(leg, digits=most, finish_on_key=finish_on_key)
+        leg.on_digit = keys.press
+        speaking = asyncio.create_task(self._speak(leg, text), name="gather: prompt")
+        speaking.add_done_callback(lambda task: leg.timeline.changes.announce())
+        try:
+            await leg.timeline.changes.until(lambda: speaking.done() or keys.begun)
+            speaking.cancel()
+            await keys.complete(timeout_s)
+        except asyncio.CancelledError:
+            self.tell(leg, "call.gather.ended", {"digits": keys.digits, "status": "call_hangup"})
+            raise
+        finally:
+            speaking.cancel()
+            await asyncio.wait([speaking])
+        status = "valid" if keys.finished or keys.digits else "timeout"
+        self.tell(leg, "call.gather.ended", {"digits": keys.digits, "status": status})
+
+    async def _stream(self, leg: Leg, target: StreamTarget) -> None:
+        stream = self._carrier.stream(leg, target)
+        about: dict[str, object] = {"stream_id": stream.record.stream_id, "stream_url": target.url}
+
+        async def tell_of_start() -> None:
+            await stream.started.wait()
+            self.tell(leg, "streaming.started", about)
+
+        teller = asyncio.create_task(tell_of_start(), name="stream: event of its start")
+        try:
+            end = await stream.run()
+        except asyncio.CancelledError:
+            self.tell(leg, "streaming.stopped", about)
+            raise
+        finally:
+            teller.cancel()
+            await asyncio.wait([teller])
+        if end in (StreamEnd.REFUSED, StreamEnd.CUT):
+            self.tell(leg, "streaming.failed", {**about, "failure_reason": end.value})
+        else:
+            self.tell(leg, "streaming.stopped", about)
+
+    async def _wait_answered(self, child: Leg, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await child.until(lambda: child.is_answered)
+        except TimeoutError:
+            child.end(LegStatus.NO_ANSWER)
+        return child.is_answered and not child.is_over
+
+    def _refer(self, leg: Leg, child: Leg, target: str) -> int:
+        """``child`` wants that ``leg`` talks to ``target`` instead."""
+        if self._carrier.refers == "decline":
+            return 603
+
+        async def replace() -> None:
+            number = target.lower().startswith("tel:")
+            address = target.partition(":")[2].partition(";")[0] if number else target
+            try:
+                new = await self._carrier.dial(leg, DialTarget(address=address), caller_id=None)
+            except SimulatorError:
+                child.party.report_refer(404)
+                return
+            # Whoever asked may hang up at once: the caller must not go with them.
+            self._doing(leg).parks = True
+            new.call()
+            if not await self._wait_answered(new, 30.0):
+                child.party.report_refer(new.sip_status or 480)
+                return
+            self.connect(leg, new, lets_go=False)
+            self._doing(leg).parks = False
+            child.party.report_refer(200)
+            try:
+                async with asyncio.timeout(_REFERRED_BYE_S):
+                    await leg.timeline.changes.until(lambda: child.is_over)
+            except TimeoutError:
+                child.end()
+
+        self._carrier.spawn(replace, name=f"replacement of {child.sid}")
+        return 202
+
+    def _part(self, leg: Leg) -> None:
+        """The leg is over: it does nothing any more, and its peer is hung up unless it is to stay."""
+        doings = self._doing(leg)
+        doings.stop()
+        peer, doings.peer = doings.peer, None
+        if peer is None or peer.is_over:
+            return
+        other = self._doing(peer)
+        if other.peer is leg:
+            other.peer = None
+            peer.release_audio()
+            if not other.parks:
+                peer.end()
+
+    def _last_of(self, room: Room) -> list[Leg]:
+        return [leg for call in self._carrier.calls for leg in call.legs if leg.sid in room.visitors][-1:]
+
+
+def hangup_of(leg: Leg) -> dict[str, str]:
+    """Why a leg is over, as ``call.hangup`` says it."""
+    causes = {486: "user_busy", 600: "user_busy", 603: "call_rejected", 404: "not_found", 408: "timeout"}
+    ends = {
+        LegStatus.NO_ANSWER: "timeout",
+        LegStatus.CANCELED: "originator_cancel",
+        LegStatus.COMPLETED: "normal_clearing",
+    }
+    cause = leg.extra.get("rejected") or ends.get(leg.status) or causes.get(leg.sip_status or 0)
+    return {
+        "hangup_cause": cause or "unspecified",
+        "hangup_source": leg.hung_up_by if leg.hung_up_by in ("caller", "callee") else "unknown",
+        "sip_hangup_cause": "unspecified" if leg.sip_status is None else str(leg.sip_status),
+        "state": "hangup",
+    }
