@@ -9,20 +9,26 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from sipagent.app import Service, ServiceSettings
 from sipagent.calls import FrontDoor
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.tools.language import make_language_tool
 from sipagent.calls.tools.manners import ToolManners, with_manners
+from sipagent.clock import utc_now
 from sipagent.config import Loaded, load_configuration
 from sipagent.errors import StoreAwayError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.realtime import FunctionTool, RealtimeAgent, function_tool
+from sipagent.simulator.call_values import Transfer
 from sipagent.simulator.caller import At, CallPlan, HangUp, Say
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
+from sipagent.simulator.virtual import VirtualLeg
 from sipagent.store import CallOpened, CallRecord, ClaimedCall, MemoryCallStore, MemoryDatabase
+from sipagent.store.orders import Answered, order
 from tests.support.eventually import eventually
 from tests.support.practice import API_KEY, GREETING, QUICK, front_door
 
@@ -198,6 +204,61 @@ async def test_a_call_stays_with_the_api_that_it_came_from() -> None:
             record = await here.record(call.call_id)
     assert record.summary.end_reason == "agent_hung_up", "it was hung up where it was"
     assert "adopted" in [note.kind for note in record.notes]
+
+
+@pytest.mark.parametrize(("arrives", "is_asked"), [(True, True), (False, True), (True, False)])
+async def test_a_transfer_by_order_goes_on_when_its_worker_leaves(arrives: bool, is_asked: bool) -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(SCRIPT, name="test"))
+    door = front_door()
+    (desk,) = door.profiles.values()
+    target = replace(desk.transfer_targets[0], confirm_s=3.0)
+    door = replace(door, profiles={desk.name: replace(desk, transfer_targets=(target,))})
+    fares = Transfer(after_s=1.5) if arrives else Transfer(transfer_status=486)
+    steps = () if arrives else (HangUp(when=At(since_answer_s=16.0)),)
+    plan = CallPlan(steps=steps, hangs_up=False, transfers=(fares,))
+    async with Simulator(options) as simulator:
+        here = Office(simulator=simulator, database=MemoryDatabase())
+        async with _Services(here) as services:
+            for _ in range(2):
+                await services.add(None, door=door)
+            first, second = here.workers
+            simulator.webhook_url = first.webhook_url
+            call = simulator.place_call(plan)
+            await eventually(lambda: GREETING in said(call, "agent"))
+            asking = asyncio.ensure_future(
+                order(
+                    MemoryCallStore(database=here.database),
+                    call.call_id,
+                    "transfer",
+                    "billing",
+                    asked_by="dana@ops",
+                    patience_s=30.0,
+                    utc_now=utc_now,
+                )
+            )
+            if is_asked:
+                await eventually(lambda: isinstance(call.leg, VirtualLeg) and call.leg.referrals)
+            else:
+                await eventually(lambda: here.database.effects.get(call.call_id))
+            assert await first.drain(10) == 0
+            await eventually(lambda: second.live_calls == 1)
+            reply = await asking
+            spoken = len(said(call, "agent"))
+            if not arrives:
+                await eventually(lambda: len(said(call, "agent")) > spoken)
+            async with asyncio.timeout(30):
+                await call.wait_over()
+            record = await here.record(call.call_id)
+    kinds = [note.kind for note in record.notes]
+    assert kinds.count("transfer_tried") == 1, "nobody was called twice"
+    assert (kinds.index("transfer_tried") < kinds.index("adopted")) is is_asked
+    assert isinstance(reply, Answered)
+    assert reply.done is arrives
+    if arrives:
+        assert record.summary.end_reason == "transferred"
+    else:
+        assert "was not confirmed" in reply.outcome.detail
+        assert record.summary.end_reason == "caller_hung_up"
 
 
 GERMAN_THEN_NIGHT = """

@@ -120,7 +120,11 @@ class PhoneCall:
         """Whether something is under way that another process could not go on with without asking twice: a
         request to the Calls API, or a tool."""
         kept = self._journal.kept
-        return self._journal.state in _ON_THE_WIRE or (kept is not None and bool(kept.tools))
+        if kept is None or self._journal.state in _ON_THE_WIRE:
+            return self._journal.state in _ON_THE_WIRE
+        transfer = kept.transfer
+        refers = transfer is not None and transfer.asked_at is not None and not transfer.accepted
+        return refers or bool(kept.tools)
 
     def let_go(self) -> None:
         """Leave the call to another process: its task ends, the call does not, and nothing more is written

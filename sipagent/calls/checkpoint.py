@@ -39,6 +39,8 @@ class TransferUnderWay:
     """When the carrier was asked to send the call there; None before that."""
     accepted: bool = False
     """Whether the carrier had said yes."""
+    by_order: bool = False
+    """Whether somebody of the company had asked for it, and not the agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
