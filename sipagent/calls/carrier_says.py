@@ -106,26 +106,40 @@ def _about_the_leg(
 def _about_the_transfer(
     record: CallRecord, over: CarrierReported | None, ended_at: datetime
 ) -> Iterator[CarrierSays]:
-    made = [
-        report
-        for report in record.carrier_reports
-        if report.carrier_call_id != record.carrier_call_id
-        and (report.at - ended_at).total_seconds() >= -TOLERANCE_S
-    ]
-    kinds = [report.kind.removeprefix("dial_") for report in made]
-    missed = [report for report, kind in zip(made, kinds, strict=True) if kind in _NOT_REACHED]
-    if missed and not _REACHED.intersection(kinds):
-        last = missed[-1]
+    made = _legs_made_since(record, _transfer_began(record, ended_at))
+    kinds = {report.kind.removeprefix("dial_") for report in made}
+    missed = [report for report in made if report.kind.removeprefix("dial_") in _NOT_REACHED]
+    if missed and not _REACHED & kinds:
+        why = next((report for report in missed if _sip_status(report)), missed[0])
         yield CarrierSays(
             objection="nobody_reached",
-            words=f"Whom the caller was to reach was not reached: "
-            f"{last.kind.removeprefix('dial_')}{_sip_status(last)}.",
+            words="Whom the caller was to reach was not reached: "
+            f"{why.kind.removeprefix('dial_')}{_sip_status(why)}.",
         )
     elif over is not None and not made and abs((over.at - ended_at).total_seconds()) <= TOLERANCE_S:
         yield CarrierSays(
             objection="nobody_reached",
             words="The caller's leg ended with the call: hardly anybody was reached.",
         )
+
+
+def _transfer_began(record: CallRecord, ended_at: datetime) -> datetime:
+    began = [state.at for state in record.states if state.state == CallState.TRANSFERRING.value]
+    return began[-1] if began else ended_at
+
+
+def _legs_made_since(record: CallRecord, moment: datetime) -> list[CarrierReported]:
+    """The reports of other legs than the caller's that were first heard of since then: not of the one by
+    which the call had come to us, which ends with the transfer."""
+    first: dict[str, datetime] = {}
+    for report in record.carrier_reports:
+        first.setdefault(report.carrier_call_id, report.at)
+    since = moment.replace(microsecond=0)  # as some carriers tell the time
+    return [
+        report
+        for report in record.carrier_reports
+        if report.carrier_call_id != record.carrier_call_id and first[report.carrier_call_id] >= since
+    ]
 
 
 def _leg_over(record: CallRecord) -> CarrierReported | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 from uuid import UUID
 
@@ -124,8 +125,7 @@ class MediaEndpoint:
             self._metrics.carrier_webhook(carrier, "limited")
             raise web.HTTPServiceUnavailable(text="Too many audio sockets are open.\n")
         received_at = asyncio.get_running_loop().time()
-        self._live += 1
-        try:
+        with self.counted():
             await socket.prepare(request)
             try:
                 start = await first_start(socket, read)
@@ -144,8 +144,6 @@ class MediaEndpoint:
             async with asyncio.TaskGroup() as group:
                 group.create_task(stream.run(), name=f"carrier's socket of {call_id}")
                 await self.serve(stream, call_id, token, received_at)
-        finally:
-            self._live -= 1
         return socket
 
     def _token(self, carrier: str, carrier_call_id: str, given: str) -> LegToken | None:
@@ -164,6 +162,15 @@ class MediaEndpoint:
         return token
 
     # Calls -------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a stream that is open meanwhile."""
+        self._live += 1
+        try:
+            yield
+        finally:
+            self._live -= 1
 
     def count(self, carrier: str, result: str) -> None:
         """Count a request of a carrier's."""
@@ -280,6 +287,7 @@ class AsteriskEndpoint:
             dialled=announced.dialled,
         )
         token = LegToken(leg=leg, route="", step=0, issued_at=round(unix_s()))
-        outcome = await self._media.serve(stream, CallId(f"asterisk:{uuid}:0"), token, loop.time())
-        if outcome is not None:
-            self._calls.ended(uuid, outcome)
+        with self._media.counted():
+            outcome = await self._media.serve(stream, CallId(f"asterisk:{uuid}:0"), token, loop.time())
+            if outcome is not None:
+                self._calls.ended(uuid, outcome)

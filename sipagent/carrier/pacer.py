@@ -63,8 +63,14 @@ class Pacer:
         self._wheel.remove(beat)
 
     def _arm(self) -> None:
-        if self._timer is None and (due_s := self._wheel.next_due_s()) is not None:
-            self._timer = asyncio.get_running_loop().call_at(due_s, self._turn)
+        due_s = self._wheel.next_due_s()
+        if due_s is None:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= due_s:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due_s, self._turn)
 
     def _turn(self) -> None:
         self._timer = None

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
+import aiohttp
+import pytest
 from aiohttp import web
 
 from sipagent.calls.endings import Ending
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
+from sipagent.carrier import media_endpoint, web_stream
 from sipagent.carrier.media_endpoint import AsteriskEndpoint, MediaEndpoint
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine
 from sipagent.carrier.tokens import LegToken, LegTokens
 from sipagent.clock import unix_s
 from sipagent.identifiers import CallId
+from sipagent.realtime.session_events import RealtimeDtmfReceived, RealtimeSessionEvent
+from sipagent.simulator.faults import Fault, FaultSet
 from tests.carrier.carrier_client import twilio_stream
 from tests.support.eventually import eventually
 from tests.support.practice import GREETING, Practice, practice
@@ -117,3 +125,203 @@ async def test_a_call_from_its_greeting_to_its_record() -> None:
         ]
         assert it.metrics.webhooks == [("twilio", "ok")]
         assert it.metrics.dropped == []
+
+
+async def test_an_agent_who_hangs_up_closes_the_stream_after_it_was_told() -> None:
+    script = "turns: [{say: 'Goodbye!', call: hang_up}]\ncaller: {lines: ['Thank you, goodbye.']}\n"
+    async with door(script=script) as it, twilio_stream(it.twilio, token()) as caller:
+        await eventually(lambda: caller.heard)
+        await caller.speak(SPOKEN * 25 + QUIET * 60)
+        assert await caller.closed() == 1000
+        assert [outcome for _, outcome, _ in it.told] == ["ended"]
+        record = await it.practice.ended_record(CallId("twilio:CA0123:0"))
+        assert record.summary.end_reason == "agent_hung_up"
+
+
+async def test_keys_reach_the_session() -> None:
+    keys: list[str] = []
+
+    def observe(_: CallId, event: RealtimeSessionEvent) -> None:
+        if isinstance(event, RealtimeDtmfReceived):
+            keys.append(event.digit)
+
+    async with door() as it, twilio_stream(it.twilio, token()) as caller:
+        it.practice.service.observe(observe)
+        await eventually(lambda: caller.heard)
+        await caller.send("dtmf", dtmf={"track": "inbound_track", "digit": "5"})
+        await caller.send("dtmf", dtmf={"track": "inbound_track", "digit": "no key"})
+        await caller.send("dtmf", dtmf={"track": "inbound_track", "digit": "#"})
+        await eventually(lambda: keys == ["5", "#"])
+
+
+async def test_a_session_that_is_lost_ends_the_line_as_one_that_failed() -> None:
+    faults = FaultSet.of(Fault.SOCKET_DROPPED)
+    async with door(faults=faults) as it, twilio_stream(it.twilio, token()) as caller:
+        assert await caller.closed() == 1000
+        assert [outcome for _, outcome, _ in it.told] == ["failed"]
+        record = await it.practice.ended_record(CallId("twilio:CA0123:0"))
+        assert record.summary.end_reason == "connection_lost"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "counted"),
+    [
+        ("forged", 4401, "bad_signature"),
+        ("", 4401, "bad_signature"),
+        (token(age_s=5 * 3600), 4401, "bad_signature"),
+        (token("CA9999"), 4401, "replayed"),
+        (token(carrier="telnyx"), 4401, "replayed"),
+    ],
+)
+async def test_streams_that_are_not_ours_are_refused_and_counted(text: str, code: int, counted: str) -> None:
+    async with door() as it, twilio_stream(it.twilio, text) as caller:
+        assert await caller.closed() == code
+        await eventually(lambda: it.metrics.webhooks == [("twilio", counted)])
+        assert it.practice.service.live_calls == 0
+
+
+async def test_a_socket_that_does_not_say_whose_it_is_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_stream, "START_WITHIN_S", 0.2)
+    async with door() as it:
+        async with twilio_stream(it.twilio, None) as caller:
+            assert await caller.closed() == 4400
+        async with twilio_stream(it.twilio, None) as caller:
+            for _ in range(web_stream.MOST_BEFORE_START):
+                await caller.send("connected")
+            assert await caller.closed() == 4400
+        async with twilio_stream(it.twilio, None) as caller:
+            await caller.socket.send_str("no json")
+            assert await caller.closed() == 4400
+        async with twilio_stream(it.twilio, None) as caller:
+            await caller.socket.send_str("x" * 100_000)
+            assert await caller.closed() in (1009, 4400)
+        assert [result for _, result in it.metrics.webhooks] == ["bad_body"] * 4
+        await eventually(lambda: it.endpoint.live == 0)
+
+
+async def test_what_is_no_web_socket_is_told_so() -> None:
+    async with door() as it, aiohttp.ClientSession() as http:
+        async with http.get(it.twilio) as response:
+            assert response.status == 426
+        async with http.post(it.twilio) as response:
+            assert response.status == 405
+
+
+async def test_there_are_only_so_many_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_endpoint, "MOST_STREAMS", 1)
+    async with door() as it, twilio_stream(it.twilio, token()) as caller:
+        await eventually(lambda: caller.heard)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with twilio_stream(it.twilio, token("CA2")):
+                pass
+        assert refused.value.status == 503
+        assert ("twilio", "limited") in it.metrics.webhooks
+
+
+async def test_a_second_stream_of_a_call_is_closed_and_the_first_goes_on() -> None:
+    async with door() as it, twilio_stream(it.twilio, token()) as caller:
+        await eventually(lambda: caller.heard)
+        async with twilio_stream(it.twilio, token()) as second:
+            assert await second.closed() == 1000
+            assert not second.heard
+        before = len(caller.heard)
+        await eventually(lambda: len(caller.heard) > before)
+        assert it.metrics.webhooks == [("twilio", "ok"), ("twilio", "duplicate")]
+        async with twilio_stream(it.twilio, token(step=1)) as next_step:
+            await eventually(lambda: next_step.heard)
+
+
+async def test_messages_that_are_none_are_passed_over_until_they_are_too_many() -> None:
+    async with door() as it, twilio_stream(it.twilio, token()) as caller:
+        await eventually(lambda: caller.heard)
+        for _ in range(web_stream.MOST_UNREADABLE):
+            await caller.socket.send_str("{")
+        await caller.socket.send_bytes(b"binary")
+        await caller.send("something new")
+        before = len(caller.heard)
+        await eventually(lambda: len(caller.heard) > before)
+        await caller.socket.send_str("{")
+        assert await caller.closed() == 1000
+        record = await it.practice.ended_record(CallId("twilio:CA0123:0"))
+        assert record.summary.end_reason == "caller_hung_up"
+
+
+async def test_a_socket_that_breaks_ends_the_call() -> None:
+    async with door() as it, twilio_stream(it.twilio, token()) as caller:
+        await eventually(lambda: caller.heard)
+        connection = caller.socket.get_extra_info("socket")
+        assert connection is not None
+        transport = caller.socket._response.connection.transport  # type: ignore[union-attr]
+        transport.abort()  # type: ignore[union-attr]
+        record = await it.practice.ended_record(CallId("twilio:CA0123:0"))
+        assert record.summary.end_reason == "caller_hung_up"
+        assert it.told[0][1] == "ended"
+
+
+async def test_telnyx_brings_its_callers_too() -> None:
+    async with door() as it, aiohttp.ClientSession() as http:
+        async with http.ws_connect(f"{it.base_url}/carriers/telnyx/media") as socket:
+            await socket.send_json({"event": "connected", "version": "1.0.0"})
+            start = {
+                "call_control_id": "v3:leg",
+                "custom_parameters": {"t": token("v3:leg", carrier="telnyx")},
+                "media_format": {"encoding": "PCMA", "sample_rate": 8000, "channels": 1},
+            }
+            await socket.send_json({"event": "start", "stream_id": "s1", "start": start})
+            heard = b""
+            async with asyncio.timeout(30):
+                while len(heard) < 8000:
+                    message = await socket.receive_json()
+                    if message["event"] == "media":
+                        heard += base64.b64decode(message["media"]["payload"])
+            await socket.send_json({"event": "stop", "stream_id": "s1"})
+        record = await it.practice.ended_record(CallId("telnyx:v3:leg:0"))
+        assert record.summary.end_reason == "caller_hung_up"
+        assert it.metrics.webhooks == [("telnyx", "ok")]
+
+
+# Asterisk --------------------------------------------------------------------------------------------
+
+UUID_TEXT = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+
+
+async def test_an_asterisk_announces_its_calls_and_asks_how_they_went() -> None:
+    async with door() as it, aiohttp.ClientSession(it.base_url) as http:
+        form = {"uuid": UUID_TEXT, "caller": "+15550100123", "dialled": "100", "token": "dialplan"}
+        async with http.post("/carriers/asterisk/call", data=form) as response:
+            assert (response.status, await response.text()) == (200, "ok")
+        async with http.post("/carriers/asterisk/outcome", data=form) as response:
+            assert await response.text() == "unknown"
+        reader, writer = await asyncio.open_connection("127.0.0.1", it.asterisk_port)
+        writer.write(b"\x01\x00\x10" + UUID(UUID_TEXT).bytes + b"\x10\x01\x40" + bytes(320))
+        async with asyncio.timeout(30):
+            heard = await reader.readexactly(323 * 20)
+        assert heard[:3] == b"\x10\x01\x40"
+        writer.write(b"\x00\x00\x00")
+        record = await it.practice.ended_record(CallId(f"asterisk:{UUID_TEXT}:0"))
+        assert record.summary.end_reason == "caller_hung_up"
+        assert record.summary.caller == "+15550100123"
+
+        await eventually(lambda: it.endpoint.live == 0)
+        async with http.post("/carriers/asterisk/outcome", data=form) as response:
+            assert await response.text() == "ended"
+        writer.close()
+
+
+async def test_an_asterisk_that_nobody_knows_is_refused() -> None:
+    async with door() as it, aiohttp.ClientSession(it.base_url) as http:
+        for form, status in (
+            ({"uuid": UUID_TEXT, "token": "wrong"}, 403),
+            ({"uuid": UUID_TEXT}, 403),
+            ({"uuid": "no", "token": "dialplan"}, 400),
+            ({"token": "dialplan", "caller": "x" * 9000}, 413),
+        ):
+            async with http.post("/carriers/asterisk/call", data=form) as response:
+                assert response.status == status
+        reader, writer = await asyncio.open_connection("127.0.0.1", it.asterisk_port)
+        writer.write(b"\x01\x00\x10" + UUID(UUID_TEXT).bytes + b"\x10\x01\x40" + bytes(320))
+        async with asyncio.timeout(20):
+            assert await reader.read(-1) == b""
+        writer.close()
+        assert it.metrics.webhooks[-1] == ("asterisk", "bad_signature")
+        assert it.practice.service.live_calls == 0

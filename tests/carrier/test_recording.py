@@ -1,0 +1,146 @@
+"""The sound of a call as a file."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import struct
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sipagent.calls.profile import Recording
+from sipagent.calls.template import Template
+from sipagent.carrier import recording as recording_file
+from sipagent.carrier.recording import CallRecorder, KeptRecording, file_name
+from sipagent.carrier.recording_tracks import HEADER_BYTES
+from sipagent.identifiers import CallId
+from tests.carrier.bridged import SPEECH_STARTED, audio_delta, bridged
+from tests.carrier.pretended_stream import PretendedStream
+from tests.realtime import messages
+from tests.support.eventually import eventually
+
+CALL = CallId("twilio:CA0123:0")
+CONSENT = "This call is recorded."
+
+
+def how(folder: Path) -> Recording:
+    return Recording(consent=Template(CONSENT), folder=folder, keep_days=30)
+
+
+def sides(path: Path) -> tuple[bytes, bytes]:
+    """Both sides of a file, which is whole as far as its header says."""
+    data = path.read_bytes()
+    size = struct.unpack("<I", data[54:58])[0]
+    assert size <= len(data) - HEADER_BYTES
+    stereo = data[HEADER_BYTES : HEADER_BYTES + size]
+    return stereo[0::2], stereo[1::2]
+
+
+async def test_a_call_is_recorded_as_the_caller_heard_it(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "recordings"
+    kept: list[KeptRecording] = []
+    agent_words, caller_words = bytes(range(1, 121)) * 200, bytes(range(130, 250)) * 40
+    stream = PretendedStream()
+    async with bridged(stream) as it:
+        recorder = CallRecorder(CALL, how(folder), formats=("g711_ulaw", "g711_ulaw"), kept=kept.append)
+        it.bridge.record_to(recorder)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await it.peer.send(messages.response_created(), audio_delta(agent_words))
+        await eventually(lambda: stream.heard)
+        for number, at in enumerate(range(0, len(caller_words), 160)):
+            stream.speak(caller_words[at : at + 160], timestamp_ms=1000 + number * 20)
+            await asyncio.sleep(max(0.0, began + 0.02 * (number + 1) - loop.time()))
+        await it.peer.send(SPEECH_STARTED)
+        await it.peer.receive("input_audio_buffer.append")
+        await eventually(lambda: stream.clears)
+        heard = stream.heard
+        cut_at = stream.clears[0] - began
+        await asyncio.sleep(0.3)
+        it.bridge.record_to(None)
+        await recorder.finish()
+    assert [each.seconds is None for each in kept] == [True, False]
+    last = kept[-1]
+    assert last.call_id == CALL
+    assert last.consent == CONSENT
+    assert last.keep_until - last.started_at == timedelta(days=30)
+    assert last.path.is_absolute()
+    assert last.path.parent == folder
+    assert stat.S_IMODE(last.path.stat().st_mode) == 0o600
+    left, right = sides(last.path)
+    assert last.seconds == len(left) / 8000
+    assert last.seconds == pytest.approx(cut_at + 0.3, abs=0.3)
+    # Correlated by their own patterns: each byte says where in the speech it stands.
+    assert caller_words in left, "without a gap"
+    spoken = right.strip(b"\xff")
+    assert agent_words.startswith(spoken)
+    assert abs(len(spoken) - len(heard)) <= 40 * 8
+    first = right.index(spoken) / 8000
+    assert first < 0.5
+    end = first + len(spoken) / 8000
+    assert end == pytest.approx(cut_at, abs=0.06), "cut where the caller's buffer was emptied"
+
+
+async def test_a_file_that_is_left_half_plays_up_to_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording_file, "WRITE_EVERY_S", 0.05)
+    monkeypatch.setattr(recording_file, "SETTLED_S", 0.1)
+    kept: list[KeptRecording] = []
+    recorder = CallRecorder(CALL, how(tmp_path), formats=("g711_alaw", "g711_ulaw"), kept=kept.append)
+    loop = asyncio.get_running_loop()
+    recorder.caller_said(b"\x55" * 160, loop.time())
+    await eventually(lambda: kept and len(sides(kept[0].path)[0]) > 800)
+    left, right = sides(kept[0].path)
+    assert len(left) == len(right)
+    assert left.strip(b"\xff") == b"\x7f" * 0 or b"\xd5" not in left, "one law in the file"
+    await recorder.finish()
+    await recorder.finish()
+
+
+async def test_a_disk_that_refuses_costs_the_recording_and_not_the_call(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    kept: list[KeptRecording] = []
+    recorder = CallRecorder(CALL, how(blocked), formats=("g711_ulaw", "g711_ulaw"), kept=kept.append)
+    await recorder.finish()
+    recorder.caller_said(bytes(160), asyncio.get_running_loop().time())
+    recorder.agent_said(bytes(160), asyncio.get_running_loop().time())
+    recorder.agent_cut(asyncio.get_running_loop().time())
+    assert kept == []
+    assert "not recorded" in caplog.text
+
+
+async def test_a_disk_that_gets_full_ends_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording_file, "WRITE_EVERY_S", 0.02)
+    monkeypatch.setattr(recording_file, "SETTLED_S", 0.0)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(recording_file, "_append", full)
+    kept: list[KeptRecording] = []
+    recorder = CallRecorder(CALL, how(tmp_path), formats=("g711_ulaw", "g711_ulaw"), kept=kept.append)
+    await eventually(lambda: "ends early" in caplog.text)
+    await recorder.finish()
+    assert [each.seconds for each in kept] == [None]
+
+
+@pytest.mark.parametrize(
+    "call_id", ["twilio:CA1:0", "../../etc/passwd", "v3:a/b\\c\x00d", "x" * 500, "", "…", "CON", ".hidden"]
+)
+def test_file_names_are_safe_and_each_calls_own(call_id: str) -> None:
+    at = datetime(2026, 11, 21, 9, 30, 5, tzinfo=UTC)
+    name = file_name(CallId(call_id), at)
+    assert name.startswith("20261121T093005Z_")
+    assert name.endswith(".wav")
+    assert len(name) < 130
+    assert all(character.isascii() and (character.isalnum() or character in "-_.") for character in name)
+    assert ".." not in name
+    assert name != file_name(CallId(call_id + "x"), at)
