@@ -62,11 +62,11 @@ class EffectUnderWay:
 
 
 class Outages:
-    """What one worker knows of the database being away, and what it did meanwhile."""
+    """What one process knows of the database being away, and what it did meanwhile."""
 
-    def __init__(self, *, disturbed_at: float = -math.inf) -> None:
-        """``disturbed_at`` (``loop.time()``) is until when it cannot say whether the database was there."""
-        self._disturbed_at = disturbed_at
+    def __init__(self) -> None:
+        self._disturbed_at = -math.inf
+        """Until when, in ``loop.time()``, it cannot say whether the database was there."""
         self._refused_since: float | None = None
         """Since when every answer was that nobody is served."""
         self._untold: dict[tuple[CallId, str], EffectUnderWay] = {}
