@@ -17,14 +17,14 @@ from sipagent.calls.generation import Generation
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.keeping import CheckpointKeeper
-from sipagent.calls.lease import Holding, Lease
+from sipagent.calls.lease import Holding, Lease, Tenures
 from sipagent.calls.line import CarrierSide, Line
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.reception import Received, Reception, Refusal
 from sipagent.calls.sip_line import SipLine
 from sipagent.calls.spend import DaySpend
 from sipagent.calls.webhook import SeenWebhooks
-from sipagent.identifiers import CallId
+from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Fact
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Supervisor:
         self._utc_now = utc_now
         self._call_over = call_over
         self._seen = SeenWebhooks()
+        self._tenures = Tenures()
         self._reception = Reception(utc_now)
         self._live: dict[CallId, _Live] = {}
         self._idle = asyncio.Event()
@@ -108,6 +109,18 @@ class Supervisor:
     def current(self) -> Generation:
         """Who serves the next call."""
         return self._current
+
+    @property
+    def services(self) -> CallServices:
+        """What the next call is served with."""
+        return self._services
+
+    @property
+    def addresses_in_use(self) -> frozenset[str]:
+        """Of the API: that of the next call, and that of each call in progress."""
+        return frozenset(
+            (self._services.base_url, *(live.phone_call.address for live in self._live.values()))
+        )
 
     @property
     def day(self) -> DaySpend:
@@ -153,9 +166,14 @@ class Supervisor:
         """Whether ``call`` was taken here before, by its webhook or by itself."""
         return self._seen.knows(call, asyncio.get_running_loop().time())
 
-    def has_seen(self, call_id: CallId) -> bool:
-        """Whether the call was taken or adopted here, be it up still or over."""
-        return self._seen.has_call(call_id)
+    def begin(self, call_id: CallId, holding: Holding) -> bool:
+        """Whether nothing was done here for the call by this very ``holding`` so far; from now on something
+        was."""
+        return self._tenures.begin(call_id, holding)
+
+    def has_begun(self, call_id: CallId, holding: Holding) -> bool:
+        """Whether the call was taken or adopted here by this very ``holding``, be it up still or over."""
+        return self._tenures.has_begun(call_id, holding)
 
     def take(
         self,
@@ -173,6 +191,8 @@ class Supervisor:
         """
         if not self._seen.take(call, received_at):
             return False
+        if holding is not None:
+            self._tenures.begin(call.call_id, holding)
         self._answer(call, received_at, holding, line)
         return True
 
@@ -183,30 +203,35 @@ class Supervisor:
         holding: Holding,
         generation: Generation,
         *,
+        services: CallServices | None = None,
         doubtful: bool = False,
     ) -> None:
-        """Go on with a call that another process held, and return at once.
+        """Go on with a call that another process held, and return at once. It must not be up here.
 
-        It is served by ``generation``. Without a ``checkpoint`` nothing had been decided, and it is answered
-        as if it came now. ``doubtful``: the other may have acted without the database's knowing.
+        It is served by ``generation``, with ``services`` where they are not those of new calls. Without a
+        ``checkpoint`` nothing had been decided, and it is answered as if it came now. ``doubtful``: the other
+        may have acted without the database's knowing.
         """
+        assert ringing.incoming.call_id not in self._live, "a call is let go of before it is adopted"
+        self._tenures.begin(ringing.incoming.call_id, holding)
         loop = asyncio.get_running_loop()
         age_s = (self._utc_now() - ringing.received_at).total_seconds()
         # A clock of another machine may be ahead of ours.
         received_at = loop.time() - max(0.0, age_s)
         self._seen.take(ringing.incoming, loop.time())
         if checkpoint is None:
-            self._answer(ringing.incoming, received_at, holding, None)
+            self._answer(ringing.incoming, received_at, holding, None, doubtful=doubtful)
             return
         keeper = self._keeper(ringing.incoming.call_id, checkpoint, holding)
         journal = CallJournal(ringing.incoming.call_id, holding.lease.record, self._utc_now, keeper=keeper)
         journal.note("adopted", worker=holding.worker, epoch=holding.epoch, state=checkpoint.state.value)
+        services = services or self._services
         door = generation.door
         received = self._reception.readmit(door, checkpoint.incoming, checkpoint.profile)
         phone_call = PhoneCall(
             checkpoint.incoming,
-            self._sip_line(checkpoint.incoming),
-            services=self._services,
+            self._sip_line(checkpoint.incoming, services),
+            services=services,
             journal=journal,
             received_at=received_at,
             called_at=ringing.received_at,
@@ -220,6 +245,12 @@ class Supervisor:
     def held_under(self, lease: Lease) -> tuple[CallId, ...]:
         """The calls that are up here by the right of ``lease``."""
         return tuple(call_id for call_id, live in self._live.items() if live.phone_call.is_held_under(lease))
+
+    def rename(self, call_ids: Iterable[CallId], worker: WorkerId) -> None:
+        """These calls, of which the database knows nothing, are held by ``worker`` from now on."""
+        for call_id in call_ids:
+            if (live := self._live.get(call_id)) is not None:
+                self._tenures.begin(call_id, live.phone_call.rename(worker))
 
     def generation(self, fingerprint: str) -> Generation | None:
         """The generation of that configuration, if it serves or has calls."""
@@ -256,19 +287,20 @@ class Supervisor:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _sip_line(self, call: IncomingCall) -> SipLine:
+    def _sip_line(self, call: IncomingCall, services: CallServices) -> SipLine:
         carrier = None
         if self._carrier_side is not None and call.leg is not None:
             carrier = self._carrier_side(call.leg)
-        return SipLine(
-            call.call_id,
-            client=self._services.client,
-            attach=self._services.settings.attach,
-            carrier=carrier,
-        )
+        return SipLine(call.call_id, client=services.client, attach=services.settings.attach, carrier=carrier)
 
     def _answer(
-        self, call: IncomingCall, received_at: float, holding: Holding | None, line: Line | None
+        self,
+        call: IncomingCall,
+        received_at: float,
+        holding: Holding | None,
+        line: Line | None,
+        *,
+        doubtful: bool = False,
     ) -> None:
         # Asked once: what follows, and the whole call, is of this generation.
         generation = self._current
@@ -291,6 +323,7 @@ class Supervisor:
                 incoming=call,
                 received_at=now,
                 configuration=generation.fingerprint,
+                address=self._services.base_url,
                 profile=None if refusal is not None else received.agent,
                 refusal=None if refusal is None else refusal.kept,
             )
@@ -316,13 +349,14 @@ class Supervisor:
             )
         phone_call = PhoneCall(
             call,
-            line or self._sip_line(call),
+            line or self._sip_line(call, self._services),
             services=self._services,
             journal=journal,
             received_at=received_at,
             called_at=now,
             brake=self._reception.brake(door, received),
             holding=holding,
+            doubtful=doubtful,
         )
         self._start(phone_call, journal, generation, received, phone_call.run(answer))
 
