@@ -14,7 +14,7 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Dialect
 from sipagent.simulator.carrier.faults import CarrierFault
 from sipagent.simulator.carrier.leg import Leg
-from sipagent.simulator.carrier.markup import Document, ReportTo, parse_document
+from sipagent.simulator.carrier.markup import parse_document
 from sipagent.simulator.carrier.options import CarrierOptions
 from sipagent.simulator.carrier.posting import (
     Exchange,
@@ -24,6 +24,7 @@ from sipagent.simulator.carrier.posting import (
     form_request,
 )
 from sipagent.simulator.carrier.reports import ReportQueue
+from sipagent.simulator.carrier.verbs import Document, ReportTo
 
 
 class Spawn(Protocol):

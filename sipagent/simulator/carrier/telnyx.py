@@ -20,13 +20,13 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Kind, LegReport
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import StreamTarget
 from sipagent.simulator.carrier.options import TelnyxOptions
 from sipagent.simulator.carrier.posting import OutgoingRequest
 from sipagent.simulator.carrier.pretended import PretendedCarrier
 from sipagent.simulator.carrier.signing import TelnyxKey
 from sipagent.simulator.carrier.stream_frames import StreamFrames, TelnyxFrames
 from sipagent.simulator.carrier.texml_api import TexmlApi
+from sipagent.simulator.carrier.verbs import StreamTarget
 
 _ROOM_EVENTS: Mapping[RoomEvent, str] = {
     "start": "conference-start",
