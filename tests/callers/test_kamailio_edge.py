@@ -70,6 +70,19 @@ class Authority:
     """Of a target that is called sip.openai.test."""
 
 
+@pytest.fixture(autouse=True)
+def needed() -> None:
+    """Skips before anything is started, with the reason."""
+    program("sipp", "sip-tester")
+    program("kamailio", "kamailio, kamailio-tls-modules")
+
+
+@pytest.fixture
+def converts() -> None:
+    """As `needed`, where media is converted."""
+    program("rtpengine", "rtpengine-daemon")
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     folder = tmp_path_factory.mktemp("authority")
@@ -427,6 +440,7 @@ async def test_kamailio_finds_no_mistake(tmp_path: Path, switches: tuple[str, ..
     assert "ERROR" not in output
 
 
+@pytest.mark.usefixtures("converts")
 async def test_plain_media_is_encrypted_towards_a_target(
     tmp_path: Path, authority: Authority, speech: Path
 ) -> None:
@@ -493,6 +507,7 @@ Content-Length: 0
             await ended(desk, 1)
 
 
+@pytest.mark.usefixtures("converts")
 async def test_a_plain_target_gets_plain_media_after_an_encrypted_one(
     tmp_path: Path, authority: Authority
 ) -> None:
@@ -545,6 +560,7 @@ async def test_a_telephone_by_tls_keeps_its_own_encryption(tmp_path: Path, autho
         assert record.summary.end_reason == "agent_hung_up"
 
 
+@pytest.mark.usefixtures("converts")
 async def test_a_held_call_comes_back_through_the_conversion(tmp_path: Path, authority: Authority) -> None:
     async with AsyncExitStack() as stack:
         desk = await stack.enter_async_context(
