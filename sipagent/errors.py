@@ -20,7 +20,8 @@
     ├── ConnectionLostError            an open Realtime socket was lost and could not be had again
     │   └── NotOursError               the call belongs to another process by now
     ├── StoreError                     the database refused
-    │   └── StoreAwayError             the database is not there, or does not answer in time
+    │   ├── StoreAwayError             the database is not there, or does not answer in time
+    │   └── WorkerGoneError            a worker was given up, and cannot come back under its name
     ├── CarrierError                   a telephone company's API did not do what it was asked
     │   ├── CarrierRefusedError        4xx: the request is wrong or not allowed
     │   │   └── CarrierLegGoneError    the leg is over, or was never there
@@ -198,6 +199,10 @@ class CarrierUnavailableError(CarrierError):
 
 class MediaStreamError(SipAgentError):
     """A carrier's audio socket was lost, or what came over it is not its protocol."""
+
+
+class WorkerGoneError(StoreError):
+    """A worker has left, or others were let to its calls: it cannot come back under its name."""
 
 
 class SpillError(SipAgentError):

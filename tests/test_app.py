@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -13,6 +14,7 @@ from sipagent.errors import StoreError, UserError
 from sipagent.simulator.caller import CallPlan
 from sipagent.store import MemoryCallStore, Store
 from tests.calls.test_webhook import NEW
+from tests.store.facts import CALL, opened, recording
 from tests.support.eventually import eventually
 from tests.support.practice import front_door, practice
 
@@ -110,3 +112,19 @@ async def test_a_call_that_outlasts_the_drain_is_told_goodbye_first() -> None:
         said = [line.text for line in call.conversation.transcript] if call.conversation else []
     assert (record.summary.end_reason, record.summary.fault_owner) == ("service_stopped", "operator")
     assert len(said) >= 2, "the greeting, and a goodbye"
+
+
+async def test_recordings_whose_time_is_over_are_deleted_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "20260301T090000Z_rtc_one_0a1b2c3d.wav"
+    path.write_bytes(b"RIFF")
+    store = MemoryCallStore()
+    await store.apply([opened(), recording(str(path), keep_s=60)])
+    async with service(store=store) as running:
+        await eventually(lambda: not path.exists())
+        status, text = await get(running, "/metrics")
+    assert status == 200
+    assert 'sipagent_recordings_ended_total{result="expired"} 1.0' in text
+    record = await store.call(CALL)
+    assert record is not None
+    assert record.recording is not None
+    assert record.recording.deleted_because == "expired"

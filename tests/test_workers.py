@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -44,10 +44,10 @@ class Reachable(MemoryCallStore):
     cut = False
     takes_claims = True
 
-    async def claim(self, call_id: CallId, worker: WorkerId, *, webhook: str) -> bool:
+    async def claim_all(self, worker: WorkerId, webhooks: Mapping[CallId, str]) -> dict[CallId, int]:
         if not self.takes_claims:
             raise StoreAwayError("the database does not answer", serves_nobody=False)
-        return await super().claim(call_id, worker, webhook=webhook)
+        return await super().claim_all(worker, webhooks)
 
     async def renew(self, worker: WorkerId, *, lease_s: float) -> bool:
         if self.cut:

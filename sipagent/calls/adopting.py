@@ -21,6 +21,8 @@ from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
+DOUBT_S = 15.0
+"""For how long the database may still do what it was asked and has not answered."""
 UNCLAIMED_FOR_S = 120.0
 """A call without an end that nobody has claimed, and that began so long ago, is nobody's."""
 
@@ -49,34 +51,66 @@ class Adopter:
         self._metrics = metrics
         self._utc_now = utc_now
         self._settings = settings
-        self._uncertain = False
+        self._doubts_until: float | None = None
+
+    def doubt(self) -> None:
+        """An answer of the database was lost, or is late: calls may be ours without our knowing it, or become
+        so. They are looked for until what was asked can no more be under way."""
+        self._doubts_until = asyncio.get_running_loop().time() + DOUBT_S
+
+    async def find_ours(self, terms: Terms) -> int:
+        """Go on with calls that are this worker's without its knowing; how many those were. It asks the
+        database only where there is doubt. Raises, and is cancelled, as `adopt_some`."""
+        if self._doubts_until is None:
+            return 0
+        async with asyncio.timeout(self._settings.database_timeout_s):
+            ours = await self._memory.claims(terms.worker)
+        if asyncio.get_running_loop().time() >= self._doubts_until:
+            self._doubts_until = None
+        count = 0
+        for claimed in ours:
+            if not self._is_being_answered(claimed, terms):
+                count += await self._go_on_with(claimed, terms, doubtful=True)
+        return count
 
     async def adopt_some(self, terms: Terms) -> int:
         """Take over a few calls of workers that are gone, and go on with them; how many those were. Raises
-        `StoreError`, and `TimeoutError` when the database does not answer. Cancelled, calls that were taken
-        and not begun are found again when this worker is gone."""
+        `StoreError`, and `TimeoutError` when the database does not answer. When it raises, or is cancelled,
+        calls may have been taken: `find_ours` goes on with them."""
         settings = self._settings
-        found: tuple[ClaimedCall, ...] = ()
-        async with asyncio.timeout(settings.database_timeout_s):
-            if self._uncertain:
-                # The answer to an earlier adoption was lost, and calls may be ours without our knowing.
-                found = await self._memory.claims(terms.worker)
-                self._uncertain = False
-            self._uncertain = True
-            adopted = await self._memory.adopt(
-                terms.worker, limit=settings.adopt_at_once, quiet_s=settings.quiet_s
-            )
-            self._uncertain = False
-            uptime_s = await self._memory.uptime_s() if adopted else 0.0
-        forgotten = [each for each in found if not self._supervisor.has_seen(each.call_id)]
-        for claimed in (*forgotten, *adopted):
-            # Only while the database served nobody may a worker have done what is not entered there.
-            doubtful = uptime_s <= claimed.unseen_s + self._settings.heartbeat_s
-            await self._go_on_with(claimed, terms, doubtful=doubtful)
+        adopted: tuple[ClaimedCall, ...] = ()
+        certain = False
+        try:
+            async with asyncio.timeout(settings.database_timeout_s):
+                adopted = await self._memory.adopt(
+                    terms.worker, limit=settings.adopt_at_once, quiet_s=settings.quiet_s
+                )
+                uptime_s = await self._memory.uptime_s() if adopted else 0.0
+            for claimed in adopted:
+                # Only while the database served nobody may a worker have done what is not entered there.
+                doubtful = uptime_s <= claimed.unseen_s + self._settings.heartbeat_s
+                await self._go_on_with(claimed, terms, doubtful=doubtful)
+            certain = True
+        finally:
+            if not certain:
+                self.doubt()
         return len(adopted)
 
-    async def _go_on_with(self, claimed: ClaimedCall, terms: Terms, *, doubtful: bool) -> None:
+    def _is_being_answered(self, claimed: ClaimedCall, terms: Terms) -> bool:
+        """Whether somebody here has the call, or is about to: the audio of a call that no process has had
+        before comes to whoever claimed it."""
+        if self._supervisor.has_begun(claimed.call_id, terms.holding(claimed.epoch)):
+            return True
+        try:
+            return claimed.epoch == 1 and decode_ringing(claimed.webhook).incoming.line != "sip"
+        except StoreError:
+            return False
+
+    async def _go_on_with(self, claimed: ClaimedCall, terms: Terms, *, doubtful: bool) -> bool:
+        """False when that was begun before."""
         holding = terms.holding(claimed.epoch)
+        if terms.over or not self._supervisor.begin(claimed.call_id, holding):
+            return False
         logger.info(
             "Call %s is adopted from worker %s, last seen %.1f s ago",
             claimed.call_id,
@@ -90,13 +124,18 @@ class Adopter:
             if ringing.incoming.line != "sip":
                 # Nobody can attach to audio that went to another process; the carrier has asked what is next.
                 self._end(claimed.call_id, "The caller's audio went to a process that was gone.")
-                return
+                return True
             generation = await self._generation_for(checkpoint)
         except (StoreError, UserError) as error:
             logger.error("Call %s cannot be gone on with: %s", claimed.call_id, error)
             await self._close(claimed.call_id, "What was known of the call could not be read.")
-            return
-        self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
+            return True
+        if self._supervisor.live(claimed.call_id) is not None:
+            # It was answered here without a claim, and elsewhere with one, by a worker that is gone.
+            await self._supervisor.let_go([claimed.call_id])
+        if not terms.over:
+            self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
+        return True
 
     async def _generation_for(self, checkpoint: Checkpoint | None) -> Generation:
         current = self._supervisor.current

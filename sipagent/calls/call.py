@@ -34,7 +34,7 @@ from sipagent.calls.services import CallServices as CallServices
 from sipagent.calls.services import CallSettings as CallSettings
 from sipagent.calls.transferring import LineControls
 from sipagent.errors import CallControlError, CallGoneError, NotOursError, StoreAwayError, StoreError
-from sipagent.identifiers import CallId
+from sipagent.identifiers import CallId, WorkerId
 from sipagent.realtime import RealtimeSession
 from sipagent.store import CallRecord
 from sipagent.telemetry import bind_call
@@ -100,6 +100,12 @@ class PhoneCall:
     def is_held_under(self, lease: Lease) -> bool:
         """Whether this process acts for the call by the right of ``lease``."""
         return self._holding is not None and self._holding.lease is lease
+
+    def rename(self, worker: WorkerId) -> Holding:
+        """The process goes by another name, and nobody else knows of the call."""
+        assert self._holding is not None, "calls that no worker holds have no name"
+        self._holding.worker = worker
+        return self._holding
 
     def write_checkpoint(self) -> None:
         """Write how far the call has come, though nothing is new."""

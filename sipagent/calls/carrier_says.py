@@ -24,7 +24,9 @@ Objection = Literal["caller_stayed", "not_the_caller", "nobody_reached", "leg_we
 
 _LEG_OVER = frozenset({"completed", "busy", "no_answer", "failed", "canceled"})
 _NOT_REACHED = frozenset({"busy", "no_answer", "failed", "canceled"})
-_REACHED = frozenset({"answered", "completed", "bridged", "conference_participant_join"})
+_CONNECTED = frozenset({"bridged", "conference_participant_join"})
+"""Of any leg: somebody was put together with somebody."""
+_REACHED = _CONNECTED | {"answered", "completed"}
 _CALLER_LEFT = frozenset(
     {
         EndReason.CALLER_HUNG_UP,
@@ -106,26 +108,44 @@ def _about_the_leg(
 def _about_the_transfer(
     record: CallRecord, over: CarrierReported | None, ended_at: datetime
 ) -> Iterator[CarrierSays]:
-    made = [
+    began = _transfer_began(record, ended_at)
+    made = _legs_made_since(record, began)
+    kinds = {report.kind.removeprefix("dial_") for report in made}
+    kinds |= {report.kind for report in record.carrier_reports if report.at >= began} & _CONNECTED
+    missed = [report for report in made if report.kind.removeprefix("dial_") in _NOT_REACHED]
+    if missed and not _REACHED & kinds:
+        why = next((report for report in missed if _sip_status(report)), missed[0])
+        yield CarrierSays(
+            objection="nobody_reached",
+            words="Whom the caller was to reach was not reached: "
+            f"{why.kind.removeprefix('dial_')}{_sip_status(why)}.",
+        )
+    elif (
+        over is not None and not (made or kinds) and abs((over.at - ended_at).total_seconds()) <= TOLERANCE_S
+    ):
+        yield CarrierSays(
+            objection="nobody_reached",
+            words="The caller's leg ended with the call: perhaps nobody was reached.",
+        )
+
+
+def _transfer_began(record: CallRecord, ended_at: datetime) -> datetime:
+    began = [state.at for state in record.states if state.state == CallState.TRANSFERRING.value]
+    return began[-1] if began else ended_at
+
+
+def _legs_made_since(record: CallRecord, moment: datetime) -> list[CarrierReported]:
+    """The reports of other legs than the caller's that were first heard of since then: not of the one by
+    which the call had come to us, which ends with the transfer."""
+    first: dict[str, datetime] = {}
+    for report in record.carrier_reports:
+        first.setdefault(report.carrier_call_id, report.at)
+    since = moment.replace(microsecond=0)  # as some carriers tell the time
+    return [
         report
         for report in record.carrier_reports
-        if report.carrier_call_id != record.carrier_call_id
-        and (report.at - ended_at).total_seconds() >= -TOLERANCE_S
+        if report.carrier_call_id != record.carrier_call_id and first[report.carrier_call_id] >= since
     ]
-    kinds = [report.kind.removeprefix("dial_") for report in made]
-    missed = [report for report, kind in zip(made, kinds, strict=True) if kind in _NOT_REACHED]
-    if missed and not _REACHED.intersection(kinds):
-        last = missed[-1]
-        yield CarrierSays(
-            objection="nobody_reached",
-            words=f"Whom the caller was to reach was not reached: "
-            f"{last.kind.removeprefix('dial_')}{_sip_status(last)}.",
-        )
-    elif over is not None and not made and abs((over.at - ended_at).total_seconds()) <= TOLERANCE_S:
-        yield CarrierSays(
-            objection="nobody_reached",
-            words="The caller's leg ended with the call: hardly anybody was reached.",
-        )
 
 
 def _leg_over(record: CallRecord) -> CarrierReported | None:

@@ -30,6 +30,7 @@ from sipagent.calls.services import CallServices
 from sipagent.calls.steering import Steering
 from sipagent.calls.transferring import LineControls
 from sipagent.clock import utc_now
+from sipagent.errors import ConnectionLostError, NotOursError
 from sipagent.realtime import RealtimeSession, SessionEnd
 from sipagent.realtime.session_events import (
     RealtimeAudio,
@@ -134,16 +135,17 @@ class Conversation:
     async def run(self) -> Ending:
         """Greet, and follow the session until the call is over or must be ended.
 
-        Raises `ConnectionLostError` when the call is over before the greeting. Cancel-safe.
+        Raises `NotOursError` when it turns out that the call is another process's. Cancel-safe.
         """
         self._keeping.begin(self._resumed)
         if self._greeting is not None and not self._was_greeted:
-            if self._resumed is None:
-                await self._session.say(self._greeting, interruptible=self._interruptible)
-            else:
-                # Another process may have asked for it with its last breath, and no word of it is there yet.
-                await self._session.say(self._greeting, unless_begun=True)
-            self._measures.reached("greeting_asked")
+            try:
+                await self._greet(self._greeting)
+            except NotOursError:
+                raise
+            except ConnectionLostError as error:
+                # The caller hung up at that moment; the session, which is followed next, knows why it ended.
+                logger.info("The call was over before the greeting: %s", error)
         self._journal.keep(greeted=True)
         if self._resumed is not None and (was_ending := self._resumed.ending) is not None:
             self.stop(was_ending.reason, was_ending.detail)
@@ -154,6 +156,14 @@ class Conversation:
         finally:
             self.steering.ended(ending)
             await self._second_try.aclose()
+
+    async def _greet(self, greeting: str) -> None:
+        if self._resumed is None:
+            await self._session.say(greeting, interruptible=self._interruptible)
+        else:
+            # Another process may have asked for it with its last breath, and no word of it is there yet.
+            await self._session.say(greeting, unless_begun=True)
+        self._measures.reached("greeting_asked")
 
     def stop(self, reason: EndReason, detail: str) -> None:
         """End the call for ``reason``, politely: whoever speaks may finish, and the agent says goodbye."""

@@ -102,6 +102,9 @@ class WebhookEndpoint:
                 if self._leg_of is not None:
                     webhook = replace(webhook, leg=self._leg_of(webhook.sip_headers))
                 await self._take(webhook, received_at)
+                # The request to answer the call is on its way before the answer to the webhook is: it is the
+                # caller who waits.
+                await asyncio.sleep(0)
         return web.Response()
 
     def _refused(self, error: WebhookError, source: str | None) -> web.Response:
@@ -130,8 +133,11 @@ class WebhookEndpoint:
                 # The answer to the webhook says that the call is taken care of, so the claim comes first.
                 holding = await self._shift.claim(Ringing(incoming=call, received_at=self._utc_now()))
                 if holding is None:
-                    self._metrics.webhook("claimed_elsewhere")
-                    logger.info("Another process has the call")
+                    if self._supervisor.knows(call):
+                        self._repeated()
+                    else:
+                        self._metrics.webhook("claimed_elsewhere")
+                        logger.info("Another process has the call, or had it")
                     return
             if self._supervisor.take(call, received_at, holding):
                 self._metrics.webhook("call")

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from sipagent.errors import NotOursError
-from sipagent.identifiers import WorkerId
+from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Fact
 
 HELD_BACK_FACTS = 10_000
@@ -72,6 +72,12 @@ class Lease:
         self._held_back.clear()
         self._told.set()
 
+    def keep_only(self, call_ids: Collection[CallId]) -> None:
+        """All but these calls are others' now: what was kept back of them is not written."""
+        kept = [fact for fact in self._held_back if getattr(fact, "call_id", None) in call_ids]
+        self._held_back.clear()
+        self._held_back.extend(kept)
+
     def record(self, fact: Fact) -> None:
         """Write down ``fact``, later if the lease is in doubt, and never once it is lost."""
         if self._lost:
@@ -82,22 +88,47 @@ class Lease:
             self._record(fact)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Holding:
-    """By what right this process acts for one call."""
+    """By what right this process acts for one call. Whoever acts for the call has the same one."""
 
     lease: Lease
     worker: WorkerId
+    """Changes only as long as the database knows nothing of the call."""
     epoch: int
     """Counts the holders of the call, from 1."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenures:
+    """By what holdings this process has begun to act for calls: those of the last ``capacity``."""
+
+    def __init__(self, *, capacity: int = 20_000) -> None:
+        self._capacity = capacity
+        self._begun: dict[tuple[CallId, WorkerId, int], None] = {}
+
+    def begin(self, call_id: CallId, holding: Holding) -> bool:
+        """True for the first time, False when that was begun before."""
+        key = (call_id, holding.worker, holding.epoch)
+        if key in self._begun:
+            return False
+        self._begun[key] = None
+        if len(self._begun) > self._capacity:
+            del self._begun[next(iter(self._begun))]
+        return True
+
+    def has_begun(self, call_id: CallId, holding: Holding) -> bool:
+        """Whether `begin` would say False."""
+        return (call_id, holding.worker, holding.epoch) in self._begun
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
 class Terms:
     """Under which name a process holds calls, and whether it still does."""
 
     worker: WorkerId
     lease: Lease
+    over: bool = False
+    """Whether the process has another name by now."""
 
     def holding(self, epoch: int) -> Holding:
         """The right to a call in its ``epoch``."""

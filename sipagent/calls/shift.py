@@ -18,11 +18,12 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
 from sipagent.calls.adopting import Adopter
-from sipagent.calls.checkpoint import Ringing, encode_ringing
+from sipagent.calls.checkpoint import Ringing
+from sipagent.calls.claiming import Claims
 from sipagent.calls.lease import Holding, Lease, Terms
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
-from sipagent.errors import StoreError
+from sipagent.errors import StoreError, WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Fact, SignalKind, Store
 from sipagent.telemetry import Metrics
@@ -60,10 +61,14 @@ class Shift:
         self._metrics = metrics
         self._name = name
         self._settings = settings or ShiftSettings()
+        self._claims = Claims(
+            memory=memory,
+            supervisor=supervisor,
+            metrics=metrics,
+            timeout_s=self._settings.claim_timeout_s,
+        )
         metrics.workers.watch_heartbeat(lambda: not self.database_away)
         self._terms = self._new_terms()
-        self._unclaimed: dict[CallId, Ringing] = {}
-        """Calls that are answered, and whose claims the database has not taken yet."""
         self._standing_since: float | None = None
         """Since when every renewal has succeeded (``loop.time()``)."""
         self._joined = False
@@ -111,35 +116,40 @@ class Shift:
         """The right to answer a call, or None when it is another's. Never takes longer than the settings say:
         a call whose claim the database does not take in time is answered, and claimed later. Cancel-safe."""
         terms = self._terms
-        holding = terms.holding(1)
-        call_id = ringing.incoming.call_id
         if not self.database_away:
             try:
-                async with asyncio.timeout(self._settings.claim_timeout_s):
-                    if not await self._memory.claim(call_id, terms.worker, webhook=encode_ringing(ringing)):
-                        return None
-                    if self._leaving:
-                        # Others answer it, at once.
-                        await self._memory.hand_over(terms.worker, [call_id])
-                        return None
-                return holding
+                epoch = await self._claims.claim(terms.worker, ringing)
             except (StoreError, TimeoutError) as error:
-                logger.warning("A call is answered before its claim is stored: %s", error)
-        self._metrics.workers.claim_deferred()
-        self._unclaimed[call_id] = ringing
+                logger.warning("A call is answered before its claim is stored: %s", _words(error))
+            except asyncio.CancelledError:
+                # The caller rings, and nobody else may answer if the database took the claim.
+                self._look_for_ours()
+                raise
+            else:
+                return await self._granted(ringing.incoming.call_id, terms, epoch)
+        self._claims.defer(ringing)
+        return self._terms.holding(1)
+
+    async def _granted(self, call_id: CallId, terms: Terms, epoch: int | None) -> Holding | None:
+        """The right to answer a call that belongs to this worker in ``epoch``."""
+        if epoch is None or terms.over:
+            return None
+        holding = terms.holding(epoch)
+        if self._supervisor.has_begun(call_id, holding):
+            return None
+        if self._leaving or (epoch > 1 and self._supervisor.draining):
+            # Others answer it, or go on with it, at once.
+            await self._give_up([call_id])
+            return None
+        if epoch > 1:
+            # It was adopted, and the answer that said so was lost: it is up, and must not be answered anew.
+            self._look_for_ours()
+            return None
         return holding
 
-    async def _claim_later(self) -> None:
-        """Store the claims that the database could not take."""
-        for call_id, ringing in list(self._unclaimed.items()):
-            if self._supervisor.live(call_id) is not None:
-                ours = await self._memory.claim(call_id, self.worker, webhook=encode_ringing(ringing))
-                if not ours:
-                    logger.warning("Call %s turned out to be another worker's", call_id)
-                    await self._supervisor.let_go([call_id])
-                elif (live := self._supervisor.live(call_id)) is not None:
-                    live.write_checkpoint()
-            self._unclaimed.pop(call_id, None)
+    def _look_for_ours(self) -> None:
+        self._adopter.doubt()
+        self._orphans.set()
 
     # The lease --------------------------------------------------------------------------------------
 
@@ -170,8 +180,11 @@ class Shift:
                         ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
                     else:
                         await self.join()
-                    if ours:
-                        await self._claim_later()
+                    if ours and not await self._claims.catch_up(self.worker):
+                        self._look_for_ours()
+            except WorkerGoneError:
+                # The database took an earlier attempt to join, whose answer was lost, and gave us up since.
+                ours = False
             except (StoreError, TimeoutError) as error:
                 ours = True  # nobody says otherwise
                 if not self.database_away:
@@ -197,13 +210,24 @@ class Shift:
 
     async def _begin_anew(self) -> None:
         """Others have this worker's calls: let go of them, and be another worker."""
-        lost = self._supervisor.held_under(self._terms.lease)
-        logger.warning("Other workers took over %d calls while this process did not run", len(lost))
-        self._terms.lease.lose()
-        await self._supervisor.let_go(lost)
+        terms = self._terms
+        held, deferred = self._supervisor.held_under(terms.lease), self._claims.deferred
+        lost = [call_id for call_id in held if call_id not in deferred]
+        kept = [call_id for call_id in held if call_id in deferred]
+        logger.warning("Other workers took over %d calls while this process was not heard of", len(lost))
+        terms.over = True
         self._terms = self._new_terms()
+        if kept:
+            # The database was never told of these, so nobody has taken them over: they stay.
+            terms.lease.keep_only(kept)
+            self._terms.lease = terms.lease
+            self._supervisor.rename(kept, self._terms.worker)
+        else:
+            terms.lease.lose()
         # The next heartbeat joins; nothing of the new worker's can be lost before it has.
         self._joined, self._in_doubt, self._standing_since = False, False, None
+        await self._supervisor.let_go(lost)
+        self._terms.lease.extend()
         self._beat_now.set()
 
     def _new_terms(self) -> Terms:
@@ -222,9 +246,13 @@ class Shift:
             except TimeoutError:
                 pass
             self._orphans.clear()
-            if self._leaving or self._supervisor.draining or not self._in_good_standing:
+            if self._leaving or self._supervisor.draining or self.database_away or not self._terms.lease.held:
                 continue
             try:
+                # What is ours already needs no belief about others.
+                await self._adopter.find_ours(self._terms)
+                if not self._in_good_standing:
+                    continue
                 if await self._adopter.adopt_some(self._terms) == settings.adopt_at_once:
                     # There are more. Whoever looks at the same time gets a share.
                     await asyncio.sleep(random.uniform(0.005, 0.02))
@@ -293,14 +321,16 @@ class Shift:
         except (StoreError, TimeoutError) as error:
             logger.warning("Nobody can be handed the calls: %s", _words(error))
             return False
-        if not others or self._unclaimed:
+        if not others or self._claims.deferred:
             return False
         self._leaving = True
         logger.info("Handing over %d calls to %d workers", self._supervisor.live_calls, len(others))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + settings.hand_over_patience_s
         # Calls whose claims the database has not taken could be found by nobody: they stay.
-        while left := [each for each in self._supervisor.movable_call_ids if each not in self._unclaimed]:
+        while left := [
+            each for each in self._supervisor.movable_call_ids if each not in self._claims.deferred
+        ]:
             late = loop.time() >= deadline
             ready = [
                 call_id

@@ -17,14 +17,14 @@ from sipagent.calls.generation import Generation
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.keeping import CheckpointKeeper
-from sipagent.calls.lease import Holding, Lease
+from sipagent.calls.lease import Holding, Lease, Tenures
 from sipagent.calls.line import CarrierSide, Line
 from sipagent.calls.preparation import PreparedProfile
 from sipagent.calls.reception import Received, Reception, Refusal
 from sipagent.calls.sip_line import SipLine
 from sipagent.calls.spend import DaySpend
 from sipagent.calls.webhook import SeenWebhooks
-from sipagent.identifiers import CallId
+from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Fact
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,7 @@ class Supervisor:
         self._utc_now = utc_now
         self._call_over = call_over
         self._seen = SeenWebhooks()
+        self._tenures = Tenures()
         self._reception = Reception(utc_now)
         self._live: dict[CallId, _Live] = {}
         self._idle = asyncio.Event()
@@ -153,9 +154,14 @@ class Supervisor:
         """Whether ``call`` was taken here before, by its webhook or by itself."""
         return self._seen.knows(call, asyncio.get_running_loop().time())
 
-    def has_seen(self, call_id: CallId) -> bool:
-        """Whether the call was taken or adopted here, be it up still or over."""
-        return self._seen.has_call(call_id)
+    def begin(self, call_id: CallId, holding: Holding) -> bool:
+        """Whether nothing was done here for the call by this very ``holding`` so far; from now on something
+        was."""
+        return self._tenures.begin(call_id, holding)
+
+    def has_begun(self, call_id: CallId, holding: Holding) -> bool:
+        """Whether the call was taken or adopted here by this very ``holding``, be it up still or over."""
+        return self._tenures.has_begun(call_id, holding)
 
     def take(
         self,
@@ -173,6 +179,8 @@ class Supervisor:
         """
         if not self._seen.take(call, received_at):
             return False
+        if holding is not None:
+            self._tenures.begin(call.call_id, holding)
         self._answer(call, received_at, holding, line)
         return True
 
@@ -185,11 +193,13 @@ class Supervisor:
         *,
         doubtful: bool = False,
     ) -> None:
-        """Go on with a call that another process held, and return at once.
+        """Go on with a call that another process held, and return at once. It must not be up here.
 
         It is served by ``generation``. Without a ``checkpoint`` nothing had been decided, and it is answered
         as if it came now. ``doubtful``: the other may have acted without the database's knowing.
         """
+        assert ringing.incoming.call_id not in self._live, "a call is let go of before it is adopted"
+        self._tenures.begin(ringing.incoming.call_id, holding)
         loop = asyncio.get_running_loop()
         age_s = (self._utc_now() - ringing.received_at).total_seconds()
         # A clock of another machine may be ahead of ours.
@@ -220,6 +230,12 @@ class Supervisor:
     def held_under(self, lease: Lease) -> tuple[CallId, ...]:
         """The calls that are up here by the right of ``lease``."""
         return tuple(call_id for call_id, live in self._live.items() if live.phone_call.is_held_under(lease))
+
+    def rename(self, call_ids: Iterable[CallId], worker: WorkerId) -> None:
+        """These calls, of which the database knows nothing, are held by ``worker`` from now on."""
+        for call_id in call_ids:
+            if (live := self._live.get(call_id)) is not None:
+                self._tenures.begin(call_id, live.phone_call.rename(worker))
 
     def generation(self, fingerprint: str) -> Generation | None:
         """The generation of that configuration, if it serves or has calls."""

@@ -158,10 +158,6 @@ class SeenWebhooks:
         self._forget(now)
         return ("webhook", call.webhook_id) in self._seen or ("call", str(call.call_id)) in self._seen
 
-    def has_call(self, call_id: CallId) -> bool:
-        """Whether the call was announced before, and is remembered."""
-        return ("call", str(call_id)) in self._seen
-
     def _forget(self, now: float) -> None:
         while self._seen and (
             len(self._seen) > 2 * self._capacity or next(iter(self._seen.values())) < now - self._keep_s

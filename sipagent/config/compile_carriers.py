@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import assert_never
 
 from sipagent.calls.routing import route_label
@@ -255,6 +256,13 @@ def _places(compiling: Compiling, path: KeyPath, written: Sequence[str]) -> list
 
 
 def _telnyx(compiling: Compiling, path: KeyPath, entry: TelnyxEntry) -> TelnyxSettings:
+    if find_spec("cryptography") is None:
+        compiling.report(
+            path,
+            "Webhooks of Telnyx are verified with the package cryptography, which is not installed.",
+            "pip install 'sipagent[telnyx]'",
+            at_key=True,
+        )
     public_keys = []
     for place, text in _places(compiling, (*path, "public_key"), entry.public_key):
         key = compiling.public(place, text)

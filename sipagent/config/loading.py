@@ -41,7 +41,7 @@ class Loaded:
     """Who may look at the running service, and act on its calls."""
     carriers: CarrierSettings | None = None
     """The telephone companies whose calls are answered; None where there are none. Counts from the next call
-    on, but for the address that an Asterisk connects to: that after a restart."""
+    on, but for that of an Asterisk: after a restart."""
 
     @property
     def files(self) -> tuple[Path, ...]:

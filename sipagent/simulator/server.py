@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -101,7 +101,10 @@ class Simulator:
     faults: FaultSet
     """On for every call that begins from now on."""
 
-    def __init__(self, options: SimulatorOptions) -> None:
+    def __init__(
+        self, options: SimulatorOptions, *, mounted: Mapping[str, web.Application] | None = None
+    ) -> None:
+        """``mounted``: further applications on the HTTP port, by path: ``/control/carrier``."""
         if options.sip and options.media == "virtual":
             raise SimulatorError("media mode 'virtual' has no SIP: leave out the SIP addresses")
         self.options = options
@@ -113,6 +116,7 @@ class Simulator:
         self.sip: tuple[ListenAddress, ...] = ()
         """Where SIP is bound, in the order asked for, once entered."""
         self._webhooks: WebhookSender | None = None
+        self._mounted = mounted or {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pacer = Pacer()
         self._exit = AsyncExitStack()
@@ -207,6 +211,8 @@ class Simulator:
         api = RealtimeApi(self, api_key=self.options.api_key, project=self.options.project)
         app = web.Application()
         app.add_subapp("/v1", api.application())
+        for path, application in self._mounted.items():
+            app.add_subapp(path, application)  # first, since /control takes all that begins with it
         app.add_subapp("/control", ControlApi(self).application())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sipagent.identifiers import WorkerId
 from sipagent.store.leases import SignalKind
+from sipagent.store.writer_thread import WriterThread
 
 Called: TypeAlias = Callable[[SignalKind], None]
 Run: TypeAlias = Callable[[str, sa.Executable, Mapping[str, Any]], Awaitable[Sequence[sa.Row[Any]]]]
@@ -50,16 +51,19 @@ class Backend(Protocol):
     """What the driver raises, beside SQLAlchemy's own errors."""
     uptime: sa.Executable | None
     """Asks for how many seconds the database has been up; None when it cannot be down."""
-    takes_turns: bool
-    """Only one connection may write at a time."""
 
     @property
     def insert(self) -> Callable[[sa.Table], Any]:
         """Makes an INSERT that knows ``ON CONFLICT``."""
 
-    async def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
-        """Two engines, which may be the same: one for records, and one whose statements never wait for
-        records. Raises ``foreign_errors`` when it can be told already that there is no database."""
+    def pairs(self, parameter: str) -> sa.FromClause:
+        """The bound ``parameter``, a list of pairs of texts in JSON, as rows of ``first`` and ``second`` from
+        which a statement can select."""
+
+    async def engines(self) -> tuple[AsyncEngine, AsyncEngine | WriterThread]:
+        """An engine for records, and one whose statements never wait for records; where only one connection
+        may write, the thread that does all of it. Raises ``foreign_errors`` when it can be told already that
+        there is no database."""
 
     async def begin_migrating(self, connection: AsyncConnection) -> None:
         """Begin a transaction in which nobody else migrates."""

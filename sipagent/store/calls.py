@@ -19,7 +19,7 @@ from sipagent.store.carrier_queries import (
     reports_of_call,
     reports_of_leg,
 )
-from sipagent.store.carrier_records import CarrierReported, RecordingFile
+from sipagent.store.carrier_records import CarrierReported, RecordingFile, in_order
 from sipagent.store.database import Database
 from sipagent.store.records import CallRecord, CallSummary, ConfigurationLoaded, Fact, UsageTotal
 from sipagent.store.rows import (
@@ -143,7 +143,7 @@ class SqlCallStore(SqlLeases):
     ) -> tuple[CarrierReported, ...]:
         """See `CallStore.carrier_reports`."""
         (rows,) = await self._database.read(reports_of_leg(carrier_call_id, carrier))
-        return tuple(report_of(row) for row in rows)
+        return in_order(report_of(row) for row in rows)
 
     async def calls_of_leg(self, carrier_call_id: str) -> tuple[CallSummary, ...]:
         """See `CallStore.calls_of_leg`."""

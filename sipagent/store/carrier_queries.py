@@ -15,11 +15,9 @@ from sipagent.store.tables import PlainText, UtcDateTime, calls, carrier_reports
 MOST_PATHS = 500
 """In one statement; the oldest SQLite that we meet takes 999 values."""
 
-_IN_ORDER = (carrier_reports.c.at, carrier_reports.c.arrival)
-
 
 def reports_of_call(call_id: CallId) -> sa.Select[Any]:
-    """What names the call, its leg, or its leg as a parent."""
+    """What names the call, its leg, or its leg as a parent; in the order in which it came."""
     # One lookup for each way, by its own index: an OR over two tables would have every report read.
     arrival = sa.select(carrier_reports.c.arrival)
     ways = [arrival.where(carrier_reports.c.call_id == call_id)]
@@ -30,7 +28,7 @@ def reports_of_call(call_id: CallId) -> sa.Select[Any]:
 
 
 def reports_of_leg(carrier_call_id: str, carrier: str | None) -> sa.Select[Any]:
-    """What names the leg, as its own or as a parent."""
+    """What names the leg, as its own or as a parent; in the order in which it came."""
     ways = [
         sa.select(carrier_reports.c.arrival).where(leg == carrier_call_id)
         for leg in (carrier_reports.c.carrier_call_id, carrier_reports.c.parent_call_id)
@@ -80,4 +78,5 @@ def batched(paths: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _reports(arrivals: sa.CompoundSelect[Any]) -> sa.Select[Any]:
-    return sa.select(carrier_reports).where(carrier_reports.c.arrival.in_(arrivals)).order_by(*_IN_ORDER)
+    arrival = carrier_reports.c.arrival
+    return sa.select(carrier_reports).where(arrival.in_(arrivals)).order_by(arrival)

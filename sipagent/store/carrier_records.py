@@ -3,6 +3,7 @@ like those of `sipagent.store.records`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -83,3 +84,15 @@ class RecordingFile:
     deleted_at: datetime | None = None
     deleted_because: DeletionReason | None = None
     """None while the file is kept."""
+
+
+def in_order(reports: Iterable[CarrierReported]) -> tuple[CarrierReported, ...]:
+    """``reports``, which are in the order in which they came, in the order of time.
+
+    Some carriers tell the time in whole seconds. Beside one of those, what came within a second counts as it
+    came; else an end would stand before what led to it.
+    """
+    found = tuple(reports)
+    if any(report.at.microsecond == 0 for report in found):
+        return tuple(sorted(found, key=lambda report: report.at.replace(microsecond=0)))
+    return tuple(sorted(found, key=lambda report: report.at))

@@ -24,6 +24,7 @@ from sipagent.errors import StoreAwayError, StoreError
 from sipagent.store.backend import Backend
 from sipagent.store.migrations import migrate
 from sipagent.store.statements import Batch
+from sipagent.store.writer_thread import WriterThread
 
 COLLISIONS = 5
 """How often a batch is tried that collides with those of other processes."""
@@ -46,11 +47,10 @@ class Database:
         self._backend = backend
         self._foreign_errors = (*FOREIGN_ERRORS, *backend.foreign_errors)
         self._records: AsyncEngine | None = None
-        self._leases: AsyncEngine | None = None
+        self._leases: AsyncEngine | WriterThread | None = None
         self._away: StoreAwayError | None = None
         """Why it could not be opened, as long as that is so."""
         self._writing_facts = asyncio.Lock()
-        self._writing = asyncio.Lock() if backend.takes_turns else None
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
@@ -86,11 +86,18 @@ class Database:
 
         ``statement`` must be one that may be repeated: a lost connection is not noticed before it is used.
         """
+        if isinstance(self._leases, WriterThread):
+            async with self.translated(doing):
+                return await self._leases.write([(statement, values)])
         return await self._undisturbed(self._run(doing, statement, values))
 
     async def write(self, steps: Batch) -> None:
         """Run a batch in one transaction. Batches of one process follow one another."""
-        await self._undisturbed(self._write(steps))
+        if isinstance(self._leases, WriterThread):
+            async with self.translated("write to"):
+                await self._leases.write(steps)
+        else:
+            await self._undisturbed(self._write(steps))
 
     # What runs undisturbed --------------------------------------------------------------------------
 
@@ -127,7 +134,8 @@ class Database:
     async def _run_once(
         self, doing: str, statement: sa.Executable, values: Mapping[str, Any]
     ) -> Sequence[sa.Row[Any]]:
-        async with self._turn(), self._connection(self._leases, doing) as connection:
+        assert not isinstance(self._leases, WriterThread), "it was asked"
+        async with self._connection(self._leases, doing) as connection:
             result = await connection.execute(statement, dict(values))
             rows = result.all() if result.returns_rows else []
             await connection.commit()
@@ -145,7 +153,7 @@ class Database:
                     return
 
     async def _write_once(self, steps: Batch) -> None:
-        async with self._turn(), self._connection(self._records, "write to") as connection:
+        async with self._connection(self._records, "write to") as connection:
             for statement, rows in steps:
                 await connection.execute(statement, rows)
             await connection.commit()
@@ -156,14 +164,6 @@ class Database:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._writing is None:
-            yield
-        else:
-            async with self._writing:
-                yield
 
     @asynccontextmanager
     async def _connection(self, engine: AsyncEngine | None, doing: str) -> AsyncIterator[AsyncConnection]:

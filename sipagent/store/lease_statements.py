@@ -6,7 +6,8 @@ it thinks, or while it is frozen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from sipagent.store.tables import (
     live_calls,
     now_moment,
     now_unix_s,
+    plain_text,
     workers,
 )
 
@@ -109,17 +111,25 @@ def fence(dead: Sequence[WorkerId]) -> Any:
 # Claims ----------------------------------------------------------------------------------------------
 
 
-def claim(insert: Callable[[sa.Table], Any]) -> Any:
-    """Returns a row when the call belongs to the worker now."""
-    has_ended = sa.exists().where(calls.c.call_id == _text("this_call"), calls.c.ended_at.is_not(None))
+def pairs_of(texts: Mapping[Any, str]) -> str:
+    """``texts`` as `Backend.pairs` reads them. In one order whoever claims them, so that of processes that
+    claim the same calls at the same time none waits for one that waits for it."""
+    return json.dumps(
+        [[plain_text(key), plain_text(texts[key])] for key in sorted(texts)], ensure_ascii=False
+    )
+
+
+def claim(insert: Callable[[sa.Table], Any], pairs: sa.FromClause) -> Any:
+    """Returns the calls among ``pairs`` that belong to the worker now."""
+    has_ended = sa.exists().where(calls.c.call_id == pairs.c.first, calls.c.ended_at.is_not(None))
     statement = insert(live_calls).from_select(
         ["call_id", "worker", "epoch", "claimed_at", "webhook"],
         sa.select(
-            _text("this_call"),
+            pairs.c.first,
             _text("this_worker"),
-            sa.literal(1, sa.Integer),
+            sa.literal_column("1", sa.Integer),
             now_moment(),
-            _text("webhook"),
+            pairs.c.second,
         ).where(~has_ended),
     )
     # An update that changes nothing tells the worker that has the call already from all others.
@@ -127,7 +137,7 @@ def claim(insert: Callable[[sa.Table], Any]) -> Any:
         index_elements=["call_id"],
         set_={"worker": statement.excluded["worker"]},
         where=live_calls.c.worker == statement.excluded["worker"],
-    ).returning(live_calls.c.call_id)
+    ).returning(live_calls.c.call_id, live_calls.c.epoch)
 
 
 _IS_NOBODYS = live_calls.c.worker == NOBODY

@@ -161,7 +161,7 @@ class CallLeases(Protocol):
         """Become a worker whose lease lasts ``lease_s`` from now; hold its liveness until it leaves, the
         store is closed or the process dies.
 
-        Joining again renews the lease. A worker that has left or is gone cannot come back: `StoreError`.
+        Joining again renews the lease. A worker that has left or is gone cannot come back: `WorkerGoneError`.
         """
 
     async def renew(self, worker: WorkerId, *, lease_s: float) -> bool:
@@ -182,10 +182,15 @@ class CallLeases(Protocol):
     # Claims
 
     async def claim(self, call_id: CallId, worker: WorkerId, *, webhook: str) -> bool:
-        """Whether the call belongs to ``worker`` now. False: it belongs to another, or it has ended.
+        """`claim_all` for one call: whether it belongs to ``worker`` now."""
 
-        True again for the worker that has it already, so that a claim whose answer was lost can be repeated.
-        One round trip.
+    async def claim_all(self, worker: WorkerId, webhooks: Mapping[CallId, str]) -> Mapping[CallId, int]:
+        """Claim calls, each with what others need to answer it; all of them or, when it fails, none.
+
+        Returns those that belong to ``worker`` now, each with its epoch. The others belong to somebody else,
+        or have ended. A call that ``worker`` has already stays as it is and is among them, so that a claim
+        whose answer was lost can be repeated; an epoch above 1 is that of an adoption. However many: one
+        round trip, one transaction.
         """
 
     async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:

@@ -6,13 +6,13 @@ Several stores of one event loop may share one `MemoryDatabase`, as several proc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
 from sipagent.clock import unix_s
-from sipagent.errors import StoreError
+from sipagent.errors import WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store.leases import (
     NOBODY,
@@ -112,7 +112,7 @@ class MemoryLeases:
         database, now_s = self._database, self._database.now_s()
         known = database.workers.get(worker)
         if known is not None and known.state != "up":
-            raise StoreError(f"worker {worker} has left or is gone, and cannot come back")
+            raise WorkerGoneError(f"worker {worker} has left or is gone, and cannot come back")
         for old in [old for old, row in database.workers.items() if _is_history(row, now_s)]:
             if all(claim.worker != old for claim in database.claims.values()):
                 del database.workers[old]
@@ -160,13 +160,21 @@ class MemoryLeases:
 
     async def claim(self, call_id: CallId, worker: WorkerId, *, webhook: str) -> bool:
         """See `CallLeases.claim`."""
+        return call_id in await self.claim_all(worker, {call_id: webhook})
+
+    async def claim_all(self, worker: WorkerId, webhooks: Mapping[CallId, str]) -> dict[CallId, int]:
+        """See `CallLeases.claim_all`."""
         database = self._database
-        if database.calls.has_ended(call_id):
-            return False
-        claim = database.claims.setdefault(
-            call_id, _Claim(worker=worker, claimed_s=database.now_s(), webhook=webhook)
-        )
-        return claim.worker == worker
+        held: dict[CallId, int] = {}
+        for call_id, webhook in webhooks.items():
+            if database.calls.has_ended(call_id):
+                continue
+            claim = database.claims.setdefault(
+                call_id, _Claim(worker=worker, claimed_s=database.now_s(), webhook=webhook)
+            )
+            if claim.worker == worker:
+                held[call_id] = claim.epoch
+        return held
 
     async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
         """See `CallLeases.adopt`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sipagent.identifiers import CallId
-from sipagent.store.carrier_records import CarrierReported
+from sipagent.store.carrier_records import CarrierReported, in_order
 from sipagent.store.records import CallOpened
 
 DEFAULT_REPORTS = 100_000
@@ -69,4 +69,4 @@ def _names(report: CarrierReported) -> set[tuple[str, str]]:
 
 
 def _in_order(found: Mapping[int, CarrierReported]) -> tuple[CarrierReported, ...]:
-    return tuple(found[arrival] for arrival in sorted(found, key=lambda each: (found[each].at, each)))
+    return in_order(found[arrival] for arrival in sorted(found))

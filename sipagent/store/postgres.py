@@ -16,13 +16,14 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSON, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sipagent.store.backend import Presence, Run, causes
 from sipagent.store.postgres_presence import PostgresPresence
+from sipagent.store.tables import PlainText
 
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
@@ -97,12 +98,18 @@ class PostgresBackend:
         "SELECT extract(epoch FROM clock_timestamp() - greatest(pg_postmaster_start_time(),"
         " (SELECT backend_start FROM pg_stat_activity WHERE backend_type = 'checkpointer' LIMIT 1)))"
     )
-    takes_turns = False
 
     def __init__(self, url: URL) -> None:
         # What follows a question mark may hold secrets too.
         self.name = url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def pairs(self, parameter: str) -> sa.FromClause:
+        """See `Backend.pairs`."""
+        listed = sa.cast(sa.bindparam(parameter, type_=PlainText), JSON)
+        each = sa.func.json_array_elements(listed).table_valued("value", name="each_pair")
+        first, second = (each.c.value.op("->>")(sa.literal_column(place)) for place in "01")
+        return sa.select(first.label("first"), second.label("second")).subquery("pairs")
 
     async def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
         """See `Backend.engines`."""

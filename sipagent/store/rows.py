@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from sipagent.identifiers import CallId
-from sipagent.store.carrier_records import CarrierReported, RecordingFile
+from sipagent.store.carrier_records import CarrierReported, RecordingFile, in_order
 from sipagent.store.records import (
     FIRST_STATE,
     CallNoted,
@@ -102,7 +102,7 @@ def record_of(
         line=call.line,
         carrier=call.carrier,
         carrier_call_id=call.carrier_call_id,
-        carrier_reports=tuple(report_of(row) for row in reports),
+        carrier_reports=in_order(report_of(row) for row in reports),
         recordings=tuple(recording_of(row) for row in recordings),
     )
 

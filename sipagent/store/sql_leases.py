@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
 
-from sipagent.errors import StoreError
+from sipagent.errors import WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import lease_statements as statements
 from sipagent.store.backend import Backend
@@ -38,7 +38,7 @@ class SqlLeases:
         self._presence = backend.presence(database.run)
         self._uptime = backend.uptime
         self._join = statements.join(backend.insert)
-        self._claim = statements.claim(backend.insert)
+        self._claim = statements.claim(backend.insert, backend.pairs("webhooks"))
         self._begin_effect = statements.begin_effect(backend.insert)
         self._finish_effect = statements.finish_effect(backend.insert)
         self._ask = statements.ask(backend.insert)
@@ -52,7 +52,7 @@ class SqlLeases:
         values = {"this_worker": worker, "name": name, "lease_s": lease_s}
         try:
             if not await self._database.run("join", self._join, values):
-                raise StoreError(f"worker {worker} has left or is gone, and cannot come back")
+                raise WorkerGoneError(f"worker {worker} has left or is gone, and cannot come back")
             await self._database.run("tidy up", statements.FORGET_WORKERS, {})
         except BaseException:
             await self._presence.leave(worker)
@@ -97,8 +97,13 @@ class SqlLeases:
 
     async def claim(self, call_id: CallId, worker: WorkerId, *, webhook: str) -> bool:
         """See `CallLeases.claim`."""
-        values = {"this_call": call_id, "this_worker": worker, "webhook": webhook}
-        return bool(await self._database.run("claim a call in", self._claim, values))
+        return call_id in await self.claim_all(worker, {call_id: webhook})
+
+    async def claim_all(self, worker: WorkerId, webhooks: Mapping[CallId, str]) -> dict[CallId, int]:
+        """See `CallLeases.claim_all`."""
+        values = {"this_worker": worker, "webhooks": statements.pairs_of(webhooks)}
+        rows = await self._database.run("claim calls in", self._claim, values)
+        return {CallId(row.call_id): row.epoch for row in rows}
 
     async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
         """See `CallLeases.adopt`. Three round trips when there is nothing to adopt.

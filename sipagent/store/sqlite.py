@@ -2,8 +2,9 @@
 
 It runs in write-ahead mode with ``synchronous=NORMAL``: what was committed survives the death of the process
 at any instant; only a power cut may take the last moments. Readers (another process that lists calls) never
-wait for the writer. Writers of one process take turns; writers of several processes wait for each other, at
-most `BUSY_TIMEOUT_MS`.
+wait for the writer. All that one process writes is written by one thread, in its order, so that its event
+loop and the thread need not meet for every step; writers of several processes wait for each other, at most
+`BUSY_TIMEOUT_MS`.
 
 Workers are known to be alive by locked files in a folder beside the database, which the kernel unlocks when
 their process dies, and are called through sockets there. That folder belongs on the same machine as the
@@ -33,6 +34,8 @@ from sipagent.errors import StoreError
 from sipagent.identifiers import WorkerId
 from sipagent.store.backend import Called, Presence, Run, causes
 from sipagent.store.leases import SIGNALS, SignalKind
+from sipagent.store.tables import PlainText
+from sipagent.store.writer_thread import WriterThread
 
 BUSY_TIMEOUT_MS = 5000
 
@@ -46,7 +49,6 @@ class SqliteBackend:
     insert = staticmethod(insert)
     foreign_errors: tuple[type[Exception], ...] = ()
     uptime: sa.Executable | None = None
-    takes_turns = True
 
     def __init__(self, url: URL) -> None:
         assert url.database, "a database in SQLite is a file"
@@ -54,12 +56,23 @@ class SqliteBackend:
         self._url = url
         self._path = Path(url.database).absolute()
 
-    async def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
+    def pairs(self, parameter: str) -> sa.FromClause:
+        """See `Backend.pairs`."""
+        each = sa.func.json_each(sa.bindparam(parameter, type_=PlainText)).table_valued(
+            "value", name="each_pair"
+        )
+        first, second = (
+            sa.func.json_extract(each.c.value, sa.literal_column(f"'$[{place}]'"), type_=PlainText)
+            for place in range(2)
+        )
+        return sa.select(first.label("first"), second.label("second")).subquery("pairs")
+
+    async def engines(self) -> tuple[AsyncEngine, WriterThread]:
         """See `Backend.engines`."""
         await asyncio.to_thread(_touch, self._url.database)
         engine = create_async_engine(self._url)
         sa.event.listen(engine.sync_engine, "connect", prepare)
-        return engine, engine
+        return engine, WriterThread(self._url.set(drivername="sqlite"), prepare)
 
     async def begin_migrating(self, connection: AsyncConnection) -> None:
         """See `Backend.begin_migrating`."""

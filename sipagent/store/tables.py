@@ -41,6 +41,14 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def plain_text(value: str) -> str:
+    """``value`` as `PlainText` writes it."""
+    if value.isascii() and "\0" not in value:
+        return value
+    whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole.replace("\0", "\ufffd")
+
+
 class PlainText(TypeDecorator[str]):
     """Text in which what no database takes (lone surrogates, NUL) is replaced by U+FFFD.
 
@@ -52,10 +60,7 @@ class PlainText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """To text that can be written."""
-        if value is None or (value.isascii() and "\0" not in value):
-            return value
-        whole = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return whole.replace("\0", "\ufffd")
+        return None if value is None else plain_text(value)
 
 
 class now_unix_s(FunctionElement[float]):  # noqa: N801 - written like the function it is

@@ -54,8 +54,8 @@ LOOK_S = 0.25
 
 Answer: TypeAlias = Literal["yes", "503", "429", "lost", "done and lost"]
 """What becomes of one request to the Calls API."""
-Way: TypeAlias = Literal["open", "refused", "hanging"]
-"""Between a worker and the database."""
+Way: TypeAlias = Literal["open", "refused", "hanging", "deaf"]
+"""Between a worker and the database. ``deaf``: what is asked is done, and no answer comes back."""
 
 
 @dataclass(eq=False)
@@ -185,7 +185,7 @@ class _Reached:
         async def asked(*arguments: Any, **options: Any) -> Any:
             await self._go()
             found = await work(*arguments, **options)
-            await self._go()
+            await self._come_back()
             return found
 
         return asked
@@ -202,7 +202,7 @@ class _Reached:
             if isinstance(fact, CallEnded) and not self._world.database.calls.has_ended(fact.call_id):
                 self._world.endings.append((fact, self._world.lines[fact.call_id].state))
         await self._store.apply(facts)
-        await self._go()
+        await self._come_back()
 
     async def _go(self) -> None:
         self._process.reach_out()
@@ -210,10 +210,15 @@ class _Reached:
             await asyncio.sleep(60.0)
         await asyncio.sleep(QUESTION_S)
         self._process.reach_out()
-        if self.way != "open":
+        if self.way == "refused":
             raise StoreAwayError("cut off", serves_nobody=False)
         if not self._world.serves:
             raise StoreAwayError("connection refused", serves_nobody=True)
+
+    async def _come_back(self) -> None:
+        await self._go()
+        if self.way == "deaf":
+            raise StoreAwayError("the answer was lost", serves_nobody=False)
 
 
 class Worker:

@@ -24,6 +24,8 @@ async def record(
     await store.apply([opened(carrier="twilio", leg=leg), ended(reason, second=60), *reports])
     if talked:
         await store.apply([state(1, CallState.TALKING.value)])
+    if reason == "transferred":
+        await store.apply([state(57, CallState.TRANSFERRING.value)])
     found = await store.call(CALL)
     assert found is not None
     return found
@@ -99,6 +101,32 @@ async def test_a_transfer_that_reached_somebody_at_last_agrees() -> None:
     busy = report("busy", event_id="e2", second=63, leg="CA3", parent=LEG)
     answered = report("answered", event_id="e3", second=70, leg=PERSON, parent=LEG)
     assert await objections("transferred", busy, answered, report("completed", second=61)) == []
+
+
+async def test_the_leg_by_which_the_call_had_come_says_nothing_about_a_transfer() -> None:
+    """It was answered, and ends when the caller is sent on."""
+    sip = [
+        report("initiated", event_id="e1", second=0, leg="CA3", parent=LEG),
+        report("completed", event_id="e2", second=60, leg="CA3", parent=LEG),
+    ]
+    busy = report("busy", event_id="e3", second=61, leg=PERSON, parent=LEG)
+    assert await objections("transferred", *sip, busy) == ["nobody_reached"]
+    assert await objections("transferred", *sip, report("completed", second=61)) == ["nobody_reached"]
+    assert await objections("transferred", *sip, report("completed", second=99)) == []
+
+
+@pytest.mark.parametrize("kind", ["bridged", "conference_participant_join"])
+async def test_a_caller_who_was_put_together_with_somebody_was_transferred(kind: str) -> None:
+    """A carrier that follows a REFER by itself tells nothing of the new leg."""
+    over = report("completed", event_id="e3", second=61)
+    assert await objections("transferred", report(kind, event_id="e2", second=59), over) == []
+    # With the agent, before.
+    assert await objections("transferred", report(kind, event_id="e2", second=1), over) == ["nobody_reached"]
+
+
+async def test_a_person_who_was_called_before_the_transfer_was_done_is_reached() -> None:
+    person = report("answered", event_id="e1", second=58, leg=PERSON, parent=LEG)
+    assert await objections("transferred", person, report("completed", second=61)) == []
 
 
 async def test_legs_of_earlier_steps_say_nothing_about_a_transfer() -> None:

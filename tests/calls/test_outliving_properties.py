@@ -7,14 +7,16 @@ import json
 import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipagent.calls.adopting import UNCLAIMED_FOR_S
+from sipagent.errors import StoreAwayError
 from sipagent.identifiers import CallId
+from sipagent.store import ClaimedCall
 from tests.calls.outliving import (
     LOOK_S,
     OWED_S,
@@ -22,6 +24,7 @@ from tests.calls.outliving import (
     Answer,
     ImaginedLine,
     Turn,
+    Way,
     Worker,
     World,
     generation_of,
@@ -30,9 +33,19 @@ from tests.calls.outliving import (
 from tests.support.processes import run_processes
 
 Kind: TypeAlias = Literal[
-    "kill", "freeze", "cut", "hang", "outage", "leave", "socket", "again", "kill at once", "kill in outage"
+    "kill",
+    "freeze",
+    "cut",
+    "hang",
+    "deaf",
+    "outage",
+    "leave",
+    "socket",
+    "again",
+    "kill at once",
+    "kill in outage",
 ]
-UNREACHED: frozenset[Kind] = frozenset({"cut", "hang", "outage", "kill in outage"})
+UNREACHED: frozenset[Kind] = frozenset({"cut", "hang", "deaf", "outage", "kill in outage"})
 """What keeps a worker that runs from asking the database."""
 TALK_S = 45.0
 RINGS_S = 25.0
@@ -90,7 +103,7 @@ def turns_of(draw: st.DrawFn, number: int) -> tuple[Turn, ...]:
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     kinds: tuple[Kind, ...] = (
-        *("kill", "freeze", "cut", "hang", "outage"),
+        *("kill", "freeze", "cut", "hang", "deaf", "outage"),
         *("leave", "socket", "again", "kill at once", "kill in outage"),
     )
     faults = st.builds(
@@ -245,8 +258,9 @@ class Story:
                 worker.process.freeze()
                 await asyncio.sleep(fault.for_s)
                 worker.process.wake()
-            case "cut" | "hang":
-                worker.store.way = "refused" if fault.kind == "cut" else "hanging"
+            case "cut" | "hang" | "deaf":
+                ways: dict[Kind, Way] = {"cut": "refused", "hang": "hanging", "deaf": "deaf"}
+                worker.store.way = ways[fault.kind]
                 await asyncio.sleep(fault.for_s)
                 worker.store.way = "open"
             case "outage":
@@ -378,3 +392,84 @@ def test_a_worker_that_is_cut_off_does_not_hang_up_what_another_attended(
     story = run_processes(tell(plan_of(fault, one_socket=True), monkeypatch))
     story.check()
     assert story.world.lines[CallId("rtc_0")].why_over == "caller"
+
+
+class _CountingLine(ImaginedLine):
+    asked_to_accept = 0
+
+    def accept(self) -> None:
+        self.asked_to_accept += 1
+        super().accept()
+
+
+class _LosesTheFirst:
+    """A way to the database on which the answer to the first adoption of anything is lost."""
+
+    def __init__(self, worker: Worker, lost: asyncio.Event) -> None:
+        self._reached = worker.store
+        self._lost = lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reached, name)
+
+    async def adopt(self, *arguments: Any, **options: Any) -> tuple[ClaimedCall, ...]:
+        adopted: tuple[ClaimedCall, ...] = await self._reached.adopt(*arguments, **options)
+        if adopted and not self._lost.is_set():
+            self._lost.set()
+            raise StoreAwayError("the answer was lost", serves_nobody=False)
+        return adopted
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["a stranger", "it had the call before"])
+def test_a_webhook_that_comes_again_after_an_adoption_that_was_not_confirmed_is_no_first_claim(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tell_it() -> Story:
+        world = World()
+        monkeypatch.setattr("websockets.connect", world.connect)
+        story = Story(plan_of(turns=(Turn(after_s=12.0),)), world)
+        lost = asyncio.Event()
+        story.generation = await generation_of(world)
+        first, second = story._start(), story._start()
+        for worker in (first, second):
+            worker.shift._adopter._memory = cast(Any, _LosesTheFirst(worker, lost))
+        call = incoming(0)
+        line = _CountingLine(call.call_id, one_socket=False)
+        world.lines[call.call_id] = line
+        await asyncio.sleep(8.0)
+        if known:
+            second.supervisor._seen.take(call, world.loop.time())
+        assert await first.deliver(call)
+        await eventually_up(line)
+        await asyncio.sleep(1.0)
+        first.kill()
+        await lost.wait()
+        assert await second.deliver(call)
+        began = world.loop.time()
+        while not line.attended:
+            await asyncio.sleep(0.05)
+            assert world.loop.time() - began < 2.0, "promptly"
+        held = world.database.claims[call.call_id]
+        live = second.supervisor.live(call.call_id)
+        assert live is not None
+        assert (held.epoch, live._holding) == (2, second.shift._terms.holding(2))
+        line.hang_up("caller")
+        await asyncio.sleep(5.0)
+        assert line.asked_to_accept == 1
+        second.leaves.set()
+        await asyncio.wait([second.task])
+        await first.process.clear_away()
+        await second.task
+        return story
+
+    story = run_processes(tell_it())
+    story.check()
+    record = story.world.database.calls.record(CallId("rtc_0"))
+    assert record is not None
+    assert [note.kind for note in record.notes].count("adopted") == 1
+    assert record.summary.end_reason == "caller_hung_up"
+
+
+async def eventually_up(line: ImaginedLine) -> None:
+    while not line.is_up:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)

@@ -50,6 +50,30 @@ async def test_virtual_media_needs_no_sip() -> None:
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+@pytest.mark.parametrize(
+    ("carrier", "told"),
+    [
+        ("twilio", {"account_sid", "auth_token"}),
+        ("telnyx", {"api_key", "public_key", "connection_id"}),
+        ("telnyx-call-control", {"api_key", "public_key", "connection_id"}),
+        ("asterisk", {"token", "audio_socket"}),
+    ],
+)
+async def test_a_carrier_stands_beside(carrier: str, told: set[str]) -> None:
+    ports = ("--carrier-http", "127.0.0.1:0", "--carrier-sip", "udp:127.0.0.1:0", "--media", "virtual")
+    options = ("--carrier", carrier, "--carrier-secret", "hush", "--carrier-number", "+15550100777=busy")
+    async with simulator(*ports, *options) as (process, line):
+        about = line["carrier"]
+        assert set(about) == {"webhook_url", "sip", "api_base_url"} | told
+        assert "hush" in about.values()
+        assert about["webhook_url"].startswith("http://127.0.0.1:8080/carriers/")
+        url = f"{line['control_url']}/carrier/calls"
+        calls = await asyncio.to_thread(lambda: urlopen(url, timeout=30).read())
+        assert json.loads(calls) == {"calls": []}
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
 def test_what_cannot_be_simulated_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "script.yaml"
     broken.write_text("turns:\n  - sai: Hello\n", encoding="utf-8")
@@ -58,6 +82,8 @@ def test_what_cannot_be_simulated_is_said(tmp_path: Path, capsys: pytest.Capture
         (["--faults", "earthquake"], "earthquake"),
         (["--script", str(broken)], f"{broken}:2:"),
         (["--media", "virtual", "--sip", "udp:127.0.0.1:0"], "no SIP"),
+        (["--carrier", "twilio", "--carrier-faults", "earthquake"], "earthquake"),
+        (["--carrier", "twilio", "--carrier-number", "+15550100777=perhaps"], "perhaps"),
     ):
         assert main(["simulator", "--http", "127.0.0.1:0", *options]) == 1
         assert said in capsys.readouterr().err

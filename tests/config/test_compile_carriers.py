@@ -20,6 +20,7 @@ from sipagent.carrier.settings import (
     TelnyxSettings,
     TwilioSettings,
 )
+from sipagent.config import compile_carriers
 from sipagent.errors import ConfigurationError
 from tests.config.carriers import (
     ACCOUNT,
@@ -182,6 +183,15 @@ def test_what_the_environment_may_have_wrong(tmp_path: Path, variables: dict[str
     assert not [
         name for name in ("TWILIO_AUTH_TOKEN", "TELNYX_API_KEY") if hidden[name] and hidden[name] in found
     ]
+
+
+def test_what_verifies_telnyx_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compile_carriers, "find_spec", lambda name: None)
+    found = said(tmp_path, WHOLE)
+    assert found.startswith("26: Webhooks of Telnyx are verified with the package cryptography")
+    assert found.endswith("pip install 'sipagent[telnyx]'")
+    text = f"{BASE}carriers:\n  public_url: https://phone.example.com\n{TWILIO}"
+    assert load_text(tmp_path, text).carriers is not None, "Twilio does not need it"
 
 
 def test_every_mistake_of_form_and_meaning_is_said_at_once(tmp_path: Path) -> None:

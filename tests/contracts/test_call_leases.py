@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sipagent.errors import StoreError
+from sipagent.errors import WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import (
     CallCommand,
@@ -102,6 +102,66 @@ async def test_a_late_claim_goes_with_an_end_that_is_written_again(place: Place)
     assert record.summary.end_reason == "agent_hung_up"
 
 
+async def test_calls_are_claimed_together_and_each_has_its_own_answer(place: Place) -> None:
+    one, a = await place.worker("a")
+    other, b = await place.worker("b")
+    mine, theirs, over, new = calls(4)
+    assert await one.claim(mine, a, webhook="first")
+    assert await other.claim(theirs, b, webhook="theirs")
+    await one.apply([opened(call_id=over), ended(call_id=over)])
+    asked = {call_id: f"webhook of {call_id}" for call_id in (new, over, theirs, mine)}
+    assert await one.claim_all(a, asked) == {mine: 1, new: 1}
+    assert {claimed.call_id: claimed.webhook for claimed in await other.claims(a)} == {
+        mine: "first", new: f"webhook of {new}"
+    }  # fmt: skip
+    assert await one.claim_all(a, {}) == {}
+    assert await one.holder(over) is None
+
+
+async def test_a_burst_is_claimed_at_once(place: Place) -> None:
+    store, a = await place.worker("a")
+    burst = {CallId(f"rtc_{number}"): f'{{"number": {number}, "name": "Ł\u2028"}}' for number in range(500)}
+    assert await store.claim_all(a, burst) == dict.fromkeys(burst, 1)
+    assert {claimed.call_id: claimed.webhook for claimed in await store.claims(a)} == burst
+
+
+async def test_of_bursts_at_once_each_call_is_granted_to_one(place: Place) -> None:
+    workers = [await place.worker(f"worker {number}") for number in range(4)]
+    burst = [CallId(f"rtc_{number}") for number in range(200)]
+    orders = [burst, list(reversed(burst)), burst[100:] + burst[:100], burst]
+    granted = await asyncio.gather(
+        *(
+            store.claim_all(worker, dict.fromkeys(order, ""))
+            for (store, worker), order in zip(workers, orders, strict=True)
+        )
+    )
+    assert Counter(call_id for held in granted for call_id in held) == Counter(burst)
+
+
+async def test_a_claim_says_that_a_call_was_adopted(place: Place) -> None:
+    """As when the answer to the adoption was lost, and the webhook comes again."""
+    store, a = await place.worker("a")
+    other, b = await place.worker("b")
+    assert await store.claim(CALL, a, webhook="first")
+    await store.hand_over(a, [CALL])
+    assert await other.claim_all(b, {CALL: "again"}) == {}, "it is nobody's, but not new"
+    assert len(await other.adopt(b, limit=9, quiet_s=QUIET_S)) == 1
+    assert await other.claim_all(b, {CALL: "again"}) == {CALL: 2}
+    assert await store.claim_all(a, {CALL: "again"}) == {}
+    held = await other.holder(CALL)
+    assert held is not None
+    assert (held.webhook, held.epoch, held.former) == ("first", 2, a)
+
+
+async def test_what_no_database_takes_does_not_keep_calls_from_being_claimed(place: Place) -> None:
+    store, a = await place.worker("a")
+    odd = {CALL: "half a \ud83d character, and \0", CallId("rtc_plain"): "{}"}
+    assert await store.claim_all(a, odd) == dict.fromkeys(odd, 1)
+    held = await store.holder(CALL)
+    assert held is not None
+    assert held.webhook.startswith("half a ")
+
+
 # Workers -------------------------------------------------------------------------------------------
 
 
@@ -137,7 +197,7 @@ async def test_a_lease_that_has_run_out_lets_others_in_and_the_worker_learns_it(
     assert await store.claims(a) == ()
     assert [one.former for one in await other.claims(b)] == [a, a, a]
     assert {worker.worker: worker.state for worker in await other.workers()} == {a: "gone", b: "up"}
-    with pytest.raises(StoreError, match="cannot come back"):
+    with pytest.raises(WorkerGoneError, match="cannot come back"):
         await store.join(a, name="again", lease_s=LEASE_S)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from sipagent.identifiers import CallId
 from sipagent.store import CallRecord, Fact, RecordingFile, RecordingKept, Store, open_store
+from tests.contracts.places import KINDS, Place, open_place
 from tests.store.facts import CALL, LEG, at, deleted, ended, note, opened, recording, report, state
 
 OTHER_LEG = "CA0000000000000000000000000000000002"
@@ -23,6 +26,12 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await store.open()
     yield store
     await store.aclose()
+
+
+@pytest.fixture(params=KINDS)
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    async with open_place(request, tmp_path) as place:
+        yield place
 
 
 async def read(store: Store, call_id: str = CALL) -> CallRecord:
@@ -129,6 +138,20 @@ async def test_reports_of_one_moment_are_in_the_order_in_which_they_came(store: 
     assert [one.kind for one in (await read(store)).carrier_reports] == kinds
 
 
+async def test_times_in_whole_seconds_put_no_end_before_what_led_to_it(store: Store) -> None:
+    whole = replace(report("completed", event_id="e2"), at=at(1).replace(microsecond=0))
+    announced = report("announced", event_id="e1", second=1)
+    before = report("initiated", event_id="e0", second=-1)
+    await store.apply([opened(carrier="twilio", leg=LEG), announced, whole, before])
+    assert whole.at < announced.at
+    assert (await read(store)).carrier_reports == (before, announced, whole)
+    assert await store.carrier_reports(LEG) == (before, announced, whole)
+    exact = [report("answered", event_id="e5", second=9), report("ringing", event_id="e4", second=8.9)]
+    await store.apply([opened("rtc_two", carrier="telnyx", leg="v3:1")])
+    await store.apply([replace(one, carrier="telnyx", carrier_call_id="v3:1") for one in exact])
+    assert [one.kind for one in (await read(store, "rtc_two")).carrier_reports] == ["ringing", "answered"]
+
+
 async def test_a_leg_may_have_had_several_calls(store: Store) -> None:
     """The first way to answer failed, the second did not."""
     await store.apply([opened(carrier="twilio", leg=LEG), ended(second=3), report("completed")])
@@ -143,6 +166,16 @@ async def test_what_a_carrier_says_may_be_anything(store: Store) -> None:
     await store.apply([strange, opened()])
     await store.apply([strange])
     assert len(await store.calls()) == 1
+
+
+async def test_of_workers_that_are_told_the_same_at_once_one_writes_it(place: Place) -> None:
+    """A carrier that gets no answer in time tells another worker, which may write in another order."""
+    one, other = await place.open(), await place.open()
+    events = [report("ringing", event_id=f"e{number}", second=number) for number in range(60)]
+    await one.apply([opened(carrier="twilio", leg=LEG)])
+    for _ in range(5):
+        await asyncio.gather(one.apply(events), other.apply(list(reversed(events))))
+    assert (await read(other)).carrier_reports == tuple(events)
 
 
 # Recordings ----------------------------------------------------------------------------------------

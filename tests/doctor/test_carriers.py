@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import aiohttp
@@ -13,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from sipagent.config import Loaded
-from sipagent.doctor import carriers as examined
 from sipagent.doctor.carriers import Lines, examine_carriers, knock, read_refusal
 from sipagent.doctor.finding import Area, Finding, Verdict
 from tests.config.carriers import (
@@ -29,11 +27,6 @@ from tests.config.carriers import (
 from tests.support.ports import free_port
 
 PLAIN = f"{BASE}carriers:\n  public_url: https://phone.example.com\n{TWILIO}"
-
-
-@pytest.fixture(autouse=True)
-def with_cryptography(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examined, "find_spec", lambda name: ModuleSpec(name, None))
 
 
 def findings(loaded: Loaded, *, project: str = "", live: bool = False) -> list[Finding]:
@@ -78,14 +71,6 @@ def test_keys_that_do_not_look_like_keys(tmp_path: Path) -> None:
     ]
     assert "half-a-token" not in str(found)
     assert "v2-key" not in str(found)
-
-
-def test_what_verifies_telnyx_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examined, "find_spec", lambda name: None)
-    [(verdict, words)] = bad(findings(load_text(tmp_path, WHOLE)))
-    assert verdict is Verdict.FAIL
-    assert "cryptography is not installed" in words
-    assert bad(findings(load_text(tmp_path, PLAIN))) == [], "Twilio does not need it"
 
 
 def test_two_projects(tmp_path: Path) -> None:

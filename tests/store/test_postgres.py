@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sipagent.errors import StoreAwayError, StoreError
 from sipagent.identifiers import CallId, WorkerId
@@ -339,7 +340,7 @@ async def test_a_claim_never_waits_for_a_batch_and_takes_one_statement(postgres_
         batch = asyncio.create_task(store.apply([ended()]))
         assert isinstance(store, SqlCallStore)
         engine = store._database._leases
-        assert engine is not None
+        assert isinstance(engine, AsyncEngine)
         told: list[str] = []
 
         def tell(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:

@@ -21,6 +21,7 @@ from sipagent.calls import (
     TransferTarget,
 )
 from sipagent.calls.template import Template
+from sipagent.carrier.settings import CarrierSettings
 from sipagent.config import Loaded
 from sipagent.identifiers import CallId
 from sipagent.realtime import AttachPolicy, FunctionTool, RealtimeAgent, function_tool
@@ -117,6 +118,7 @@ async def practice(
     store: Store | None = None,
     calls: CallSettings = QUICK,
     simulated: SimulatedCallSettings | None = None,
+    carriers: CarrierSettings | None = None,
     **options: Any,
 ) -> AsyncIterator[Practice]:
     """Start simulator and service, and point them at each other. ``script`` may be YAML text."""
@@ -140,6 +142,7 @@ async def practice(
             webhook_secrets=[simulator.webhook_secret],
             store=store,
             settings=ServiceSettings(port=0, drain_timeout_s=10, calls=calls),
+            carriers=carriers,
         )
         async with service:
             simulator.webhook_url = service.webhook_url

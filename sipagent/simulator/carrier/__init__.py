@@ -6,6 +6,7 @@ It shares no wire code with `sipagent.carrier`, and was made from the carriers' 
 
 from __future__ import annotations
 
+from sipagent.simulator.carrier.asterisk import AsteriskOptions, PretendedAsterisk
 from sipagent.simulator.carrier.calls import CarrierCall
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.options import CarrierOptions, TelnyxOptions, TwilioOptions
@@ -20,12 +21,14 @@ from sipagent.simulator.carrier.subscribers import (
     Sound,
     Subscriber,
     Unreachable,
+    parse_subscriber,
 )
 from sipagent.simulator.carrier.telnyx import PretendedTelnyx
 from sipagent.simulator.carrier.twilio import PretendedTwilio
 
 __all__ = [
     "Act",
+    "AsteriskOptions",
     "Busy",
     "CarrierCall",
     "CarrierFault",
@@ -34,6 +37,7 @@ __all__ = [
     "Declines",
     "NoAnswer",
     "Person",
+    "PretendedAsterisk",
     "PretendedCarrier",
     "PretendedTelnyx",
     "PretendedTwilio",
@@ -43,4 +47,5 @@ __all__ = [
     "TelnyxOptions",
     "TwilioOptions",
     "Unreachable",
+    "parse_subscriber",
 ]

@@ -48,6 +48,8 @@ class SipAddress:
             uri = SipUri.parse(address)
         except SipSyntaxError as error:
             raise SimulatorError(f"{text[:60]!r} cannot be dialled: {error}") from error
+        if uri.scheme not in {"sip", "sips"}:
+            raise SimulatorError(f"{text[:60]!r} cannot be dialled: it is no sip: address")
         self.secure = (uri.parameter("secure") or "").lower() == "true"
         kept = [
             part

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sipagent.errors import SimulatorError
 from sipagent.simulator.phone.settings import HangUp, Pause, Press, Say
 
 
@@ -62,3 +63,31 @@ class SipPhone:
 
 Subscriber: TypeAlias = Person | Busy | NoAnswer | Declines | Unreachable | SipPhone
 """What a number of the pretended network leads to."""
+
+
+def parse_subscriber(text: str) -> Subscriber:
+    """Read ``answers``, ``answers=2`` (after so many seconds), ``busy``, ``no_answer``, ``declines``,
+    ``unreachable``, ``unreachable=480`` or the address of a real telephone, ``sip:…``.
+
+    Raises `SimulatorError` for anything else.
+    """
+    if text.lower().startswith(("sip:", "sips:")):
+        return SipPhone(text)
+    name, equals, value = text.strip().partition("=")
+    if equals and not value.replace(".", "", 1).isdigit():
+        raise SimulatorError(f"{text!r}: {value!r} is no number")
+    match name:
+        case "answers":
+            greeting = (Say(text="Hello, how can I help?", waits=False),)
+            return Person(answers_after_s=float(value) if equals else 1.0, does=greeting)
+        case "busy":
+            return Busy()
+        case "no_answer":
+            return NoAnswer()
+        case "declines":
+            return Declines()
+        case "unreachable":
+            return Unreachable(int(float(value)) if equals else 404)
+        case _:
+            known = "answers, answers=SECONDS, busy, no_answer, declines, unreachable=SIP-STATUS, sip:…"
+            raise SimulatorError(f"{text!r} is nobody that can be called: use one of {known}")

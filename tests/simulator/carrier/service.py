@@ -120,14 +120,17 @@ class Socket:
 
     async def read(self) -> None:
         loop = asyncio.get_running_loop()
-        async for message in self.response:
-            assert message.type is WSMsgType.TEXT
+        try:
+            async for message in self.response:
+                assert message.type is WSMsgType.TEXT
+                async with self._came:
+                    self.messages.append((loop.time(), message.json()))
+                    self._came.notify_all()
+        finally:
+            # A connection that breaks cancels this handler.
+            self.closed.set()
             async with self._came:
-                self.messages.append((loop.time(), message.json()))
                 self._came.notify_all()
-        self.closed.set()
-        async with self._came:
-            self._came.notify_all()
 
     def events(self, name: str) -> list[dict[str, object]]:
         return [message for _, message in self.messages if message["event"] == name]

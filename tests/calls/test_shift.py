@@ -1,0 +1,309 @@
+"""Answers of the database that are lost after it did what it was asked, one question at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytest
+
+from sipagent.calls import Generation
+from sipagent.calls.checkpoint import Ringing, encode_ringing
+from sipagent.errors import StoreAwayError
+from sipagent.identifiers import CallId
+from sipagent.store import CallRecord
+from tests.calls.outliving import SHIFT, ImaginedLine, Worker, World, generation_of, incoming
+from tests.support.processes import run_processes
+
+CALL = CallId("rtc_0")
+IN_GOOD_STANDING_S = SHIFT.lease_s + 1.0
+
+
+class CountingLine(ImaginedLine):
+    """A line that counts how often somebody wants to answer it."""
+
+    asked_to_accept = 0
+
+    def accept(self) -> None:
+        self.asked_to_accept += 1
+        super().accept()
+
+
+class LosesAnswers:
+    """A worker's way to the database. The answers to ``loses`` are lost, the first ``times`` of each."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._reached = worker.store
+        self.loses: dict[str, int] = {}
+        self.lost = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        ask = getattr(self._reached, name)
+
+        async def asked(*arguments: Any, **options: Any) -> Any:
+            found = await ask(*arguments, **options)
+            if self.loses.get(name, 0) and (found or name != "adopt"):
+                self.loses[name] -= 1
+                self.lost.set()
+                raise StoreAwayError("the answer was lost", serves_nobody=False)
+            return found
+
+        return asked
+
+
+@dataclass(kw_only=True)
+class Scene:
+    """Workers, one call, and who attends it."""
+
+    world: World
+    generation: Generation
+    workers: list[Worker]
+    line: CountingLine
+
+    def worker(self) -> tuple[Worker, LosesAnswers]:
+        """Another worker, and its way to the database."""
+        worker = Worker(self.world, self.generation)
+        self.workers.append(worker)
+        way = LosesAnswers(worker)
+        for one in (worker.shift, worker.shift._adopter, worker.shift._claims):
+            one._memory = cast(Any, way)
+        return worker, way
+
+    async def until(self, holds: Callable[[], bool], within_s: float) -> None:
+        """Return when it holds, which must be soon."""
+        until = self.world.loop.time() + within_s
+        while not holds():
+            await asyncio.sleep(0.001)
+            assert self.world.loop.time() < until, "in time"
+
+    async def end(self) -> CallRecord:
+        """The caller hangs up after a while; the record of the call, which has one end."""
+        await asyncio.sleep(2.0)
+        self.line.hang_up("caller")
+        await asyncio.sleep(5.0)
+        for worker in self.workers:
+            worker.leaves.set()
+        for worker in self.workers:
+            if worker.process.killed:
+                await worker.process.clear_away()
+            else:
+                await worker.task
+        assert not self.world.database.claims
+        record = self.world.database.calls.record(CALL)
+        assert record is not None
+        assert record.summary.end_reason == "caller_hung_up"
+        assert len([state for state in record.states if state.state == "ended"]) == 1
+        return record
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Scene], Coroutine[Any, Any, None]]], None]:
+    async def told(story: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
+        world = World()
+        monkeypatch.setattr("websockets.connect", world.connect)
+        line = CountingLine(CALL, one_socket=False)
+        world.lines[CALL] = line
+        scene = Scene(world=world, generation=await generation_of(world), workers=[], line=line)
+        try:
+            await story(scene)
+        except BaseException:
+            for worker in scene.workers:
+                worker.kill()
+                await worker.process.clear_away()
+            raise
+
+    return lambda story: run_processes(told(story))
+
+
+Play = Callable[[Callable[[Scene], Coroutine[Any, Any, None]]], None]
+
+
+def test_a_claim_whose_answer_was_lost_is_made_again_while_the_call_is_answered(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        worker, way = scene.worker()
+        await asyncio.sleep(1.0)
+        way.loses["claim_all"] = 1
+        assert await worker.deliver(incoming(0))
+        assert worker.shift._claims.deferred == {CALL}
+        await scene.until(lambda: not worker.shift._claims.deferred, 2 * SHIFT.heartbeat_s)
+        await scene.until(lambda: scene.line.attended, 2.0)
+        assert scene.world.database.claims[CALL].epoch == 1
+        await scene.until(lambda: scene.world.database.claims[CALL].checkpoint is not None, 2.0)
+        await scene.end()
+        assert scene.line.asked_to_accept == 1
+
+    play(story)
+
+
+def test_a_call_whose_webhook_was_given_up_after_its_claim_is_answered_all_the_same(play: Play) -> None:
+    """No other worker may answer it, and nobody might deliver the webhook again."""
+
+    async def story(scene: Scene) -> None:
+        worker, _ = scene.worker()
+        await asyncio.sleep(1.0)
+        ringing = Ringing(incoming=incoming(0), received_at=scene.world.now())
+        claiming = worker.process.begin(worker.shift.claim(ringing))
+        await scene.until(lambda: CALL in scene.world.database.claims, 1.0)
+        claiming.cancel()
+        await asyncio.wait([claiming])
+        assert claiming.cancelled()
+        await scene.until(lambda: scene.line.attended, 2.0)
+        assert await worker.deliver(incoming(0))
+        await scene.end()
+        assert scene.line.asked_to_accept == 1
+
+    play(story)
+
+
+def test_a_call_that_a_leaving_worker_may_have_given_away_is_not_answered_by_it(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        leaver, way = scene.worker()
+        other, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        leaver.shift._leaving = True
+        way.loses["hand_over"] = 1
+        assert await leaver.deliver(incoming(0))
+        assert way.lost.is_set()
+        assert leaver.supervisor.live_calls == 0
+        await scene.until(lambda: other.supervisor.live(CALL) is not None, 2.0)
+        await scene.until(lambda: scene.line.attended, 2.0)
+        leaver.shift._leaving = False
+        record = await scene.end()
+        assert scene.line.asked_to_accept == 1
+        assert record.summary.agent is not None
+
+    play(story)
+
+
+def test_calls_that_were_handed_over_are_adopted_though_nobody_said_so(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        leaver, way = scene.worker()
+        other, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        assert await leaver.deliver(incoming(0))
+        await scene.until(lambda: scene.line.attended, 2.0)
+        way.loses["hand_over"] = 1
+        leaver.leaves.set()
+        await scene.until(lambda: other.supervisor.live(CALL) is not None, 3.0)
+        record = await scene.end()
+        assert [note.kind for note in record.notes].count("adopted") == 1
+        assert scene.line.asked_to_accept == 1
+
+    play(story)
+
+
+@pytest.mark.parametrize("lost", ["adopt", "uptime_s"])
+def test_calls_whose_adoption_was_not_confirmed_are_gone_on_with_once(lost: str, play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        first, _ = scene.worker()
+        second, way = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        assert await first.deliver(incoming(0))
+        await scene.until(lambda: scene.line.attended, 2.0)
+        await asyncio.sleep(1.0)
+        first.kill()
+        way.loses[lost] = 2
+        await way.lost.wait()
+        await scene.until(lambda: scene.line.attended, 2 * SHIFT.look_s)
+        record = await scene.end()
+        assert [note.kind for note in record.notes].count("adopted") == 1
+
+    play(story)
+
+
+def test_an_adoption_that_the_database_makes_later_than_it_should_is_noticed(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        worker, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        worker.shift._adopter.doubt()
+        await asyncio.sleep(5.0)  # it has looked several times, and found nothing
+        ringing = Ringing(incoming=incoming(0), received_at=scene.world.now())
+        held = await worker.store.claim_all(worker.shift.worker, {CALL: encode_ringing(ringing)})
+        assert held == {CALL: 1}
+        await scene.until(lambda: scene.line.attended, 2.0)
+        await scene.end()
+
+    play(story)
+
+
+def test_a_worker_whose_renewal_was_not_confirmed_keeps_its_calls_and_its_name(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        worker, way = scene.worker()
+        await asyncio.sleep(1.0)
+        assert await worker.deliver(incoming(0))
+        await scene.until(lambda: scene.line.attended, 2.0)
+        name = worker.shift.worker
+        way.loses["renew"] = 3
+        await asyncio.sleep(4 * SHIFT.heartbeat_s)
+        assert not way.loses["renew"]
+        assert not worker.shift.database_away
+        assert worker.shift.worker == name
+        assert scene.line.attended
+        await scene.end()
+
+    play(story)
+
+
+def test_a_worker_that_was_given_up_before_it_knew_that_it_had_joined_has_another_name(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        worker, way = scene.worker()
+        other, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        # As at its start: the database has taken the first attempt, and the worker does not know.
+        worker.shift._joined, worker.shift._standing_since = False, None
+        name = worker.shift.worker
+        worker.store.way = "refused"
+        scene.world.database.kill(name)
+        assert await worker.deliver(incoming(0))  # answered, and claimed later
+        await scene.until(lambda: scene.world.database.workers[name].state == "gone", 2 * SHIFT.quiet_s)
+        assert scene.line.attended
+        worker.store.way = "open"
+        await scene.until(lambda: not worker.shift.database_away, 3.0)
+        assert worker.shift.worker != name
+        await scene.until(lambda: not worker.shift._claims.deferred, 3.0)
+        assert scene.world.database.claims[CALL].worker == worker.shift.worker
+        assert scene.line.attended
+        assert other.supervisor.live_calls == 0
+        await scene.end()
+        assert scene.line.asked_to_accept == 1
+        assert not way.lost.is_set()
+
+    play(story)
+
+
+def test_a_worker_that_was_given_up_keeps_the_calls_that_nobody_else_knows_of(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        worker, _ = scene.worker()
+        other, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        claimed, unclaimed = incoming(1), incoming(0)
+        known = CountingLine(claimed.call_id, one_socket=False)
+        scene.world.lines[claimed.call_id] = known
+        assert await worker.deliver(claimed)
+        await scene.until(lambda: known.attended, 2.0)
+        await asyncio.sleep(1.0)
+        name = worker.shift.worker
+        worker.store.way = "refused"
+        await asyncio.sleep(1.0)
+        assert await worker.deliver(unclaimed)
+        await scene.until(lambda: scene.line.attended, 2.0)
+        await scene.until(lambda: other.supervisor.live(claimed.call_id) is not None, 2 * SHIFT.lease_s)
+        worker.store.way = "open"
+        await scene.until(lambda: worker.supervisor.live(claimed.call_id) is None, 3.0)
+        await scene.until(lambda: CALL in scene.world.database.claims, 3.0)
+        held = scene.world.database.claims[CALL]
+        assert (held.worker, held.epoch) == (worker.shift.worker, 1)
+        assert worker.shift.worker != name
+        assert scene.line.attended
+        # From now on it can be adopted like any other.
+        await scene.until(lambda: scene.world.database.claims[CALL].checkpoint is not None, 5.0)
+        worker.kill()
+        await scene.until(lambda: other.supervisor.live(CALL) is not None, 2 * SHIFT.lease_s)
+        known.hang_up("caller")
+        record = await scene.end()
+        assert [note.kind for note in record.notes].count("adopted") == 1
+        assert (scene.line.asked_to_accept, known.asked_to_accept) == (1, 1)
+
+    play(story)
