@@ -87,6 +87,10 @@ class AsteriskDialect:
         """Raises `SimulatorError`: there are no WebSockets here."""
         raise SimulatorError("an Asterisk has AudioSocket, and no media stream")
 
+    def stream_headers(self, leg: Leg, target: StreamTarget) -> Mapping[str, str]:
+        """None."""
+        return {}
+
     def sign(self, request: OutgoingRequest, *, faults: CarrierFaults, event_id: str) -> Mapping[str, str]:
         """What its HTTP client calls itself."""
         return {"User-Agent": "asterisk-libcurl-agent/1.0"}

@@ -60,6 +60,7 @@ class CallControl:
         self._carrier = carrier
         self._connection_id = connection_id
         self._doings: dict[str, _Doings] = {}
+        self._answers: dict[tuple[str, str], dict[str, Any]] = {}
 
     # Events
 
@@ -95,6 +96,21 @@ class CallControl:
         elif event == "end":
             for leg in self._last_of(room):
                 self.tell(leg, "conference.ended", {"conference_id": room.sid, "reason": "all_left"})
+
+    def answer_to(self, sid: str, command_id: str) -> dict[str, Any] | None:
+        """The answer to a command that was carried out before; None for a new one."""
+        return self._answers.get((sid, command_id)) if command_id else None
+
+    def keep_answer(self, sid: str, command_id: str, answer: dict[str, Any]) -> None:
+        """Remember what a command was answered."""
+        if command_id:
+            self._answers[(sid, command_id)] = answer
+
+    def forget(self, call: CarrierCall) -> None:
+        """Keep nothing of a call that is over."""
+        gone = {leg.sid for leg in call.legs}
+        self._doings = {sid: doings for sid, doings in self._doings.items() if sid not in gone}
+        self._answers = {key: answer for key, answer in self._answers.items() if key[0] not in gone}
 
     def tell(
         self, leg: Leg, event_type: str, payload: Mapping[str, object] | None = None, *, last: bool = False

@@ -38,6 +38,11 @@ class CarrierCall:
         return self.leg.status
 
     @property
+    def is_over(self) -> bool:
+        """Whether every leg is."""
+        return all(leg.is_over for leg in self.legs)
+
+    @property
     def caller(self) -> VirtualParty:
         """Whoever is at the first leg. Raises `SimulatorError` when it is a real telephone."""
         return person_at(self.leg)

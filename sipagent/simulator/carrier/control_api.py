@@ -46,7 +46,6 @@ class CallControlApi:
         self._control = control
         self._api_key = api_key
         self._trouble = ApiTrouble(carrier)
-        self._seen: dict[tuple[str, str], dict[str, Any]] = {}
         self._actions: dict[str, Callable[[Leg, Body], Awaitable[dict[str, Any]]]] = {
             "answer": self._answer,
             "reject": self._reject,
@@ -93,9 +92,9 @@ class CallControlApi:
     # Calls
 
     async def _create_call(self, request: web.Request, body: Body) -> dict[str, Any]:
-        command = ("", str(body.get("command_id") or ""))
-        if command[1] and command in self._seen:
-            return self._seen[command]
+        command_id = str(body.get("command_id") or "")
+        if (known := self._control.answer_to("", command_id)) is not None:
+            return known
         to, caller = _needed(body, "to"), _needed(body, "from")
         if body.get("connection_id") is None:
             raise _missing("connection_id")
@@ -114,7 +113,7 @@ class CallControlApi:
 
         self._carrier.spawn(give_up, name=f"patience with {leg.facts.called}")
         answer = {"record_type": "call", "is_alive": True, **self._control.description(leg)}
-        self._seen[command] = answer
+        self._control.keep_answer("", command_id, answer)
         return answer
 
     async def _show_call(self, request: web.Request, body: Body) -> dict[str, Any]:
@@ -127,16 +126,16 @@ class CallControlApi:
         action = self._actions.get(name)
         if action is None:
             raise CommandError(404, f"there is no command {name!r} here")
-        command = (leg.sid, str(body.get("command_id") or ""))
-        if command[1] and command in self._seen:
+        command_id = str(body.get("command_id") or "")
+        if (known := self._control.answer_to(leg.sid, command_id)) is not None:
             leg.note("command again", name=name)
-            return self._seen[command]
+            return known
         if leg.is_over:
             raise CommandError(422, "This call is no longer active.", code=CALL_ENDED)
         leg.note("command", name=name)
         _remember(leg, body)
         answer = await action(leg, body)
-        self._seen[command] = answer
+        self._control.keep_answer(leg.sid, command_id, answer)
         return answer
 
     async def _answer(self, leg: Leg, body: Body) -> dict[str, Any]:
@@ -216,6 +215,7 @@ class CallControlApi:
                 "bidirectionalMode": str(body.get("stream_bidirectional_mode") or "mp3"),
                 "bidirectionalCodec": codec,
                 "codec": str(body.get("stream_codec") or "default"),
+                "authToken": str(body.get("stream_auth_token") or ""),
             },
         )
         self._control.start_stream(leg, target)

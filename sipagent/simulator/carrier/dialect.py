@@ -59,5 +59,8 @@ class Dialect(Protocol):
     def frames(self, leg: Leg, target: StreamTarget) -> StreamFrames:
         """The messages of a new stream."""
 
+    def stream_headers(self, leg: Leg, target: StreamTarget) -> Mapping[str, str]:
+        """What the request for a socket carries."""
+
     def sign(self, request: OutgoingRequest, *, faults: CarrierFaults, event_id: str) -> Mapping[str, str]:
         """The headers that make a request authentic, or do not, as the faults want it."""

@@ -251,6 +251,7 @@ class PretendedCarrier(ABC):
             self._dialect.frames(leg, target),
             url=target.url,
             parameters=dict(target.parameters),
+            headers=self._dialect.stream_headers(leg, target),
             http=self.mail.http,
             pacer=self._pacer,
             tls=self.options.client_tls,
@@ -291,7 +292,8 @@ class PretendedCarrier(ABC):
                 flow.leg_ended()
             self.spawn(leg.party.aclose, name=f"release of {leg.sid}")
         if leg.report_to is not None and event in leg.report_to.events:
-            report = LegReport(event=event, sequence=self._books.next_sequence(leg), at=clock.utc_now())
+            report = LegReport(event=event, sequence=leg.times.reports, at=clock.utc_now())
+            leg.times.reports += 1
             parameters = self._dialect.report_parameters(leg, report)
             self.mail.report(leg, leg.report_to, parameters, last=event == "completed")
 
@@ -346,7 +348,18 @@ class PretendedCarrier(ABC):
     def _open_call(self) -> CarrierCall:
         call = CarrierCall(Timeline(Changes()))
         self.calls.append(call)
+        while len(self.calls) > self.options.remembered_calls:
+            oldest = next((each for each in self.calls if each.legs and each.is_over), None)
+            if oldest is None:
+                break
+            self.calls.remove(oldest)
+            self._forget(oldest)
         return call
+
+    def _forget(self, call: CarrierCall) -> None:
+        """Keep nothing of a call that is over."""
+        for leg in call.legs:
+            self.mail.forget(leg)
 
     def _take_call(self, party: Party, *, caller: str, called: str, faults: CarrierFaults) -> CarrierCall:
         call = self._open_call()
@@ -414,12 +427,6 @@ class _Books:
         self.tasks: set[asyncio.Task[None]] = set()
         self.flows: dict[str, Flow] = {}
         self.last_member: dict[str, Leg] = {}
-        self._sequences: dict[str, int] = {}
-
-    def next_sequence(self, leg: Leg) -> int:
-        number = self._sequences.get(leg.sid, -1) + 1
-        self._sequences[leg.sid] = number
-        return number
 
     def new_flow(
         self, leg: Leg, desk: PretendedCarrier, *, base_url: str = "", ends_leg: bool = True
