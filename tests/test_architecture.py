@@ -166,6 +166,7 @@ PURE = (
     "carrier/frames_telnyx.py",
     "carrier/frames_twilio.py",
     "carrier/heard.py",
+    "carrier/ordering.py",
     "carrier/playout.py",
     "carrier/recording_tracks.py",
     "carrier/web_frames.py",
