@@ -168,6 +168,7 @@ PURE = (
     "carrier/heard.py",
     "carrier/playout.py",
     "carrier/recording_tracks.py",
+    "carrier/web_frames.py",
     "doctor/account.py",
     "doctor/finding.py",
     "doctor/machine.py",
