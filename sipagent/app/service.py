@@ -344,6 +344,7 @@ class Service:
             client=services.client,
             record=recorder.record,
             restore=self._serving.restore,
+            services_at=self._serving.services_at,
             metrics=self.metrics,
             utc_now=self._utc_now,
             settings=self._settings.shift,

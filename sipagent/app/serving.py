@@ -128,8 +128,16 @@ class Serving:
         self._furnishing.let_go(self._supervisor)
         if len(self._clients) > 1:
             # The first one stays: whoever ends calls that nobody holds has it.
-            used = {generation.base_url for generation in self._supervisor.in_use}
-            self._clients.keep_only({self._base_url, *used})
+            self._clients.keep_only({self._base_url, *self._supervisor.addresses_in_use})
+
+    async def services_at(self, base_url: str) -> CallServices:
+        """What calls are served with that come from the API at ``base_url``, for one that begins or goes on
+        at once. Raises `UserError`."""
+        assert self._supervisor is not None, "it is connected"
+        services = self._supervisor.services
+        if base_url == services.base_url:
+            return services
+        return replace(services, client=await self._clients.open(base_url), base_url=base_url)
 
     async def restore(self, fingerprint: str) -> Generation | None:
         """The generation of a configuration that another process served, from what the store has of it."""
