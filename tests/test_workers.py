@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from sipagent.app import Service, ServiceSettings
+from sipagent.calls import FrontDoor
 from sipagent.calls.shift_settings import ShiftSettings
+from sipagent.calls.tools.language import make_language_tool
 from sipagent.calls.tools.manners import ToolManners, with_manners
+from sipagent.clock import utc_now
 from sipagent.config import Loaded, load_configuration
 from sipagent.errors import StoreAwayError
 from sipagent.identifiers import CallId, WorkerId
-from sipagent.realtime import FunctionTool, function_tool
+from sipagent.realtime import FunctionTool, RealtimeAgent, function_tool
+from sipagent.simulator.call_values import Transfer
 from sipagent.simulator.caller import At, CallPlan, HangUp, Say
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
+from sipagent.simulator.virtual import VirtualLeg
 from sipagent.store import CallOpened, CallRecord, ClaimedCall, MemoryCallStore, MemoryDatabase
+from sipagent.store.orders import Answered, order
 from tests.support.eventually import eventually
 from tests.support.practice import API_KEY, GREETING, QUICK, front_door
 
@@ -35,6 +43,16 @@ TALKS_ON = CallPlan(
         HangUp(when=At(since_answer_s=9.0)),
     ),
     hangs_up=False,
+)
+
+
+HANGS_UP = """
+greeting: Hello.
+turns: [I see.]
+otherwise: {say: Goodbye., call: hang_up}
+"""
+ASKS_FOR_THE_END = CallPlan(
+    steps=(Say(text="Hello?"), Say(text="Goodbye.", when=At(since_answer_s=7.0))), hangs_up=False
 )
 
 
@@ -116,16 +134,18 @@ class _Services:
         self,
         tools: list[FunctionTool] | None,
         *,
-        door: Loaded | None = None,
+        door: FrontDoor | Loaded | None = None,
         kind: type[Reachable] = Reachable,
+        at: Simulator | None = None,
     ) -> None:
         here = self._here
+        at = at or here.simulator
         store = kind(database=here.database)
         service = Service(
             front_door=door or front_door(tools=tools),
             api_key=API_KEY,
-            base_url=here.simulator.base_url,
-            webhook_secrets=[here.simulator.webhook_secret],
+            base_url=at.base_url,
+            webhook_secrets=[at.webhook_secret],
             store=store,
             settings=ServiceSettings(port=0, drain_timeout_s=10, calls=QUICK, shift=QUICKLY),
         )
@@ -160,6 +180,144 @@ async def test_a_worker_that_leaves_hands_its_calls_over_and_they_go_on() -> Non
     assert "Are you there?" in [line.text for line in record.transcript]
     assert len([change for change in record.states if change.state == "ended"]) == 1
     assert "adopted" in [note.kind for note in record.notes]
+
+
+async def test_a_call_stays_with_the_api_that_it_came_from() -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(HANGS_UP, name="test"))
+    async with Simulator(options) as simulator, Simulator(options) as other:
+        here = Office(simulator=simulator, database=MemoryDatabase())
+        async with _Services(here) as services:
+            await services.add(None)
+            await services.add(None, at=other)
+            simulator.webhook_url, other.webhook_url = (worker.webhook_url for worker in here.workers)
+            first, second = here.workers
+            call = simulator.place_call(ASKS_FOR_THE_END)
+            await eventually(lambda: "Hello?" in said(call, "caller"))
+            assert await first.drain(10) == 0
+            await eventually(lambda: second.live_calls == 1)
+            # The client of the one address is not closed because a call of the other is over.
+            async with asyncio.timeout(30):
+                await other.place_call(CallPlan(steps=(Say(text="Hi."),))).wait_over()
+            assert second.live_calls == 1
+            async with asyncio.timeout(30):
+                await call.wait_over()
+            record = await here.record(call.call_id)
+    assert record.summary.end_reason == "agent_hung_up", "it was hung up where it was"
+    assert "adopted" in [note.kind for note in record.notes]
+
+
+@pytest.mark.parametrize(("arrives", "is_asked"), [(True, True), (False, True), (True, False)])
+async def test_a_transfer_by_order_goes_on_when_its_worker_leaves(arrives: bool, is_asked: bool) -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(SCRIPT, name="test"))
+    door = front_door()
+    (desk,) = door.profiles.values()
+    target = replace(desk.transfer_targets[0], confirm_s=3.0)
+    door = replace(door, profiles={desk.name: replace(desk, transfer_targets=(target,))})
+    fares = Transfer(after_s=1.5) if arrives else Transfer(transfer_status=486)
+    steps = () if arrives else (HangUp(when=At(since_answer_s=16.0)),)
+    plan = CallPlan(steps=steps, hangs_up=False, transfers=(fares,))
+    async with Simulator(options) as simulator:
+        here = Office(simulator=simulator, database=MemoryDatabase())
+        async with _Services(here) as services:
+            for _ in range(2):
+                await services.add(None, door=door)
+            first, second = here.workers
+            simulator.webhook_url = first.webhook_url
+            call = simulator.place_call(plan)
+            await eventually(lambda: GREETING in said(call, "agent"))
+            asking = asyncio.ensure_future(
+                order(
+                    MemoryCallStore(database=here.database),
+                    call.call_id,
+                    "transfer",
+                    "billing",
+                    asked_by="dana@ops",
+                    patience_s=30.0,
+                    utc_now=utc_now,
+                )
+            )
+            if is_asked:
+                await eventually(lambda: isinstance(call.leg, VirtualLeg) and call.leg.referrals)
+            else:
+                await eventually(lambda: here.database.effects.get(call.call_id))
+            assert await first.drain(10) == 0
+            await eventually(lambda: second.live_calls == 1)
+            reply = await asking
+            spoken = len(said(call, "agent"))
+            if not arrives:
+                await eventually(lambda: len(said(call, "agent")) > spoken)
+            async with asyncio.timeout(30):
+                await call.wait_over()
+            record = await here.record(call.call_id)
+    kinds = [note.kind for note in record.notes]
+    assert kinds.count("transfer_tried") == 1, "nobody was called twice"
+    assert (kinds.index("transfer_tried") < kinds.index("adopted")) is is_asked
+    assert isinstance(reply, Answered)
+    assert reply.done is arrives
+    if arrives:
+        assert record.summary.end_reason == "transferred"
+    else:
+        assert "was not confirmed" in reply.outcome.detail
+        assert record.summary.end_reason == "caller_hung_up"
+
+
+GERMAN_THEN_NIGHT = """
+greeting: Hello.
+turns:
+  - call: {tool: set_language, with: {language: de}, then: Gern.}
+  - call: {tool: send_to_agent_night-desk, then: Guten Abend.}
+otherwise: {say: Tschau., call: hang_up}
+"""
+
+
+def day_and_night() -> FrontDoor:
+    """Two desks; the language of the first can be changed, the second speaks it then."""
+    door = front_door(
+        tools=[make_language_tool(["en", "de"], transcription={"model": "gpt-transcribe"})], greeting="Hello."
+    )
+    (desk,) = door.profiles.values()
+    night = replace(
+        desk,
+        name="night-desk",
+        agent=RealtimeAgent(name="night-desk", instructions="Good night.", handoff_description="At night."),
+        settings={**desk.settings, "input_audio_transcription": {"model": "whisper-1"}},
+        languages=("en", "de"),
+    )
+    return replace(door, profiles={desk.name: replace(desk, handoffs=("night-desk",)), night.name: night})
+
+
+async def test_the_language_that_the_caller_chose_is_known_to_whoever_takes_over() -> None:
+    options = SimulatorOptions(api_key=API_KEY, script=parse_script(GERMAN_THEN_NIGHT, name="test"))
+    plan = CallPlan(
+        steps=(
+            Say(text="Deutsch, bitte."),
+            Say(text="Die Nacht, bitte.", when=At(since_answer_s=7.0)),
+            Say(text="Danke.", when=At(since_answer_s=10.0)),
+        ),
+        hangs_up=False,
+    )
+    async with Simulator(options) as simulator:
+        here = Office(simulator=simulator, database=MemoryDatabase())
+        async with _Services(here) as services:
+            for _ in range(2):
+                await services.add(None, door=day_and_night())
+            first, second = here.workers
+            simulator.webhook_url = first.webhook_url
+            call = simulator.place_call(plan)
+            await eventually(lambda: "Gern." in said(call, "agent"))
+            assert await first.drain(10) == 0
+            await eventually(lambda: second.live_calls == 1)
+            async with asyncio.timeout(30):
+                await call.wait_over()
+            record = await here.record(call.call_id)
+    assert "adopted" in [note.kind for note in record.notes]
+    assert "Guten Abend." in said(call, "agent"), "the one who took over has handed over"
+    assert call.conversation is not None
+    session = call.conversation.session
+    assert session["instructions"].startswith("Good night.")
+    assert "The caller has chosen German" in session["instructions"]
+    transcription = session["audio"]["input"]["transcription"]
+    assert (transcription["model"], transcription["language"]) == ("whisper-1", "de")
 
 
 async def test_a_call_that_rings_when_its_worker_leaves_is_answered_once() -> None:

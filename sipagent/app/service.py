@@ -9,24 +9,21 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
 from sipagent.app.carriers import Carriers
+from sipagent.app.serving import Serving
 from sipagent.app.settings import ServiceSettings, SpokenWords
 from sipagent.calls import (
     CallObserver,
-    CallsClients,
     CallServices,
     FrontDoor,
-    Furnishing,
     Generation,
-    McpServers,
     Recorder,
     Spill,
     Supervisor,
@@ -47,24 +44,20 @@ from sipagent.calls.watched import WatchedStore
 from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.carrier.settings import CarrierSettings
 from sipagent.clock import utc_now
-from sipagent.config import ConfigurationWatcher, Loaded, Reload, load_stored
+from sipagent.config import Loaded, Reload
 from sipagent.dashboard import AdminSurface, Guard, Probes, Readiness, Reloaded
-from sipagent.errors import StoreAwayError, StoreError, UserError
+from sipagent.errors import StoreAwayError, StoreError
 from sipagent.identifiers import CallId
 from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
-from sipagent.store import ConfigurationLoaded, Fact, Store
-from sipagent.telemetry import Metrics, Redactor
+from sipagent.store import Fact, Store
+from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
 
 WEBHOOK_PATH = "/webhooks/openai"
-MOST_PLACES = 20
-"""Of problems in a configuration, that `/readyz` names."""
 OPEN_AGAIN_S = 1.0
 """How often a database that was away at the start is looked for."""
-RESTORE_PATIENCE_S = 2.0
-"""How long a call that was adopted waits for MCP servers that do not run here yet."""
 
 
 class Service:
@@ -93,34 +86,37 @@ class Service:
         kept. The service opens ``store`` and closes it. ``carriers`` are those of a ``front_door`` that came
         from no file; a file has its own.
         """
-        self._loaded = front_door if isinstance(front_door, Loaded) else None
-        self._front_door = front_door.door if isinstance(front_door, Loaded) else front_door
         self._api_key = api_key
         self._base_url = base_url
         self._verifier = WebhookVerifier(webhook_secrets)
         self._store = store
         self._settings = settings or ServiceSettings()
         self._utc_now = utc_now
-        self._learn_secrets = learn_secrets
         self._watch_kept = watch
         self.metrics = Metrics()
         self._observers: list[CallObserver] = []
         self._stack = AsyncExitStack()
-        self._clients = CallsClients(api_key=api_key)
-        self._servers = McpServers()
-        self._furnishing = Furnishing(self._servers)
+        self._serving = Serving(
+            front_door,
+            api_key=api_key,
+            base_url=base_url,
+            secrets=(api_key, *webhook_secrets),
+            store=store,
+            metrics=self.metrics,
+            settings=self._settings,
+            utc_now=utc_now,
+            learn_secrets=learn_secrets,
+        )
         self._stop = asyncio.Event()
-        self._secrets = (api_key, *webhook_secrets)
         self._supervisor: Supervisor | None = None
         self._shift: Shift | None = None
         self._working: asyncio.Task[None] | None = None
-        self._watcher: ConfigurationWatcher | None = None
-        self._last_reload: Reload | None = None
         self._port = 0
         self._admin_port: int | None = None
-        self._carrier_settings = carriers if self._loaded is None else self._loaded.carriers
+        loaded = self._serving.loaded
+        self._carrier_settings = carriers if loaded is None else loaded.carriers
         self._carriers: Carriers | None = None
-        self._guard = Guard(self._loaded.access if self._loaded is not None else Access())
+        self._guard = Guard(Access() if loaded is None else loaded.access)
         self._endpoint: WebhookEndpoint | None = None
 
     async def __aenter__(self) -> Self:
@@ -171,14 +167,13 @@ class Service:
     @property
     def mcp_servers(self) -> dict[str, bool]:
         """By name, whether each server of the generation that serves is up."""
-        problems = self._furnishing.problems(self._running)
-        return {name: problem is None for name, problem in problems.items()}
+        return self._serving.mcp_servers
 
     async def reload(self) -> Reload:
         """Read the configuration again, now, and let it serve the next call if it can; calls in progress keep
         theirs. For a service whose configuration came from a file. Raises nothing, and cancelling is safe."""
-        assert self._watcher is not None, "there is no file to read again"
-        return await self._watcher.reload()
+        assert self._serving.watcher is not None, "there is no file to read again"
+        return await self._serving.watcher.reload()
 
     def observe(self, observer: CallObserver) -> None:
         """Let ``observer`` see every session event of every call; it must return quickly, raise nothing."""
@@ -225,9 +220,9 @@ class Service:
         signals = [signal.SIGTERM, signal.SIGINT]
         for number in signals:
             loop.add_signal_handler(number, stop_or_hurry)
-        if self._watcher is not None:
+        if self._serving.watcher is not None:
             signals.append(signal.SIGHUP)
-            loop.add_signal_handler(signal.SIGHUP, self._watcher.ask)
+            loop.add_signal_handler(signal.SIGHUP, self._serving.watcher.ask)
         try:
             await self._stop.wait()
             await self._drain(hurry)
@@ -245,13 +240,10 @@ class Service:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         # The servers are left last but for the store: the tools of calls that are ended may still use them.
-        await stack.enter_async_context(self._servers)
-        generation = await self._furnishing.make(
-            self._front_door, number=1, loaded_at=self._utc_now(), base_url=self._base_url
-        )
+        generation = await self._serving.begin(stack)
         stack.push_async_callback(self._store.aclose)
         store_is_open = await self._store_opened()
-        await stack.enter_async_context(self._clients)
+        client = await self._serving.open_client(stack)
         folder = self._settings.spill
         spill = None if folder is None else Spill(folder, began_at=self._utc_now())
         kept = self._store if self._watch_kept is None else WatchedStore(self._store, self._watch_kept)
@@ -263,7 +255,7 @@ class Service:
             opening = group.create_task(self._open_store_later(), name="open the database")
             stack.callback(opening.cancel)
         services = CallServices(
-            client=await self._clients.open(self._base_url),
+            client=client,
             api_key=self._api_key,
             base_url=self._base_url,
             metrics=self.metrics,
@@ -281,7 +273,7 @@ class Service:
                 services=services,
                 record=recorder.record,
                 utc_now=self._utc_now,
-                call_over=self._let_go,
+                call_over=self._serving.let_go,
                 carrier_side=lambda leg: None if self._carriers is None else self._carriers.side_of(leg),
             )
         )
@@ -295,17 +287,15 @@ class Service:
         )
         group.create_task(retention.run(), name="recordings' retention")
         stack.callback(retention.stop)
-        furnishing = group.create_task(self._furnishing.follow(self._running), name="MCP tools")
-        stack.callback(furnishing.cancel)
-        self._serves(generation, self._loaded, recorder.record)
-        self.metrics.watch_mcp_servers(lambda: self.mcp_servers)
-        self.metrics.watch_generations_in_use(lambda: self._running.generations_in_use)
-        if self._loaded is not None:
-            self._watcher = self._watch(self._loaded, services, recorder.record)
-            watching = group.create_task(
-                self._watcher.run(poll=self._settings.watch_configuration), name="configuration"
-            )
-            stack.callback(watching.cancel)
+        self._serving.connect(
+            self._running,
+            group,
+            stack,
+            services=services,
+            record=recorder.record,
+            before=self._before_it_serves,
+            after=self._serves,
+        )
         await self._join(group, stack, services, recorder)
         # The door opens last and closes first, but webhooks are still answered while calls drain.
         await self._listen(stack)
@@ -353,7 +343,8 @@ class Service:
             supervisor=self._running,
             client=services.client,
             record=recorder.record,
-            restore=self._restore,
+            restore=self._serving.restore,
+            services_at=self._serving.services_at,
             metrics=self.metrics,
             utc_now=self._utc_now,
             settings=self._settings.shift,
@@ -402,83 +393,15 @@ class Service:
         self._working.cancel()
         await self._shift.leave()
 
-    async def _restore(self, fingerprint: str) -> Generation | None:
-        """The generation of a configuration that another process served, from what the store has of it."""
-        if self._loaded is None or (kept := await self._store.configuration(fingerprint)) is None:
-            return None
-        path = Path(self._loaded.document.source.file)
-        try:
-            door = await asyncio.to_thread(load_stored, kept.text, path, fingerprint=fingerprint)
-            # Numbered as none of this process is: it never serves new calls.
-            return await self._furnishing.make(
-                door, number=0, loaded_at=kept.at, patience_s=RESTORE_PATIENCE_S
-            )
-        except UserError as error:
-            logger.warning("Configuration %s could not be made again: %s", fingerprint, error)
-            return None
+    async def _before_it_serves(self, newer: Loaded) -> None:
+        if self._carriers is not None:
+            await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
 
-    def _watch(
-        self, loaded: Loaded, services: CallServices, record: Callable[[Fact], None]
-    ) -> ConfigurationWatcher:
-        async def serve(newer: Loaded) -> None:
-            number = self._running.current.number + 1
-            base_url = newer.base_url if loaded.base_url == self._base_url else self._base_url
-            try:
-                generation = await self._furnishing.make(
-                    newer.door, number=number, loaded_at=self._utc_now(), base_url=base_url
-                )
-                # Opened last: nobody may let go of it before it is in use.
-                client = await self._clients.open(base_url)
-                if self._carriers is not None:
-                    await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
-                self._running.swap(generation, replace(services, client=client, base_url=base_url))
-            finally:
-                self._let_go()
-            self._serves(generation, newer, record)
-            if newer.access.listen != self._guard.access.listen:
-                logger.warning("`admin.listen` has changed in the file; it counts after a restart")
-            self._let_in(newer.access)
-
-        return ConfigurationWatcher(
-            Path(loaded.document.source.file),
-            loaded,
-            on_loaded=serve,
-            on_outcome=self._reloaded,
-            poll_s=self._settings.reload_poll_s,
-            settle_s=self._settings.reload_settle_s,
-        )
-
-    def _let_go(self) -> None:
-        """Of what neither the next call nor one in progress may need: MCP servers, and clients of the API."""
-        self._furnishing.let_go(self._running)
-        if len(self._clients) > 1:
-            # The first one stays: whoever ends calls that nobody holds has it.
-            used = {generation.base_url for generation in self._running.in_use}
-            self._clients.keep_only({self._base_url, *used})
-
-    def _serves(self, generation: Generation, loaded: Loaded | None, record: Callable[[Fact], None]) -> None:
-        self.metrics.configuration_serves(generation.number, generation.loaded_at)
-        if loaded is None:
-            return
-        if self._learn_secrets is not None:
-            self._learn_secrets(loaded.secrets)
-        redactor = Redactor((*self._secrets, *loaded.secrets))
-        record(
-            ConfigurationLoaded(
-                fingerprint=generation.fingerprint,
-                number=generation.number,
-                at=generation.loaded_at,
-                text=redactor.document(loaded.text),
-                summary=loaded.summary,
-            )
-        )
-
-    def _reloaded(self, outcome: Reload) -> None:
-        self._last_reload = outcome
-        self.metrics.configuration_reloaded(outcome.result)
-
-    def _let_in(self, access: Access) -> None:
-        """Whoever ``access`` knows, from now on."""
+    def _serves(self, newer: Loaded) -> None:
+        """Let in whoever the new configuration knows, from now on."""
+        access = newer.access
+        if access.listen != self._guard.access.listen:
+            logger.warning("`admin.listen` has changed in the file; it counts after a restart")
         self._guard.access = access
         if self._endpoint is not None:
             self._endpoint.sources = Sources(access.trusted_proxies)
@@ -499,7 +422,7 @@ class Service:
         admin = AdminSurface(
             guard=self._guard,
             store=self._store,
-            reload=None if self._watcher is None else self._read_again,
+            reload=None if self._serving.watcher is None else self._read_again,
             utc_now=self._utc_now,
         )
         app = web.Application(client_max_size=MAXIMUM_BODY_BYTES)
@@ -550,7 +473,7 @@ class Service:
         details = {
             "problems": problems,
             "live_calls": self.live_calls,
-            "configuration": self._configuration(),
+            "configuration": self._serving.details(),
             # Why one is down is for the log: anybody may ask here who reaches the port of webhooks.
             "mcp_servers": {name: "up" if up else "down" for name, up in self.mcp_servers.items()},
         }
@@ -561,20 +484,7 @@ class Service:
         reload = await self.reload()
         details = {
             "result": reload.result,
-            "configuration": self._configuration(),
+            "configuration": self._serving.details(),
             "problems": [asdict(problem) for problem in reload.problems],
         }
         return Reloaded(usable=reload.result != "failed", details=details)
-
-    def _configuration(self) -> dict[str, object]:
-        """Which generation serves, and whether the file can be used as it is now."""
-        generation, last = self._running.current, self._last_reload
-        # Anybody may ask who reaches the port of webhooks: they learn where, and the log says what.
-        places = [f"{Path(one.file).name}:{one.line}:{one.column}" for one in last.problems] if last else []
-        return {
-            "generation": generation.number,
-            "fingerprint": generation.fingerprint,
-            "loaded_at": generation.loaded_at.isoformat(),
-            "last_reload": None if last is None else last.result,
-            "problems_at": places[:MOST_PLACES],
-        }

@@ -12,6 +12,8 @@ from sipagent.calls.client import CallsClient
 from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.generation import Generation
 from sipagent.calls.lease import Terms
+from sipagent.calls.outages import clear_key
+from sipagent.calls.services import CallServices
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
 from sipagent.errors import CallControlError, CallGoneError, StoreError, UserError
@@ -38,16 +40,19 @@ class Adopter:
         client: CallsClient,
         record: Callable[[Fact], None],
         restore: Callable[[str], Awaitable[Generation | None]],
+        services_at: Callable[[str], Awaitable[CallServices]] | None = None,
         metrics: Metrics,
         utc_now: Callable[[], datetime],
         settings: ShiftSettings,
     ) -> None:
-        """``restore`` gives the generation of a configuration that is not loaded here, by its fingerprint."""
+        """``restore`` gives the generation of a configuration that is not loaded here, by its fingerprint;
+        ``services_at`` what calls of an API are served with, by its address, where there may be several."""
         self._memory = memory
         self._supervisor = supervisor
         self._client = client
         self._record = record
         self._restore = restore
+        self._services_at = services_at
         self._metrics = metrics
         self._utc_now = utc_now
         self._settings = settings
@@ -86,9 +91,12 @@ class Adopter:
                     terms.worker, limit=settings.adopt_at_once, quiet_s=settings.quiet_s
                 )
                 uptime_s = await self._memory.uptime_s() if adopted else 0.0
+            # Only while the database served nobody may a worker have done what is not entered there.
+            there_s = min(uptime_s, terms.outages.undisturbed_s) - settings.heartbeat_s
             for claimed in adopted:
-                # Only while the database served nobody may a worker have done what is not entered there.
-                doubtful = uptime_s <= claimed.unseen_s + self._settings.heartbeat_s
+                doubtful = there_s <= claimed.unseen_s or not await self._was_clear(claimed)
+                if not doubtful:
+                    await self._enter_clear(claimed)
                 await self._go_on_with(claimed, terms, doubtful=doubtful)
             certain = True
         finally:
@@ -133,9 +141,43 @@ class Adopter:
         if self._supervisor.live(claimed.call_id) is not None:
             # It was answered here without a claim, and elsewhere with one, by a worker that is gone.
             await self._supervisor.let_go([claimed.call_id])
+        try:
+            # The last that is waited for: nobody keeps a client open that no call uses.
+            services = await self._services_for(checkpoint)
+        except UserError as error:
+            logger.error("Call %s goes on where new calls are: %s", claimed.call_id, error)
+            services = None
         if not terms.over:
-            self._supervisor.adopt(ringing, checkpoint, holding, generation, doubtful=doubtful)
+            self._supervisor.adopt(
+                ringing, checkpoint, holding, generation, services=services, doubtful=doubtful
+            )
         return True
+
+    async def _services_for(self, checkpoint: Checkpoint | None) -> CallServices | None:
+        if checkpoint is None or checkpoint.address is None or self._services_at is None:
+            return None
+        return await self._services_at(checkpoint.address)
+
+    async def _was_clear(self, claimed: ClaimedCall) -> bool:
+        """Whether the one that held the call before was in no doubt about what was done in it."""
+        former = claimed.epoch - 1
+        if former <= 1:
+            return True  # it answered the call
+        try:
+            async with asyncio.timeout(self._settings.database_timeout_s):
+                entered = await self._memory.effects(claimed.call_id)
+        except (StoreError, TimeoutError):
+            return False
+        return any(effect.key == clear_key(former) for effect in entered)
+
+    async def _enter_clear(self, claimed: ClaimedCall) -> None:
+        """Say so for whoever may adopt the call from us; unheard, they are in doubt, which is safe."""
+        key = clear_key(claimed.epoch)
+        try:
+            async with asyncio.timeout(self._settings.database_timeout_s):
+                await self._memory.begin_effect(claimed.call_id, key, claimed.worker, claimed.epoch)
+        except (StoreError, TimeoutError) as error:
+            logger.warning("Who adopts call %s next will be in doubt: %s", claimed.call_id, error)
 
     async def _generation_for(self, checkpoint: Checkpoint | None) -> Generation:
         current = self._supervisor.current

@@ -97,6 +97,11 @@ class PhoneCall:
         """The conversation while it lasts."""
         return self._conversation
 
+    @property
+    def address(self) -> str:
+        """REST base of the API that it comes from."""
+        return self._services.base_url
+
     def is_held_under(self, lease: Lease) -> bool:
         """Whether this process acts for the call by the right of ``lease``."""
         return self._holding is not None and self._holding.lease is lease
@@ -121,7 +126,11 @@ class PhoneCall:
         """Whether something is under way that another process could not go on with without asking twice: a
         request to the Calls API, or a tool."""
         kept = self._journal.kept
-        return self._journal.state in _ON_THE_WIRE or (kept is not None and bool(kept.tools))
+        if kept is None or self._journal.state in _ON_THE_WIRE:
+            return self._journal.state in _ON_THE_WIRE
+        transfer = kept.transfer
+        refers = transfer is not None and transfer.asked_at is not None and not transfer.accepted
+        return refers or bool(kept.tools)
 
     def let_go(self) -> None:
         """Leave the call to another process: its task ends, the call does not, and nothing more is written
@@ -200,6 +209,9 @@ class PhoneCall:
         context = self._context(controls)
         # What the process before did last may not have been written down.
         maybe_accepted = self._holding is not None and self._holding.epoch > 1
+        if maybe_accepted:
+            await self._known(context)
+            self._doubt_pending(context, answering)
         answered = await answering.answer(prepared, context, maybe_accepted=maybe_accepted)
         if isinstance(answered, Ending):
             if answered.reason is EndReason.ACCEPT_REFUSED:
@@ -229,8 +241,7 @@ class PhoneCall:
         known = await self._known(context)
         leader = prepared.get(checkpoint.agent or "") or profile
         answering = self._answering()
-        if self._doubtful and isinstance(context.effects, StoredEffects):
-            context.effects.doubt(lambda tool_call_id: _was_pending(answering.session, tool_call_id))
+        self._doubt_pending(context, answering)
         answered = await answering.take_over(leader, context, checkpoint, known)
         if isinstance(answered, Ending):
             if checkpoint.ending is not None:
@@ -309,6 +320,10 @@ class PhoneCall:
         except (StoreError, TimeoutError) as error:
             logger.warning("The call goes on without what was said before: %s", error)
             return None
+
+    def _doubt_pending(self, context: CallContext, answering: Answering) -> None:
+        if self._doubtful and isinstance(context.effects, StoredEffects):
+            context.effects.doubt(lambda tool_call_id: _was_pending(answering.session, tool_call_id))
 
     def _controls(self) -> LineControls:
         return LineControls(

@@ -24,7 +24,9 @@ Objection = Literal["caller_stayed", "not_the_caller", "nobody_reached", "leg_we
 
 _LEG_OVER = frozenset({"completed", "busy", "no_answer", "failed", "canceled"})
 _NOT_REACHED = frozenset({"busy", "no_answer", "failed", "canceled"})
-_REACHED = frozenset({"answered", "completed", "bridged", "conference_participant_join"})
+_CONNECTED = frozenset({"bridged", "conference_participant_join"})
+"""Of any leg: somebody was put together with somebody."""
+_REACHED = _CONNECTED | {"answered", "completed"}
 _CALLER_LEFT = frozenset(
     {
         EndReason.CALLER_HUNG_UP,
@@ -106,8 +108,10 @@ def _about_the_leg(
 def _about_the_transfer(
     record: CallRecord, over: CarrierReported | None, ended_at: datetime
 ) -> Iterator[CarrierSays]:
-    made = _legs_made_since(record, _transfer_began(record, ended_at))
+    began = _transfer_began(record, ended_at)
+    made = _legs_made_since(record, began)
     kinds = {report.kind.removeprefix("dial_") for report in made}
+    kinds |= {report.kind for report in record.carrier_reports if report.at >= began} & _CONNECTED
     missed = [report for report in made if report.kind.removeprefix("dial_") in _NOT_REACHED]
     if missed and not _REACHED & kinds:
         why = next((report for report in missed if _sip_status(report)), missed[0])
@@ -116,10 +120,12 @@ def _about_the_transfer(
             words="Whom the caller was to reach was not reached: "
             f"{why.kind.removeprefix('dial_')}{_sip_status(why)}.",
         )
-    elif over is not None and not made and abs((over.at - ended_at).total_seconds()) <= TOLERANCE_S:
+    elif (
+        over is not None and not (made or kinds) and abs((over.at - ended_at).total_seconds()) <= TOLERANCE_S
+    ):
         yield CarrierSays(
             objection="nobody_reached",
-            words="The caller's leg ended with the call: hardly anybody was reached.",
+            words="The caller's leg ended with the call: perhaps nobody was reached.",
         )
 
 

@@ -39,6 +39,8 @@ class TransferUnderWay:
     """When the carrier was asked to send the call there; None before that."""
     accepted: bool = False
     """Whether the carrier had said yes."""
+    by_order: bool = False
+    """Whether somebody of the company had asked for it, and not the agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class Checkpoint:
     """Fingerprint of the configuration that serves it."""
     profile: str | None
     """The agent that answers; None for a call that is refused."""
+    address: str | None = None
+    """REST base of the API that it comes from; None is wherever the service is told."""
     refusal: tuple[str, int, str] | None = None
     """Why it is refused: reason, SIP status, a sentence."""
     state: CallState = CallState.RINGING

@@ -106,15 +106,18 @@ class CommandDesk:
         steering = self._find(command.call_id)
         if steering is None:
             return None
+        steered: Steered | None = None
         match await self._begin(command, worker):
             case "begun":
-                pass
+                steered = await _carry_out(steering, verb, command)
             case "unknown":
-                detail = "A worker that is gone had begun it; nobody knows whether it was done."
-                return _Outcome(word="unknown", detail=detail)
+                if verb == "transfer":
+                    steered = await steering.resumed_transfer(command.argument)
+                if steered is None:
+                    detail = "A worker that is gone had begun it; nobody knows whether it was done."
+                    return _Outcome(word="unknown", detail=detail)
             case "not ours" | "taken back":
                 return None
-        steered = await _carry_out(steering, verb, command)
         outcome = _Outcome(word="done" if steered.done else "failed", detail=steered.detail)
         about = {"verb": verb, "argument": command.argument, "asked_by": command.asked_by}
         steering.note("command", **about, outcome=outcome.word, detail=outcome.detail)

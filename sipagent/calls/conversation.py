@@ -149,12 +149,15 @@ class Conversation:
         self._journal.keep(greeted=True)
         if self._resumed is not None and (was_ending := self._resumed.ending) is not None:
             self.stop(was_ending.reason, was_ending.detail)
+        else:
+            self.steering.resume()
         ending: Ending | None = None
         try:
             ending = await self._follow()
             return ending
         finally:
             self.steering.ended(ending)
+            await self.steering.aclose()
             await self._second_try.aclose()
 
     async def _greet(self, greeting: str) -> None:

@@ -8,24 +8,19 @@ it again.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from collections.abc import Callable, Iterable
 from typing import Any, assert_never
 
 from sipagent.calls.lease import Holding
+from sipagent.calls.outages import EffectUnderWay
 from sipagent.calls.tools.failures import ToolFailureError
 from sipagent.calls.tools.ledger import Ledger, State
-from sipagent.errors import NotOursError, StoreAwayError, StoreError
+from sipagent.errors import StoreError
 from sipagent.identifiers import CallId
 from sipagent.realtime.tools import output_text
 from sipagent.store import CallLeases, Effect, EffectBegun, EffectFenced, EffectKnown
 
-logger = logging.getLogger(__name__)
-
-ASK_S = 1.0
-"""How long a tool waits for the database before it begins."""
 NOT_NOW = (
     "Nothing was done: this cannot be done safely just now. Tell the caller the truth, and offer to try "
     "again in a minute."
@@ -43,31 +38,31 @@ class StoredEffects:
         self._doubted: Callable[[str], bool] = lambda _: False
 
     def doubt(self, doubted: Callable[[str], bool]) -> None:
-        """Of tool calls that are ``doubted``, nobody knows whether another process has begun them: it may
-        have acted while the database was away. They are not begun here."""
+        """Of tool calls that are ``doubted``, nobody knows whether another process has begun them (see
+        `sipagent.calls.outages`). They are not begun here."""
         self._doubted = doubted
 
     async def begin(self, tool_call_id: str, key: str) -> None:
-        """See `Effects.begin` of the context. A database that is away for everybody delays nobody: then no
-        other process can have taken the call over either."""
-        await self._holding.lease.wait()
+        """See `Effects.begin` of the context. A database that is away for everybody holds nothing up for
+        longer than `sipagent.calls.outages` says."""
+        holding = self._holding
+        await holding.lease.wait()
         try:
-            async with asyncio.timeout(ASK_S):
-                found = await self._memory.begin_effect(
-                    self._call_id, _name(tool_call_id, key), self._holding.worker, self._holding.epoch
-                )
-        except StoreAwayError as error:
-            if error.serves_nobody:
-                logger.warning("A side effect begins without being entered: %s", error)
-                return
-            raise ToolFailureError(NOT_NOW, effect="none") from error
+            found = await holding.outages.begin(
+                self._memory,
+                self._call_id,
+                _name(tool_call_id, key),
+                worker=holding.worker,
+                epoch=holding.epoch,
+            )
         except (StoreError, TimeoutError) as error:
             raise ToolFailureError(NOT_NOW, effect="none") from error
-        holding = self._holding
+        # It may have been frozen since it asked.
+        await holding.lease.wait()
         match found:
-            case EffectBegun() if not self._doubted(tool_call_id):
+            case EffectBegun() | None if not self._doubted(tool_call_id):
                 return
-            case EffectBegun():
+            case EffectBegun() | None:
                 raise ToolFailureError(UNKNOWN, effect="unknown")
             case EffectKnown(worker=holding.worker, epoch=holding.epoch, output=None):
                 return  # an earlier request of ours, whose answer was lost
@@ -80,15 +75,14 @@ class StoredEffects:
 
     async def end(self, tool_call_id: str, key: str, *, state: str, outcome: Any) -> None:
         """See `Effects.end`."""
-        written = json.dumps({"state": state, "outcome": output_text(outcome)}, ensure_ascii=False)
-        try:
-            async with asyncio.timeout(ASK_S):
-                await self._memory.finish_effect(
-                    self._call_id, _name(tool_call_id, key), written, state != "done"
-                )
-        except (StoreError, TimeoutError, NotOursError) as error:
-            # The entry stays without an end: an adopter would say that the outcome is unknown, which is safe.
-            logger.warning("The end of a side effect could not be entered: %s", error)
+        holding = self._holding
+        ended = EffectUnderWay(
+            worker=holding.worker,
+            epoch=holding.epoch,
+            output=json.dumps({"state": state, "outcome": output_text(outcome)}, ensure_ascii=False),
+            is_error=state != "done",
+        )
+        await holding.outages.end(self._memory, self._call_id, _name(tool_call_id, key), ended)
 
 
 def restore(ledger: Ledger, effects: Iterable[Effect]) -> None:

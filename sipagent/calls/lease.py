@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from sipagent.calls.outages import Outages
 from sipagent.errors import NotOursError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Fact
@@ -97,6 +98,8 @@ class Holding:
     """Changes only as long as the database knows nothing of the call."""
     epoch: int
     """Counts the holders of the call, from 1."""
+    outages: Outages = field(default_factory=Outages, repr=False, compare=False)
+    """What the worker does while the database is away."""
 
 
 class Tenures:
@@ -127,9 +130,11 @@ class Terms:
 
     worker: WorkerId
     lease: Lease
+    outages: Outages = field(default_factory=Outages, repr=False)
+    """What the process does while the database is away, whatever its name."""
     over: bool = False
     """Whether the process has another name by now."""
 
     def holding(self, epoch: int) -> Holding:
         """The right to a call in its ``epoch``."""
-        return Holding(lease=self.lease, worker=self.worker, epoch=epoch)
+        return Holding(lease=self.lease, worker=self.worker, epoch=epoch, outages=self.outages)

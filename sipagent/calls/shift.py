@@ -21,6 +21,7 @@ from sipagent.calls.adopting import Adopter
 from sipagent.calls.checkpoint import Ringing
 from sipagent.calls.claiming import Claims
 from sipagent.calls.lease import Holding, Lease, Terms
+from sipagent.calls.outages import Outages
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
 from sipagent.errors import StoreError, WorkerGoneError
@@ -68,7 +69,7 @@ class Shift:
             timeout_s=self._settings.claim_timeout_s,
         )
         metrics.workers.watch_heartbeat(lambda: not self.database_away)
-        self._terms = self._new_terms()
+        self._terms = self._new_terms(Outages())
         self._standing_since: float | None = None
         """Since when every renewal has succeeded (``loop.time()``)."""
         self._joined = False
@@ -163,6 +164,7 @@ class Shift:
                 logger.warning("This process did not run for %.1f s", now - last)
                 self._metrics.workers.stalled()
                 self._in_doubt = True
+                self._terms.outages.disturbed()
                 self._beat_now.set()
             elif not self._in_doubt:
                 self._terms.lease.extend()
@@ -176,21 +178,24 @@ class Shift:
             try:
                 async with asyncio.timeout(settings.database_timeout_s):
                     ours = True
-                    if self._joined:
-                        ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
-                    else:
-                        await self.join()
-                    if ours and not await self._claims.catch_up(self.worker):
-                        self._look_for_ours()
+                    async with self._terms.outages.told(self._memory):
+                        if self._joined:
+                            ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
+                        else:
+                            await self.join()
+                        if ours and not await self._claims.catch_up(self.worker):
+                            self._look_for_ours()
             except WorkerGoneError:
                 # The database took an earlier attempt to join, whose answer was lost, and gave us up since.
                 ours = False
             except (StoreError, TimeoutError) as error:
+                self._terms.outages.failed(error)
                 ours = True  # nobody says otherwise
                 if not self.database_away:
                     logger.warning("The database did not take a heartbeat: %s", _words(error))
                 self._standing_since = None
             else:
+                self._terms.outages.served()
                 if self._standing_since is None:
                     logger.info("The database takes heartbeats again")
                     self._standing_since = sent_at
@@ -216,7 +221,8 @@ class Shift:
         kept = [call_id for call_id in held if call_id in deferred]
         logger.warning("Other workers took over %d calls while this process was not heard of", len(lost))
         terms.over = True
-        self._terms = self._new_terms()
+        terms.outages.disturbed()
+        self._terms = self._new_terms(terms.outages)
         if kept:
             # The database was never told of these, so nobody has taken them over: they stay.
             terms.lease.keep_only(kept)
@@ -230,10 +236,10 @@ class Shift:
         self._terms.lease.extend()
         self._beat_now.set()
 
-    def _new_terms(self) -> Terms:
+    def _new_terms(self, outages: Outages) -> Terms:
         loop = asyncio.get_running_loop()
         lease = Lease(self._record, stall_s=self._settings.stall_s, now=loop.time)
-        return Terms(worker=WorkerId(f"worker_{secrets.token_hex(8)}"), lease=lease)
+        return Terms(worker=WorkerId(f"worker_{secrets.token_hex(8)}"), lease=lease, outages=outages)
 
     # Adoption ---------------------------------------------------------------------------------------
 
@@ -349,7 +355,10 @@ class Shift:
         """Say that these calls are nobody's. A database that does not hear it hears that this worker leaves,
         or misses its heartbeat, which comes to the same a little later."""
         try:
-            async with asyncio.timeout(self._settings.database_timeout_s):
+            async with (
+                asyncio.timeout(self._settings.database_timeout_s),
+                self._terms.outages.told(self._memory),
+            ):
                 await self._memory.hand_over(self.worker, call_ids)
         except (StoreError, TimeoutError) as error:
             logger.warning("The others were not told of %d calls: %s", len(call_ids), _words(error))

@@ -7,15 +7,21 @@ proof, and the agent is told what became of it. Whether somebody may do so is de
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sipagent.calls.asking import ask, ask_for_words, tell_agent
+from sipagent.calls.checkpoint import TransferUnderWay
 from sipagent.calls.endings import Ending, EndReason
 from sipagent.calls.minder import CallMinder
 from sipagent.calls.profile import TransferTarget
 from sipagent.calls.transferring import LineControls, TransferOutcome
+from sipagent.errors import NotOursError
 from sipagent.realtime import RealtimeSession
+
+logger = logging.getLogger(__name__)
 
 ANNOUNCE = (
     "Somebody of the company has decided that the caller is connected to {label} now. Tell the caller so in "
@@ -54,11 +60,35 @@ class Steering:
         self._wake = wake
         self._over = asyncio.Event()
         self._ending: Ending | None = None
+        self._resumed: tuple[str, asyncio.Task[Steered]] | None = None
 
     def ended(self, ending: Ending | None) -> None:
         """The conversation is over; None: it broke off, or goes on elsewhere."""
         self._ending = ending
         self._over.set()
+
+    async def aclose(self) -> None:
+        """Wait for the end of what goes on by itself; `ended` was called."""
+        if self._resumed is not None:
+            await asyncio.wait([self._resumed[1]])
+
+    def resume(self) -> None:
+        """Go on with the transfer by order that another process was trying, if any; returns at once."""
+        before = self._controls.before
+        if before is None or not before.by_order or self._over.is_set() or self._minder.ending:
+            return
+        if self._resumed is None:
+            going_on = asyncio.create_task(self._go_on(before), name=f"transfer to {before.target}")
+            going_on.add_done_callback(_report)
+            self._resumed = before.target, going_on
+
+    async def resumed_transfer(self, name: str) -> Steered | None:
+        """How the transfer to the target called ``name`` went that another process had begun; None when there
+        is none that goes on. Raises as `transfer`; cancelling changes nothing."""
+        self.resume()  # whoever asks may be earlier than the conversation
+        if self._resumed is None or self._resumed[0] != name:
+            return None
+        return await asyncio.shield(self._resumed[1])
 
     def note(self, kind: str, **data: object) -> None:
         """Write into the record of the call; see `CallJournal.note`."""
@@ -91,7 +121,8 @@ class Steering:
     async def transfer(self, name: str) -> Steered:
         """Send the caller to the target called ``name``; returns when they have left, or are still there.
 
-        Cancelling gives up as `CallControls.transfer` does.
+        Raises `NotOursError` when the call goes on elsewhere, or broke off. Cancelling gives up as
+        `CallControls.transfer` does.
         """
         targets = self._targets()
         target = targets.get(name)
@@ -106,11 +137,25 @@ class Steering:
             return Steered(done=False, detail="Another transfer of this call is being tried.")
         if self._controls.is_closed(target):
             return Steered(done=False, detail=f"Nobody was called: {target.name} is closed now.")
-        sending = asyncio.ensure_future(self._send(target))
+        return await self._until_left(self._send(target))
+
+    async def _go_on(self, before: TransferUnderWay) -> Steered:
+        """Go on with what another process has begun. The caller was told of it then, or perhaps not."""
+        target = self._targets().get(before.target)
+        if target is None:
+            self._controls.intend_no_more()
+            return Steered(done=False, detail=f"The target {before.target!r} is not to be had any more.")
+        is_announced = before.line > 0 or before.asked_at is not None
+        return await self._until_left(self._send(target, is_announced=is_announced))
+
+    async def _until_left(self, work: Coroutine[Any, Any, TransferOutcome | None]) -> Steered:
+        sending = asyncio.ensure_future(work)
         over = asyncio.ensure_future(self._over.wait())
         try:
             await asyncio.wait({sending, over}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
+            if sending.done() and self._session.end is not None:
+                await over  # it failed because the session is over; the conversation knows why that is
+            if self._over.is_set():
                 return self._left()
             outcome = sending.result()
         finally:
@@ -122,22 +167,30 @@ class Steering:
         why = outcome.value.replace("_", " ")
         return Steered(done=False, detail=f"The caller is still there: the transfer was {why}.")
 
-    async def _send(self, target: TransferTarget) -> TransferOutcome | None:
-        await ask_for_words(self._session, ANNOUNCE.format(label=target.spoken_name))
+    async def _send(self, target: TransferTarget, *, is_announced: bool = False) -> TransferOutcome | None:
+        if not is_announced:
+            self._controls.intend(target)
+            await ask_for_words(self._session, ANNOUNCE.format(label=target.spoken_name))
         if not self._controls.may_transfer:  # the agent began one meanwhile
             return None
-        outcome = await self._controls.send(target)
+        outcome = await self._controls.send(target, by_order=True)
         text = await self._controls.told(target, outcome)
         await tell_agent(self._session, BY_ORDER + text, respond=True)
         return outcome
 
     def _left(self) -> Steered:
         if self._ending is None:
-            return Steered(
-                done=False, detail="The conversation broke off; nobody knows whether the call left."
-            )
+            raise NotOursError("The conversation goes on elsewhere, or broke off.")
         transferred = self._ending.reason is EndReason.TRANSFERRED
         return Steered(done=transferred, detail=self._ending.detail or self._ending.reason.value)
+
+
+def _report(going_on: asyncio.Task[Steered]) -> None:
+    """Nobody may have asked how it went."""
+    if going_on.cancelled() or (error := going_on.exception()) is None:
+        return
+    if not isinstance(error, NotOursError):
+        logger.error("A transfer could not be gone on with by a defect of ours", exc_info=error)
 
 
 _NO_MORE = Steered(done=False, detail="The call is being ended, or is over.")

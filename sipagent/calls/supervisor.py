@@ -111,6 +111,18 @@ class Supervisor:
         return self._current
 
     @property
+    def services(self) -> CallServices:
+        """What the next call is served with."""
+        return self._services
+
+    @property
+    def addresses_in_use(self) -> frozenset[str]:
+        """Of the API: that of the next call, and that of each call in progress."""
+        return frozenset(
+            (self._services.base_url, *(live.phone_call.address for live in self._live.values()))
+        )
+
+    @property
     def day(self) -> DaySpend:
         """What calls have cost today."""
         return self._reception.day
@@ -191,12 +203,14 @@ class Supervisor:
         holding: Holding,
         generation: Generation,
         *,
+        services: CallServices | None = None,
         doubtful: bool = False,
     ) -> None:
         """Go on with a call that another process held, and return at once. It must not be up here.
 
-        It is served by ``generation``. Without a ``checkpoint`` nothing had been decided, and it is answered
-        as if it came now. ``doubtful``: the other may have acted without the database's knowing.
+        It is served by ``generation``, with ``services`` where they are not those of new calls. Without a
+        ``checkpoint`` nothing had been decided, and it is answered as if it came now. ``doubtful``: the other
+        may have acted without the database's knowing.
         """
         assert ringing.incoming.call_id not in self._live, "a call is let go of before it is adopted"
         self._tenures.begin(ringing.incoming.call_id, holding)
@@ -206,17 +220,18 @@ class Supervisor:
         received_at = loop.time() - max(0.0, age_s)
         self._seen.take(ringing.incoming, loop.time())
         if checkpoint is None:
-            self._answer(ringing.incoming, received_at, holding, None)
+            self._answer(ringing.incoming, received_at, holding, None, doubtful=doubtful)
             return
         keeper = self._keeper(ringing.incoming.call_id, checkpoint, holding)
         journal = CallJournal(ringing.incoming.call_id, holding.lease.record, self._utc_now, keeper=keeper)
         journal.note("adopted", worker=holding.worker, epoch=holding.epoch, state=checkpoint.state.value)
+        services = services or self._services
         door = generation.door
         received = self._reception.readmit(door, checkpoint.incoming, checkpoint.profile)
         phone_call = PhoneCall(
             checkpoint.incoming,
-            self._sip_line(checkpoint.incoming),
-            services=self._services,
+            self._sip_line(checkpoint.incoming, services),
+            services=services,
             journal=journal,
             received_at=received_at,
             called_at=ringing.received_at,
@@ -272,19 +287,20 @@ class Supervisor:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _sip_line(self, call: IncomingCall) -> SipLine:
+    def _sip_line(self, call: IncomingCall, services: CallServices) -> SipLine:
         carrier = None
         if self._carrier_side is not None and call.leg is not None:
             carrier = self._carrier_side(call.leg)
-        return SipLine(
-            call.call_id,
-            client=self._services.client,
-            attach=self._services.settings.attach,
-            carrier=carrier,
-        )
+        return SipLine(call.call_id, client=services.client, attach=services.settings.attach, carrier=carrier)
 
     def _answer(
-        self, call: IncomingCall, received_at: float, holding: Holding | None, line: Line | None
+        self,
+        call: IncomingCall,
+        received_at: float,
+        holding: Holding | None,
+        line: Line | None,
+        *,
+        doubtful: bool = False,
     ) -> None:
         # Asked once: what follows, and the whole call, is of this generation.
         generation = self._current
@@ -307,6 +323,7 @@ class Supervisor:
                 incoming=call,
                 received_at=now,
                 configuration=generation.fingerprint,
+                address=self._services.base_url,
                 profile=None if refusal is not None else received.agent,
                 refusal=None if refusal is None else refusal.kept,
             )
@@ -332,13 +349,14 @@ class Supervisor:
             )
         phone_call = PhoneCall(
             call,
-            line or self._sip_line(call),
+            line or self._sip_line(call, self._services),
             services=self._services,
             journal=journal,
             received_at=received_at,
             called_at=now,
             brake=self._reception.brake(door, received),
             holding=holding,
+            doubtful=doubtful,
         )
         self._start(phone_call, journal, generation, received, phone_call.run(answer))
 

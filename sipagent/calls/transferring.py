@@ -71,6 +71,8 @@ class _Attempt:
     target: TransferTarget
     briefing: str = ""
     """What whoever is called first is told."""
+    by_order: bool = False
+    """It was not the agent's doing."""
     uri: str = ""
     """The address that is tried now."""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -117,8 +119,25 @@ class LineControls:
 
     def resume(self, before: TransferUnderWay | None) -> None:
         """Another process held the call, and ``before`` is the transfer it was trying, if any. It goes on
-        when the tool that asked for it runs again; no address is tried twice."""
+        when whatever asked for it asks again; no address is tried twice."""
         self._before = before
+
+    @property
+    def before(self) -> TransferUnderWay | None:
+        """The transfer that another process was trying, as long as it does not go on."""
+        return self._before
+
+    def intend(self, target: TransferTarget) -> None:
+        """Keep, for another process, that a transfer by order is about to begin."""
+        if self._attempt is None and self._before is None:
+            under_way = TransferUnderWay(target=target.name, line=0, asked_at=None, by_order=True)
+            self._journal.keep(transfer=under_way)
+
+    def intend_no_more(self) -> None:
+        """The transfer by order does not begin, or does not go on."""
+        self._before = None
+        if self._attempt is None:
+            self._journal.keep(transfer=None)
 
     @property
     def transferring(self) -> bool:
@@ -179,11 +198,13 @@ class LineControls:
         """Whether the target's calendar says that nobody is there now."""
         return self._closed(target) is not None
 
-    async def send(self, target: TransferTarget, briefing: str = "") -> TransferOutcome:
-        """As `transfer`, which may begin now; how it failed."""
+    async def send(
+        self, target: TransferTarget, briefing: str = "", *, by_order: bool = False
+    ) -> TransferOutcome:
+        """As `transfer`, which may begin now; how it failed. ``by_order``: the agent has not asked for it."""
         session = self._running
         self._journal.enter(CallState.TRANSFERRING)
-        attempt = self._attempt = _Attempt(target, briefing)
+        attempt = self._attempt = _Attempt(target, briefing, by_order)
         attempt.answered.set()
         outcome = TransferOutcome.STOPPED
         try:
@@ -263,7 +284,7 @@ class LineControls:
                 continue  # a process that is gone has tried it
             if before is not None and number == before.line and before.asked_at is not None:
                 attempt.accepted, attempt.unanswered = before.accepted, not before.accepted
-                outcome = await self._proof(target, asked_at=before.asked_at)
+                outcome = await self._proof(target, since=before.asked_at)
             else:
                 if number > 0:
                     # Otherwise the caller would sit in silence, not knowing whether anything happens.
@@ -281,7 +302,11 @@ class LineControls:
         self, attempt: _Attempt, line: int, *, asked_at: datetime | None = None, accepted: bool = False
     ) -> None:
         under_way = TransferUnderWay(
-            target=attempt.target.name, line=line, asked_at=asked_at, accepted=accepted
+            target=attempt.target.name,
+            line=line,
+            asked_at=asked_at,
+            accepted=accepted,
+            by_order=attempt.by_order,
         )
         self._journal.keep(transfer=under_way)
 
@@ -311,16 +336,18 @@ class LineControls:
             return TransferOutcome.REFUSED if refused else TransferOutcome.UNAVAILABLE
         else:
             attempt.accepted = True
+            # Whoever was called first has taken their time: the call has all of its own to leave.
+            asked_at = self._utc_now()
             self._keep(attempt, line, asked_at=asked_at, accepted=True)
         finally:
             attempt.answered.set()
-        return await self._proof(target, asked_at=asked_at)
+        return await self._proof(target, since=asked_at)
 
-    async def _proof(self, target: TransferTarget, *, asked_at: datetime) -> TransferOutcome:
-        """Wait for the proof of a transfer that was asked for at ``asked_at``, which is that the call leaves
-        us: it ends the session, and this task with it. No event tells of a failure."""
+    async def _proof(self, target: TransferTarget, *, since: datetime) -> TransferOutcome:
+        """Wait for the proof of a transfer that was accepted at ``since``, which is that the call leaves us:
+        it ends the session, and this task with it. No event tells of a failure."""
         confirm_s = self._settings.transfer_confirm_s if target.confirm_s is None else target.confirm_s
-        passed_s = (self._utc_now() - asked_at).total_seconds()
+        passed_s = (self._utc_now() - since).total_seconds()
         await asyncio.sleep(confirm_s - min(max(0.0, passed_s), confirm_s))
         logger.warning("The transfer to %s was accepted, but the call did not leave", target.name)
         return TransferOutcome.NOT_CONFIRMED

@@ -15,6 +15,7 @@ from typing import Any, Final, get_args
 from sipagent.realtime.events import (
     RealtimeModelAudioEvent,
     RealtimeModelAudioInterruptedEvent,
+    RealtimeModelConnectionStatusEvent,
     RealtimeModelEvent,
     RealtimeModelInputAudioTranscriptionDeltaEvent,
     RealtimeModelPlaybackEvent,
@@ -31,12 +32,14 @@ from sipagent.realtime.hosted_tools import HOSTED, HostedTools
 from sipagent.realtime.latch import Latch
 from sipagent.realtime.mcp_events import RealtimeModelMcpApprovalRequestedEvent
 from sipagent.realtime.measuring import MEASURED, TurnMeter
-from sipagent.realtime.model import RealtimeModelListener
+from sipagent.realtime.model import RealtimeModel, RealtimeModelListener
 from sipagent.realtime.session_events import RealtimeEventInfo, RealtimeSessionEvent, RealtimeTranscriptDelta
 from sipagent.realtime.stream import EventStream
+from sipagent.realtime.takeover import RealtimeTakeover
 from sipagent.realtime.taking_over import TakingOver
 from sipagent.realtime.tool_calls import ToolCalls
 from sipagent.realtime.translation import Translation
+from sipagent.realtime.work import SessionWork
 
 _CAUSED_BY_US = frozenset(
     {RealtimeModelResponseRequestedEvent, RealtimeModelAudioInterruptedEvent, RealtimeModelPlaybackEvent}
@@ -56,6 +59,7 @@ class _Concerns:
     hooks: bool
     meter: bool
     asks: bool
+    connection: bool
 
 
 def _concerns(kind: type[Any]) -> _Concerns:
@@ -66,6 +70,7 @@ def _concerns(kind: type[Any]) -> _Concerns:
         hooks=kind in _TURNING,
         meter=kind in MEASURED,
         asks=kind in _ASKING,
+        connection=kind is RealtimeModelConnectionStatusEvent,
     )
 
 
@@ -86,6 +91,8 @@ class Hearing(RealtimeModelListener):
     _meter: TurnMeter
     _events: EventStream[RealtimeSessionEvent]
     _taking_over: TakingOver | None
+    _model: RealtimeModel
+    _work: SessionWork
     _quiet: Latch
     """Set when something happened that may mean silence."""
     _quick: bool
@@ -163,6 +170,8 @@ class Hearing(RealtimeModelListener):
             self._events.put_at_once(each)
         if concerns.asks and not self._closed:
             self._begin(event)
+        if concerns.connection and not self._closed:
+            self._look_again(event)
         silent = not translation.speaking.busy
         if silent or concerns.meter:
             self._meter.take(event)
@@ -176,6 +185,28 @@ class Hearing(RealtimeModelListener):
             self._tool_calls.begin(event)
         elif isinstance(event, RealtimeModelMcpApprovalRequestedEvent):
             self._hosted.ask(event)
+
+    def _look_again(self, event: RealtimeModelEvent) -> None:
+        """After a break of the socket: what happened meanwhile is told to nobody."""
+        if not isinstance(event, RealtimeModelConnectionStatusEvent) or not event.reattached:
+            return
+        speaking = self._translation.speaking
+        looking = self._taking_over = TakingOver(
+            RealtimeTakeover(),
+            model=self._model,
+            history=self._translation.history,
+            is_busy=lambda: speaking.busy,
+            after=self._taking_over,
+        )
+        self._work.start(self._begin_missed(looking), "look for what was missed")
+
+    async def _begin_missed(self, looking: TakingOver) -> None:
+        for call in await looking.find_missed(self._tool_calls.has_begun):
+            self._tool_calls.begin(
+                RealtimeModelToolCallEvent(
+                    name=call.name, call_id=call.tool_call_id, arguments=call.arguments
+                )
+            )
 
     def _tell_hooks(self, event: RealtimeModelEvent, meaning: list[RealtimeSessionEvent]) -> None:
         if type(event) is RealtimeModelTurnStartedEvent or type(event) is RealtimeModelTurnEndedEvent:

@@ -85,6 +85,10 @@ class ToolCalls:
         run = self._start(work, f"tool {call.name[:100]} {call.call_id[:100]}")
         run.add_done_callback(lambda _: self._meter.tool_answered(call.call_id))
 
+    def has_begun(self, tool_call_id: ToolCallId) -> bool:
+        """Whether the call was heard, and is being run or was."""
+        return tool_call_id in self._called
+
     async def _hand_off(self, call: RealtimeModelToolCallEvent, way: Handoff[Any, Any], offer: Offer) -> None:
         self._meter.tool_starts(call.call_id)
         try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.bench import answer_path, engine, many
+from tests.bench import answer_path, bridge, engine, many
 
 if __name__ == "__main__":
     answer_path.main()
     engine.main([])
     many.main([])
+    bridge.main([])

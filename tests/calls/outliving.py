@@ -30,9 +30,9 @@ from sipagent.calls.shift import Shift
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.tools.manners import ToolManners, with_manners
 from sipagent.errors import CallControlRateLimitedError, CallControlUnavailableError, StoreAwayError
-from sipagent.identifiers import CallId
+from sipagent.identifiers import CallId, WorkerId
 from sipagent.realtime import function_tool
-from sipagent.store import CallEnded, Fact, MemoryCallStore, MemoryDatabase, Store
+from sipagent.store import CallEnded, ClaimedCall, EffectAnswer, Fact, MemoryCallStore, MemoryDatabase, Store
 from sipagent.telemetry import Metrics
 from tests.support.imagined_line import ImaginedLine, Turn
 from tests.support.practice import front_door
@@ -47,7 +47,7 @@ SETTLED_S = SHIFT.lease_s + 2 * SHIFT.heartbeat_s
 """A worker that nothing has happened to for so long may adopt."""
 UNATTENDED_S = SHIFT.lease_s + SHIFT.quiet_s + 2 * SHIFT.look_s + SHIFT.database_timeout_s + 1.0
 """How long a call that is up is without anybody, at most, while a settled worker is there."""
-LONGEST_TOOL_S = 9.0
+LONGEST_TOOL_S = 20.0
 OWED_S = UNATTENDED_S + LONGEST_TOOL_S + CALLS.answer_timeout_s
 """How long a caller waits for what only a worker can do, at most: while one is there, and its tool runs."""
 LOOK_S = 0.25
@@ -63,6 +63,7 @@ class World:
     """What is outside of every worker."""
 
     one_socket: bool = False
+    tells_uptime: bool = True
 
     def __post_init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -75,6 +76,13 @@ class World:
         self.leaves = True
         """Whether a transfer arrives."""
         self.executed = Counter[str]()
+        self.at_question: Callable[[Process], None] | None = None
+        """What happens as soon as a process asks whether an effect may begin."""
+        self.at_begin: Callable[[Process], None] | None = None
+        """What happens as soon as a tool begins its work."""
+        self.at_adoption: Callable[[Process], None] | None = None
+        """What happens as soon as calls were adopted, and before anybody knows."""
+        self.adoptions = 0
         self.endings = list[tuple[CallEnded, str]]()
         """Each end that the database was the first to be told, with the state of the line then."""
         self.workers: list[Worker] = []
@@ -104,6 +112,8 @@ class World:
             assert process is not None, "tools run in workers"
             process.reach_out()
             self.executed[label] += 1
+            if self.at_begin is not None:
+                self.at_begin(process)
             await asyncio.sleep(seconds)
             if fails:
                 raise OSError("the line to the office broke")
@@ -193,7 +203,27 @@ class _Reached:
     async def uptime_s(self) -> float:
         """See `CallLeases.uptime_s`."""
         await self._go()
-        return self._world.loop.time() - self._world.serves_since
+        world = self._world
+        return world.loop.time() - world.serves_since if world.tells_uptime else math.inf
+
+    async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+        """See `CallLeases.adopt`."""
+        await self._go()
+        adopted = await self._store.adopt(worker, limit=limit, quiet_s=quiet_s)
+        self._world.adoptions += len(adopted)
+        if adopted and self._world.at_adoption is not None:
+            self._world.at_adoption(self._process)
+        await self._go()
+        return adopted
+
+    async def begin_effect(self, *arguments: Any) -> EffectAnswer:
+        """See `CallLeases.begin_effect`."""
+        if self._world.at_question is not None:
+            self._world.at_question(self._process)
+        await self._go()
+        found = await self._store.begin_effect(*arguments)
+        await self._go()
+        return found
 
     async def apply(self, facts: Sequence[Fact]) -> None:
         """See `CallStore.apply`."""

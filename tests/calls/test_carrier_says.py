@@ -115,6 +115,15 @@ async def test_the_leg_by_which_the_call_had_come_says_nothing_about_a_transfer(
     assert await objections("transferred", *sip, report("completed", second=99)) == []
 
 
+@pytest.mark.parametrize("kind", ["bridged", "conference_participant_join"])
+async def test_a_caller_who_was_put_together_with_somebody_was_transferred(kind: str) -> None:
+    """A carrier that follows a REFER by itself tells nothing of the new leg."""
+    over = report("completed", event_id="e3", second=61)
+    assert await objections("transferred", report(kind, event_id="e2", second=59), over) == []
+    # With the agent, before.
+    assert await objections("transferred", report(kind, event_id="e2", second=1), over) == ["nobody_reached"]
+
+
 async def test_a_person_who_was_called_before_the_transfer_was_done_is_reached() -> None:
     person = report("answered", event_id="e1", second=58, leg=PERSON, parent=LEG)
     assert await objections("transferred", person, report("completed", second=61)) == []

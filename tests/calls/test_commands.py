@@ -43,6 +43,14 @@ class Talk:
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     """A transfer takes until it is set."""
     fails: Exception | None = None
+    resumed: str | None = None
+    """The target of the transfer that goes on."""
+
+    async def resumed_transfer(self, name: str) -> Steered | None:
+        if name != self.resumed:
+            return None
+        await self.go_on.wait()
+        return Steered(done=self.works, detail="So it was.")
 
     def hang_up(self, detail: str, *, politely: bool) -> Steered:
         self.asked.append(f"hang up {'politely' if politely else 'now'}: {detail}")
@@ -55,6 +63,8 @@ class Talk:
         return Steered(done=self.works, detail="So it was.")
 
     async def transfer(self, name: str) -> Steered:
+        if self.fails is not None:
+            raise self.fails
         self.asked.append(f"transfer {name}")
         await self.go_on.wait()
         return Steered(done=self.works, detail="So it was.")
@@ -297,6 +307,36 @@ async def until_answered(store: MemoryCallStore) -> str:
             if (outcome := await store.outcome("command_1")) is not None:
                 return outcome.outcome
             await asyncio.sleep(0.005)  # a store is asked, it does not tell
+
+
+@pytest.mark.parametrize(
+    ("resumed", "outcome"), [("billing", "done"), ("sales", "unknown"), (None, "unknown")]
+)
+async def test_a_transfer_that_a_dead_worker_began_is_answered_by_whoever_goes_on_with_it(
+    resumed: str | None, outcome: str
+) -> None:
+    database = MemoryDatabase()
+    first, second = await a_worker(database, ONE), await a_worker(database, OTHER)
+    await opened(first.store)
+    assert await first.store.claim(CALL, ONE, webhook="")
+    await first.store.ask(command("transfer", "billing"))
+    await first.store.begin_effect(CALL, order_key("command_1"), ONE, 1)
+    await first.store.leave(ONE)
+    await second.store.adopt(OTHER, limit=10, quiet_s=0.0)
+    talk = second.talks[CALL] = Talk(resumed=resumed)
+    talk.go_on.set()
+    await second.desk.look(OTHER)
+    assert await until_answered(second.store) == outcome
+    assert talk.asked == [], "nobody asked for another one"
+
+
+async def test_a_transfer_that_goes_on_elsewhere_is_answered_there() -> None:
+    async with one_worker() as (worker, elsewhere):
+        worker.talks[CALL].fails = NotOursError("it goes on elsewhere")
+        await elsewhere.ask(command("transfer", "billing"))
+        await worker.desk.look(ONE)
+        await eventually(lambda: not worker.desk._serving)
+        assert await elsewhere.outcome("command_1") is None
 
 
 async def test_a_command_that_a_dead_worker_never_saw_is_done_by_its_adopter() -> None:

@@ -9,11 +9,13 @@ import pytest
 
 from sipagent.calls.effects import NOT_NOW, UNKNOWN, StoredEffects, restore
 from sipagent.calls.lease import Holding, Lease
+from sipagent.calls.outages import UNMISSED_S
 from sipagent.calls.tools.failures import ToolFailureError
 from sipagent.calls.tools.ledger import Ledger
 from sipagent.errors import NotOursError, StoreAwayError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import EffectAnswer, MemoryCallStore, MemoryDatabase
+from tests.support.virtual_time import run_virtually
 
 CALL = CallId("rtc_1")
 KEY = 'book {"day": "Tuesday"}'
@@ -110,12 +112,20 @@ async def test_work_that_failed_without_effect_may_be_begun_by_another_call_of_t
     assert entry.state == "failed"
 
 
-async def test_a_database_that_serves_nobody_holds_nothing_up() -> None:
-    store = Away()
-    store.serves_nobody = True
-    alone = StoredEffects(CALL, memory=store, holding=holding("a", 1))
-    await alone.begin("call_1", KEY)
-    await alone.end("call_1", KEY, state="done", outcome="Done.")
+def test_a_database_that_serves_nobody_holds_nothing_up_for_long() -> None:
+    async def story() -> None:
+        store, loop = Away(), asyncio.get_running_loop()
+        store.serves_nobody = True
+        alone = StoredEffects(CALL, memory=store, holding=holding("a", 1))
+        began = loop.time()
+        await alone.begin("call_1", KEY)
+        assert UNMISSED_S <= loop.time() - began < UNMISSED_S + 1
+        await alone.end("call_1", KEY, state="done", outcome="Done.")
+        began = loop.time()
+        await alone.begin("call_2", KEY)
+        assert loop.time() == began, "it is known by now"
+
+    run_virtually(story())
 
 
 async def test_cut_off_from_a_database_that_may_serve_others_nothing_is_begun() -> None:
@@ -123,6 +133,19 @@ async def test_cut_off_from_a_database_that_may_serve_others_nothing_is_begun() 
     with pytest.raises(ToolFailureError) as caught:
         await cut_off.begin("call_1", KEY)
     assert (str(caught.value), caught.value.effect) == (NOT_NOW, "none")
+
+
+def test_in_doubt_nothing_is_begun_without_an_entry_either() -> None:
+    async def story() -> None:
+        store = Away()
+        store.serves_nobody = True
+        doubting = StoredEffects(CALL, memory=store, holding=holding("a", 1))
+        doubting.doubt(lambda tool_call_id: tool_call_id == "call_1")
+        with pytest.raises(ToolFailureError) as caught:
+            await doubting.begin("call_1", KEY)
+        assert caught.value.effect == "unknown"
+
+    run_virtually(story())
 
 
 async def test_what_may_have_been_begun_without_an_entry_is_not_begun() -> None:

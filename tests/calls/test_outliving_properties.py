@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipagent.calls.adopting import UNCLAIMED_FOR_S
+from sipagent.calls.effects import UNKNOWN
 from sipagent.errors import StoreAwayError
 from sipagent.identifiers import CallId
 from sipagent.store import ClaimedCall
@@ -30,7 +31,7 @@ from tests.calls.outliving import (
     generation_of,
     incoming,
 )
-from tests.support.processes import run_processes
+from tests.support.processes import Process, run_processes
 
 Kind: TypeAlias = Literal[
     "kill",
@@ -44,12 +45,24 @@ Kind: TypeAlias = Literal[
     "again",
     "kill at once",
     "kill in outage",
+    "outage at question",
+    "kill at begin",
+    "freeze at begin",
+    "kill at adoption",
 ]
-UNREACHED: frozenset[Kind] = frozenset({"cut", "hang", "deaf", "outage", "kill in outage"})
+AT_ONCE: frozenset[Kind] = frozenset(
+    {"outage at question", "kill at begin", "freeze at begin", "kill at adoption"}
+)
+"""What happens at the very moment at which a worker does something."""
+UNREACHED: frozenset[Kind] = frozenset(
+    {"cut", "hang", "deaf", "outage", "kill in outage", "outage at question"}
+)
 """What keeps a worker that runs from asking the database."""
 TALK_S = 45.0
 RINGS_S = 25.0
 CONCLUDE_S = 40.0
+UNTIL_EFFECT_S = 30.0
+"""How long a fault waits for an effect."""
 RETRY_S = 0.5
 """Between deliveries of a webhook that nobody answers."""
 
@@ -78,6 +91,8 @@ class Plan:
     leaves: bool
     one_socket: bool
     seed: int
+    tells_uptime: bool = True
+    """Whether the database says for how long it has been up."""
 
 
 def moments(longest: float) -> st.SearchStrategy[float]:
@@ -91,7 +106,7 @@ def turns_of(draw: st.DrawFn, number: int) -> tuple[Turn, ...]:
         tool = draw(st.sampled_from((None, "book", "book", "look", "transfer", "hang_up")))
         arguments: dict[str, Any] = {}
         if tool in ("book", "look"):
-            seconds = draw(st.sampled_from((0.0, 0.5, 3.0, 9.0)))
+            seconds = draw(st.sampled_from((0.0, 0.5, 3.0, 9.0, 20.0)))
             arguments = {"label": f"{number}/{index}", "seconds": seconds, "fails": draw(st.booleans())}
         elif tool == "transfer":
             arguments = {"target": "billing"}
@@ -105,6 +120,7 @@ def plans(draw: st.DrawFn) -> Plan:
     kinds: tuple[Kind, ...] = (
         *("kill", "freeze", "cut", "hang", "deaf", "outage"),
         *("leave", "socket", "again", "kill at once", "kill in outage"),
+        *("outage at question", "kill at begin", "freeze at begin", "kill at adoption"),
     )
     faults = st.builds(
         Fault,
@@ -247,6 +263,9 @@ class Story:
 
     async def _go_wrong(self, fault: Fault) -> None:
         await asyncio.sleep(1.0 + fault.at_s)
+        if fault.kind in AT_ONCE:
+            await self._go_wrong_at_once(fault)
+            return
         worker = self.workers[fault.whom]
         if worker.process.killed or (worker.leaves.is_set() and fault.kind not in ("kill", "kill at once")):
             return
@@ -286,6 +305,50 @@ class Story:
                 call = incoming(fault.whom)
                 if call.call_id in self.world.lines:
                     await worker.deliver(call)
+            case _:
+                raise AssertionError(f"{fault.kind} comes with something that a worker does")
+        self._stir(worker)
+
+    async def _go_wrong_at_once(self, fault: Fault) -> None:
+        """Whoever asks for an effect, begins it, or adopts calls meets the fault at that very moment."""
+        world, met = self.world, asyncio.get_running_loop().create_future()
+
+        def meet(process: Process) -> None:
+            if met.done():
+                return
+            worker = next(each for each in self.ever if each.process is process)
+            if worker.leaves.is_set():
+                return
+            met.set_result(worker)
+            self._stir(worker)
+            match fault.kind:
+                case "outage at question":
+                    world.outage(begins=True)
+                case "kill at begin" | "kill at adoption":
+                    worker.kill()
+                case _:
+                    process.freeze()
+
+        match fault.kind:
+            case "outage at question":
+                world.at_question = meet
+            case "kill at adoption":
+                world.at_adoption = meet
+            case _:
+                world.at_begin = meet
+        done, _ = await asyncio.wait([met], timeout=UNTIL_EFFECT_S)
+        if not done:
+            met.cancel()
+            return
+        await asyncio.sleep(fault.for_s)
+        worker = met.result()
+        match fault.kind:
+            case "outage at question":
+                world.outage(begins=False)
+            case "kill at begin" | "kill at adoption":
+                self._replace(worker)
+            case _:
+                worker.process.wake()
         self._stir(worker)
 
     async def _die(self, worker: Worker, after_s: float) -> None:
@@ -328,7 +391,7 @@ class Story:
 
 async def tell(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Story:
     random.seed(plan.seed)
-    world = World(one_socket=plan.one_socket)
+    world = World(one_socket=plan.one_socket, tells_uptime=plan.tells_uptime)
     monkeypatch.setattr("websockets.connect", world.connect)
     story = Story(plan, world)
     await story.run()
@@ -392,6 +455,98 @@ def test_a_worker_that_is_cut_off_does_not_hang_up_what_another_attended(
     story = run_processes(tell(plan_of(fault, one_socket=True), monkeypatch))
     story.check()
     assert story.world.lines[CallId("rtc_0")].why_over == "caller"
+
+
+def book(seconds: float) -> str:
+    return json.dumps({"label": "0/0", "seconds": seconds, "fails": False})
+
+
+def what_the_model_was_told(story: Story) -> list[str]:
+    return [output for call in story.world.lines[CallId("rtc_0")].calls.values() for output in call.outputs]
+
+
+OUTAGE = Fault(at_s=8.0, kind="outage", whom=0, for_s=6.0)
+"""In the middle of which a tool is asked for."""
+ASKED = Turn(after_s=10.0, tool="book", arguments=book(20.0))
+
+
+@pytest.mark.parametrize("kind", ["kill", "freeze"])
+@pytest.mark.parametrize("after_s", [tenths / 10 for tenths in range(20, 86, 3)])
+def test_an_effect_that_began_without_a_database_is_carried_out_once_whenever_its_worker_goes(
+    kind: Kind, after_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # For longer than the outage and the lease together.
+    fault = Fault(at_s=OUTAGE.at_s + after_s, kind=kind, whom=0, for_s=14.0)
+    story = run_processes(tell(plan_of(OUTAGE, fault, turns=(ASKED, Turn(after_s=32.0))), monkeypatch))
+    story.check()
+    told = what_the_model_was_told(story)
+    assert told in ([UNKNOWN], ["0/0 is done"])
+    if told != [UNKNOWN]:
+        assert story.world.executed["0/0"] == 1
+
+
+@pytest.mark.parametrize("after_s", [6.2, 6.6, 7.0, 8.0])
+def test_who_hands_over_tells_first_what_began_without_a_database(
+    after_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaves = Fault(at_s=OUTAGE.at_s + after_s, kind="leave", whom=0, for_s=0.0)
+    story = run_processes(tell(plan_of(OUTAGE, leaves, turns=(ASKED, Turn(after_s=32.0))), monkeypatch))
+    story.check()
+    assert story.world.executed["0/0"] == 1
+    assert len(what_the_model_was_told(story)) == 1
+
+
+@pytest.mark.parametrize("kind", ["kill at begin", "freeze at begin"])
+@pytest.mark.parametrize("for_s", [0.5, 3.0, 14.0])
+def test_an_effect_is_carried_out_once_though_its_worker_goes_at_that_moment_without_a_database(
+    kind: Kind, for_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Fault(at_s=OUTAGE.at_s, kind=kind, whom=0, for_s=for_s)
+    story = run_processes(tell(plan_of(OUTAGE, fault, turns=(ASKED, Turn(after_s=32.0))), monkeypatch))
+    story.check()
+    assert story.world.executed["0/0"] == 1
+    assert len(what_the_model_was_told(story)) == 1
+
+
+def test_who_adopts_from_one_in_doubt_is_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(
+        OUTAGE,
+        Fault(at_s=OUTAGE.at_s, kind="kill at begin", whom=0, for_s=0.0),
+        # Whoever adopts it, and is settled then, dies before it has looked what the call waits for.
+        Fault(at_s=OUTAGE.at_s, kind="kill at adoption", whom=0, for_s=0.0),
+        turns=(ASKED, Turn(after_s=32.0)),
+    )
+    story = run_processes(tell(plan, monkeypatch))
+    story.check()
+    assert story.world.executed["0/0"] == 1
+    assert what_the_model_was_told(story) == [UNKNOWN]
+    assert story.world.adoptions == 2
+
+
+def test_an_outage_that_only_heartbeats_have_seen_is_enough_to_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = plan_of(
+        OUTAGE,
+        Fault(at_s=OUTAGE.at_s, kind="kill at begin", whom=0, for_s=30.0),
+        turns=(ASKED, Turn(after_s=32.0)),
+        tells_uptime=False,
+    )
+    story = run_processes(tell(plan, monkeypatch))
+    story.check()
+    assert story.world.executed["0/0"] == 1
+    assert what_the_model_was_told(story) == [UNKNOWN]
+
+
+def test_what_was_asked_for_while_nobody_attended_is_done_where_there_was_no_outage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = Turn(after_s=10.0, tool="book", arguments=book(0.5))
+    fault = Fault(at_s=8.5, kind="kill", whom=0, for_s=0.0)
+    story = run_processes(tell(plan_of(fault, turns=(asked, Turn(after_s=20.0))), monkeypatch))
+    story.check()
+    assert story.world.executed["0/0"] == 1
+    assert what_the_model_was_told(story) == ["0/0 is done"]
 
 
 class _CountingLine(ImaginedLine):

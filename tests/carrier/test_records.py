@@ -16,10 +16,11 @@ from sipagent.calls.profile import TransferWay
 from sipagent.calls.retention import OURS, RecordingRetention, Sweep, this_host
 from sipagent.carrier.settings import AnswerBySip, AnswerByStream
 from sipagent.simulator.carrier import Busy, CarrierCall, Person
+from sipagent.simulator.phone.settings import Pause, Press
 from sipagent.store import CallRecord, MemoryCallStore
 from sipagent.telemetry import Metrics
-from tests.carrier.town import Town, recording_door, town
-from tests.support.practice import front_door
+from tests.carrier.town import CarrierKind, Town, recording_door, town
+from tests.support.practice import QUICK, front_door
 
 SALES = "+15550100001"
 TRANSFERRING = """
@@ -88,20 +89,44 @@ async def test_reports_that_are_lost_leave_a_record_that_says_less() -> None:
     assert carrier_says(record) == ()
 
 
-async def test_a_second_way_to_answer_tells_what_became_of_the_first() -> None:
-    async with town(AnswerBySip(), AnswerByStream()) as place:
-        call = await place.call(faults="sip_status=503")
+@pytest.mark.parametrize("by", ["texml", "call_control"])
+async def test_a_call_through_telnyx_has_its_leg_and_its_reports(by: CarrierKind) -> None:
+    async with town(by=by) as place:
+        call = await place.call()
         await talk_and_hang_up(place, call)
-        record = await place.record(call, has("dial_failed", "line_ended", "completed"))
-    assert (record.line, record.carrier_call_id) == ("stream", call.sid)
-    (failed,) = [report for report in record.carrier_reports if report.kind == "dial_failed"]
-    assert '"sip_status":503' in failed.data
+        record = await place.record(
+            call,
+            lambda record: (
+                "completed" in kinds_of(record, own=True) and "completed" in kinds_of(record, own=False)
+            ),
+        )
+    assert (record.line, record.carrier, record.carrier_call_id) == ("sip", "telnyx", call.sid)
+    assert record.summary.end_reason == "caller_hung_up"
+    assert kinds_of(record, own=True)[0] == "announced"
+    assert {"initiated", "answered"} <= set(kinds_of(record, own=False))
     assert carrier_says(record) == ()
 
 
-@pytest.mark.parametrize("way", ["refer", "carrier"])
+@pytest.mark.parametrize("by", ["twilio", "texml", "call_control"])
+async def test_a_second_way_to_answer_tells_what_became_of_the_first(by: CarrierKind) -> None:
+    async with town(AnswerBySip(), AnswerByStream(), by=by) as place:
+        call = await place.call(faults="sip_status=503")
+        await talk_and_hang_up(place, call)
+        record = await place.record(call, has("failed", "line_ended", "completed"))
+    assert (record.line, record.carrier_call_id) == ("stream", call.sid)
+    assert "failed" in kinds_of(record, own=False)
+    assert any("503" in report.data for report in record.carrier_reports)
+    assert carrier_says(record) == ()
+
+
+@pytest.mark.parametrize(
+    ("by", "way"),
+    [("twilio", "refer"), ("twilio", "carrier"), ("texml", "carrier"), ("call_control", "carrier")],
+)
 @pytest.mark.parametrize("is_there", [True, False])
-async def test_a_transfer_is_what_the_carrier_says_became_of_it(way: TransferWay, is_there: bool) -> None:
+async def test_a_transfer_is_what_the_carrier_says_became_of_it(
+    by: CarrierKind, way: TransferWay, is_there: bool
+) -> None:
     door = front_door(transfer_uri=f"tel:{SALES}")
     profiles = {
         name: replace(
@@ -111,7 +136,7 @@ async def test_a_transfer_is_what_the_carrier_says_became_of_it(way: TransferWay
     }
     door = replace(door, profiles=profiles)
     numbers = {SALES: Person() if is_there else Busy()}
-    async with town(door=door, script=TRANSFERRING, carrier={"numbers": numbers}) as place:
+    async with town(door=door, script=TRANSFERRING, carrier={"numbers": numbers}, by=by) as place:
         call = await place.call()
         assert await call.caller.hears_speech()
         assert await call.caller.other_finished()
@@ -123,7 +148,8 @@ async def test_a_transfer_is_what_the_carrier_says_became_of_it(way: TransferWay
         record = await place.record(
             call,
             lambda record: (
-                len(kinds_of(record, own=False)) >= 8 and "completed" in kinds_of(record, own=True)
+                kinds_of(record, own=False).count("answered" if is_there else "busy") == 1 + is_there
+                and "completed" in kinds_of(record, own=True)
             ),
         )
     assert record.summary.end_reason == "transferred"
@@ -131,6 +157,39 @@ async def test_a_transfer_is_what_the_carrier_says_became_of_it(way: TransferWay
     assert [one.objection for one in said] == ([] if is_there else ["nobody_reached"])
     if not is_there:
         assert "busy" in said[0].words
+
+
+@pytest.mark.parametrize("by", ["twilio", "texml", "call_control"])
+async def test_a_person_who_takes_the_call_has_it_however_long_that_took(by: CarrierKind) -> None:
+    """They are called first, and hear what it is about, longer than a call otherwise has time to leave."""
+    door = front_door(transfer_uri=f"tel:{SALES}")
+    profiles = {
+        name: replace(
+            profile, transfer_targets=tuple(replace(each, way="warm") for each in profile.transfer_targets)
+        )
+        for name, profile in door.profiles.items()
+    }
+    person = Person(does=(Pause(seconds=QUICK.transfer_confirm_s + 1.0), Press(digits="1")))
+    async with town(
+        door=replace(door, profiles=profiles),
+        script=TRANSFERRING,
+        carrier={"numbers": {SALES: person}},
+        by=by,
+    ) as place:
+        call = await place.call()
+        assert await call.caller.hears_speech()
+        assert await call.caller.other_finished()
+        await call.caller.say("To billing, please.")
+        record = await place.record(call)
+        assert not call.leg.is_over
+        call.caller.hang_up()
+        await place.over(call)
+        record = await place.record(call, lambda record: "completed" in kinds_of(record, own=True))
+    assert record.summary.end_reason == "transferred"
+    outcomes = [note.data for note in record.notes if note.kind == "transfer_outcome"]
+    assert len(outcomes) == 1
+    assert '"outcome":"connected"' in outcomes[0]
+    assert carrier_says(record) == ()
 
 
 # Recordings ----------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, assert_never
 
 from sipagent.app import Service, ServiceSettings
 from sipagent.calls import FrontDoor
@@ -19,10 +19,18 @@ from sipagent.carrier.settings import (
     CarrierSettings,
     SipTarget,
     Step,
+    TelnyxSettings,
     TwilioSettings,
 )
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
-from sipagent.simulator.carrier import CarrierCall, PretendedTwilio, TwilioOptions
+from sipagent.simulator.carrier import (
+    CarrierCall,
+    PretendedCarrier,
+    PretendedTelnyx,
+    PretendedTwilio,
+    TelnyxOptions,
+    TwilioOptions,
+)
 from sipagent.simulator.carrier.announcer import tone
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
@@ -41,6 +49,10 @@ otherwise: I see.
 """
 
 
+CarrierKind = Literal["twilio", "texml", "call_control"]
+"""A carrier, and which of its ways to move a call."""
+
+
 class Quick:
     """Says everything in 0.6 seconds."""
 
@@ -53,14 +65,14 @@ class Quick:
 class Town:
     """Everybody."""
 
-    twilio: PretendedTwilio
+    carrier: PretendedCarrier
     openai: Simulator
     service: Service
     store: Store
 
     async def call(self, **options: Any) -> CarrierCall:
         """Somebody calls the company's number at the carrier; see `PretendedCarrier.call`."""
-        return await self.twilio.call(caller="+15550100123", to="+15550100000", **options)
+        return await self.carrier.call(caller="+15550100123", to="+15550100000", **options)
 
     async def over(self, call: CarrierCall) -> None:
         """Wait until the caller's leg is over."""
@@ -90,17 +102,72 @@ class Town:
                 await asyncio.sleep(0.02)
 
 
+def pretended(by: CarrierKind, public_url: str, **options: Any) -> PretendedCarrier:
+    """The carrier, whose number asks the service at ``public_url``."""
+    common = {"voice": Quick(), "people_voice": Quick(), "turn_gap_ms": 300, **options}
+    match by:
+        case "twilio":
+            return PretendedTwilio(
+                TwilioOptions(
+                    webhook_url=f"{public_url}/carriers/twilio/voice",
+                    report_url=f"{public_url}/carriers/twilio/status",
+                    **common,
+                )
+            )
+        case "texml":
+            return PretendedTelnyx(
+                TelnyxOptions(
+                    webhook_url=f"{public_url}/carriers/telnyx/texml/voice",
+                    report_url=f"{public_url}/carriers/telnyx/texml/status",
+                    **common,
+                )
+            )
+        case "call_control":
+            return PretendedTelnyx(
+                TelnyxOptions(
+                    application="call_control",
+                    webhook_url=f"{public_url}/carriers/telnyx/call-control",
+                    **common,
+                )
+            )
+        case _:
+            assert_never(by)
+
+
+def account_of(carrier: PretendedCarrier) -> dict[str, Any]:
+    """What the service knows of its account there."""
+    match carrier:
+        case PretendedTwilio():
+            twilio = TwilioSettings(
+                account_sid=carrier.account_sid,
+                auth_tokens=(carrier.auth_token,),
+                api_base_url=carrier.api_base_url,
+            )
+            return {"twilio": twilio}
+        case PretendedTelnyx():
+            telnyx = TelnyxSettings(
+                api_key=carrier.api_key,
+                public_keys=(carrier.public_key,),
+                connection_id=carrier.connection_id,
+                api_base_url=carrier.api_base_url,
+            )
+            return {"telnyx": telnyx}
+        case _:
+            raise AssertionError(carrier)
+
+
 @asynccontextmanager
 async def town(
     *steps: Step,
     door: FrontDoor | None = None,
     script: str = SCRIPT,
     store: Store | None = None,
+    by: CarrierKind = "twilio",
     carrier: Mapping[str, Any] | None = None,
     openai: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Town]:
-    """Start everybody. ``steps`` is the plan, by default to answer by SIP; ``carrier`` and ``openai`` are
-    more options of the two simulators."""
+    """Start everybody, with a number at the carrier that ``by`` names. ``steps`` is the plan, by default to
+    answer by SIP; ``carrier`` and ``openai`` are more options of the two simulators."""
     port = free_port()
     public_url = f"http://127.0.0.1:{port}"
     simulator_options = SimulatorOptions(
@@ -113,16 +180,11 @@ async def town(
         webhook_url=f"{public_url}/webhooks/openai",
         **(openai or {}),
     )
-    twilio_options = TwilioOptions(
-        webhook_url=f"{public_url}/carriers/twilio/voice",
-        report_url=f"{public_url}/carriers/twilio/status",
-        voice=Quick(),
-        people_voice=Quick(),
-        turn_gap_ms=300,
-        **(carrier or {}),
-    )
     store = store or MemoryCallStore()
-    async with Simulator(simulator_options) as simulator, PretendedTwilio(twilio_options) as twilio:
+    async with (
+        Simulator(simulator_options) as simulator,
+        pretended(by, public_url, **(carrier or {})) as company,
+    ):
         settings = CarrierSettings(
             public_url=public_url,
             sip=SipTarget(
@@ -133,11 +195,7 @@ async def town(
                 secure=False,
             ),
             plan=AnswerPlan(steps=steps or (AnswerBySip(),)),
-            twilio=TwilioSettings(
-                account_sid=twilio.account_sid,
-                auth_tokens=(twilio.auth_token,),
-                api_base_url=twilio.api_base_url,
-            ),
+            **account_of(company),
         )
         service = Service(
             front_door=door or front_door(),
@@ -149,7 +207,7 @@ async def town(
             settings=ServiceSettings(port=port, drain_timeout_s=10, calls=QUICK),
         )
         async with service:
-            yield Town(twilio=twilio, openai=simulator, service=service, store=store)
+            yield Town(carrier=company, openai=simulator, service=service, store=store)
 
 
 def recording_door(folder: Path, *, keep_days: int = 30) -> FrontDoor:

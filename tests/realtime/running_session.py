@@ -114,8 +114,13 @@ class RunningSession:
         item = command["item"]
         if self._find(item["id"]) is not None:
             return [self._error(command, "invalid_value")]
-        previous = self.items[-1]["id"] if self.items else None
-        self.items.append(item)
+        behind = command.get("previous_item_id")
+        if behind is not None and behind != "root" and self._find(behind) is None:
+            return [self._error(command, "invalid_value")]
+        ids = [each["id"] for each in self.items]
+        place = len(ids) if behind is None else 0 if behind == "root" else ids.index(behind) + 1
+        previous = ids[place - 1] if place else None
+        self.items.insert(place, item)
         return [
             {"type": f"conversation.item.{step}", "previous_item_id": previous, "item": item}
             for step in ("added", "done")

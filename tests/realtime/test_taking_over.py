@@ -20,6 +20,7 @@ from sipagent.realtime import (
     PendingToolCall,
     RealtimeAgent,
     RealtimeError,
+    RealtimeModelConnectionStatusEvent,
     RealtimeModelRequestResponse,
     RealtimeModelSendEvent,
     RealtimeModelSendRawMessage,
@@ -186,6 +187,52 @@ async def test_a_call_that_nobody_had_heard_of_is_run_once_and_answered_once() -
     assert kinds == [RealtimeToolStart, RealtimeToolEnd]
     assert session.takeover_outcome is not None
     assert session.takeover_outcome.rerun == {"call_1"}
+
+
+async def test_of_several_calls_that_nobody_had_heard_of_each_is_run_and_stays_where_it_was() -> None:
+    runs: list[str] = []
+    days = ("monday", "tuesday", "friday")
+    calls = [called(f"call_{day}", "book", json.dumps({"day": day})) for day in days]
+    server = RunningSession(HELLO, *calls)
+    session, model = await taken_over(server, RealtimeTakeover(history=KNOWN), booked(runs))
+    await model.wait_until_sent(RealtimeModelSendToolOutput, count=3)
+    events = await told(session)
+    assert sorted(runs) == sorted(days)
+    assert [server.outputs(f"call_{day}") for day in days] == [[f"booked {day}"] for day in days]
+    stood = [item.get("call_id") for item in server.items[:4]]
+    assert stood == [None, "call_monday", "call_tuesday", "call_friday"]
+    assert session.takeover_outcome is not None
+    assert session.takeover_outcome.rerun == {f"call_{day}" for day in days}
+    assert not [event for event in events if isinstance(event, RealtimeError)]
+
+
+async def test_a_call_behind_one_that_was_heard_is_found_and_that_one_left_alone() -> None:
+    runs: list[str] = []
+    server = RunningSession(HELLO, called("call_1", "book"), called("call_2", "book", '{"day": "tuesday"}'))
+    known = RealtimeTakeover(history=KNOWN, pending=(pending(),))
+    session, model = await taken_over(server, known, booked(runs))
+    await model.wait_until_sent(RealtimeModelSendToolOutput, count=2)
+    await session.close()
+    assert sorted(runs) == ["monday", "tuesday"]
+    assert [item["id"] for item in server.items[:2]] == ["item_hello", "item_call_1"]
+
+
+async def test_what_is_taken_out_is_put_back_though_the_server_says_nothing_more() -> None:
+    class Falls(RunningSession):
+        """Answers the first mark, and none after it."""
+
+        def _create(self, command: Json) -> list[Json]:
+            told = super()._create(command)
+            kinds = [each["type"] for each in self.received]
+            return told if kinds.count("conversation.item.create") == 1 else []
+
+    runs: list[str] = []
+    server = Falls(HELLO, called("call_1", "book", '{"day": "monday"}'))
+    session, model = await taken_over(server, RealtimeTakeover(history=KNOWN), booked(runs))
+    await model.wait_until_sent(RealtimeModelSendToolOutput)
+    await session.close()
+    assert runs == ["monday"]
+    assert [item["type"] for item in server.items] == ["message", "function_call", "function_call_output"]
 
 
 async def test_what_runs_again_is_known_before_it_does() -> None:
@@ -448,3 +495,100 @@ async def test_taking_over_can_be_cancelled_wherever_it_waits() -> None:
             break
     assert through
     assert len(runs) <= 1
+
+
+# After a break of the socket ------------------------------------------------------------------------
+
+
+async def broken(
+    server: RunningSession, *tools: FunctionTool
+) -> tuple[RealtimeSession, ScriptedRealtimeModel]:
+    """A session whose socket is about to break; whoever asks closes it."""
+    model = ScriptedRealtimeModel(answer=server)
+    leads = RealtimeAgent[Any](name="Practice", tools=list(tools))
+    session = await (await RealtimeRunner(leads, model=model).run()).enter()
+    return session, model
+
+
+async def mended(session: RealtimeSession, model: ScriptedRealtimeModel) -> None:
+    """The socket broke and is back, and what was missed is known."""
+    await model.emit(RealtimeModelConnectionStatusEvent(status="lost", close_code=1006))
+    await model.emit(RealtimeModelConnectionStatusEvent(status="connected", reattached=True))
+    while session._work.running:
+        await asyncio.wait(session._work.running)
+
+
+async def test_a_call_that_came_while_the_socket_was_away_is_run_and_answered() -> None:
+    runs: list[str] = []
+    server = RunningSession()
+    session, model = await broken(server, booked(runs))
+    server.items += [HELLO, *(called(f"call_{day}", "book", json.dumps({"day": day})) for day in ("m", "t"))]
+    await mended(session, model)
+    assert sorted(runs) == ["m", "t"]
+    assert (server.outputs("call_m"), server.outputs("call_t")) == (["booked m"], ["booked t"])
+    await mended(session, model)
+    events = await told(session)
+    assert sorted(runs) == ["m", "t"], "the next break finds nothing new"
+    assert not [event for event in events if isinstance(event, RealtimeError)]
+    assert session.takeover_outcome is None
+
+
+async def test_a_call_that_runs_is_left_alone_when_the_socket_breaks() -> None:
+    runs: list[str] = []
+    may_end = asyncio.Event()
+
+    @function_tool
+    async def book(day: str) -> str:
+        """Book a day."""
+        runs.append(day)
+        await may_end.wait()
+        return f"booked {day}"
+
+    call = called("call_1", "book", '{"day": "monday"}')
+    server = RunningSession(call)
+    session, model = await broken(server, book)
+    # The beginning of the item was heard, and then, with the tool call, the whole of it.
+    begun = {"type": "conversation.item.added", "previous_item_id": None}
+    await model.emit(*parse_message({**begun, "item": {**call, "status": "in_progress", "arguments": ""}}))
+    whole = {"type": "response.output_item.done", "response_id": "resp_1", "output_index": 0, "item": call}
+    await model.emit(*parse_message(whole))
+    await model.emit(RealtimeModelConnectionStatusEvent(status="connected", reattached=True))
+    await asyncio.sleep(0.05)
+    assert server.items[0] == call, "it was not even moved"
+    may_end.set()
+    await model.wait_until_sent(RealtimeModelSendToolOutput)
+    await session.close()
+    assert runs == ["monday"]
+
+
+async def test_a_call_of_which_only_the_beginning_was_heard_is_run() -> None:
+    runs: list[str] = []
+    call = called("call_1", "book", '{"day": "monday"}')
+    server = RunningSession(call)
+    session, model = await broken(server, booked(runs))
+    begun = {"type": "conversation.item.added", "previous_item_id": None}
+    await model.emit(*parse_message({**begun, "item": {**call, "status": "in_progress", "arguments": ""}}))
+    await mended(session, model)
+    await session.close()
+    assert runs == ["monday"]
+    assert server.outputs("call_1") == ["booked monday"]
+
+
+async def test_words_that_came_while_the_socket_was_away_come_into_the_transcript() -> None:
+    server = RunningSession()
+    session, model = await broken(server)
+    server.items.append(said("item_1", "Is anybody there?", role="user"))
+    await mended(session, model)
+    lines = [event.text for event in await told(session) if isinstance(event, RealtimeTranscriptLine)]
+    assert lines == ["Is anybody there?"]
+    assert [item.item_id for item in session.history] == ["item_1"]
+
+
+async def test_a_session_that_ends_while_it_is_looked_at_ends() -> None:
+    class Ends(RunningSession):
+        def __call__(self, event: RealtimeModelSendEvent) -> Any:
+            raise ConnectionLostError("gone")
+
+    session, model = await broken(Ends())
+    await mended(session, model)
+    await session.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import given, settings
@@ -72,15 +74,32 @@ async def take_over(
         # What the server said has an output is believed, and nothing that lacks one is left out.
         if not ignores and not refuses:
             assert not outcome.rerun & had_output
+            assert [*_meaning(server.items)][: len(items)] == [*_meaning(items)], "all stands where it stood"
+            assert outcome.rerun == {*(pending - had_output), *_missed(items, pending)}
         assert pending - had_output <= outcome.rerun or "conversation.item.retrieve" in ignores
         for call_id in CALLS:
             assert len(server.outputs(call_id)) <= 1
-        marks = [item for item in server.items if item["id"].startswith("takeover_")]
+        marks = [item for item in server.items if item["type"] == "message" and item["role"] == "system"]
         assert not marks or "conversation.item.delete" in ignores | refuses
         assert not [item for item in session.history if item.item_id.startswith("takeover_")]
         asked = [event for event in model.sent if isinstance(event, RealtimeModelRequestResponse)]
         assert len(asked) <= 1
     assert model.config is None
+
+
+def _meaning(items: list[Json]) -> Iterator[str]:
+    """The items, but for their ids."""
+    return (json.dumps({**item, "id": None, "status": None}, sort_keys=True) for item in items)
+
+
+def _missed(items: list[Json], pending: frozenset[str]) -> set[str]:
+    """The calls at the end that nobody has heard."""
+    missed: set[str] = set()
+    for item in reversed(items):
+        if item["type"] != "function_call" or item["status"] != "completed" or item["call_id"] in pending:
+            break
+        missed.add(item["call_id"])
+    return missed
 
 
 @given(

@@ -48,7 +48,6 @@ class ImaginedLine(ImaginedRealtime):
         self.call_id = call_id
         self.state: Literal["ringing", "accepted", "up", "over"] = "ringing"
         self.wires: list[tuple[Wire, Process | None]] = []
-        self.items: dict[str, Json] = {}
         self.owes_since: float | None = None
         """Since when the caller waits for something that only a process can do."""
         self.accepted = 0
@@ -157,17 +156,6 @@ class ImaginedLine(ImaginedRealtime):
         wire.to_client.append({"type": kind, "event_id": self.new("event"), **fields})
         wire.deliver()
 
-    def add(self, item: Json) -> None:
-        """See `ImaginedRealtime.add`."""
-        self.items[item["id"]] = item
-        super().add(item)
-
-    def call(self, response_id: str, name: str, arguments: str) -> None:
-        """See `ImaginedRealtime.call`."""
-        super().call(response_id, name, arguments)
-        whole = self.output[response_id][-1]
-        self.items[whole["id"]] = whole
-
     def begin(self, *, outside: bool = False) -> str:
         """See `ImaginedRealtime.begin`."""
         response_id = super().begin(outside=outside)
@@ -182,28 +170,18 @@ class ImaginedLine(ImaginedRealtime):
             return
         wire.to_server.clear()
         self.wire = wire
-        event_id = command.get("event_id")
-        match command["type"]:
-            case "conversation.item.retrieve":
-                item = self.items.get(command["item_id"])
-                if item is None:
-                    self._refuse(wire, event_id)
-                else:
-                    self._tell_one(wire, "conversation.item.retrieved", item=item)
-            case "conversation.item.delete":
-                if self.items.pop(command["item_id"], None) is None:
-                    self._refuse(wire, event_id)
-                else:
-                    self.order.remove(command["item_id"])
-                    self.tell("conversation.item.deleted", item_id=command["item_id"])
-            case _:
-                wire.to_server.append(command)
-                before = self.active
-                self.read()
-                if self.active is not None and self.active != before:
-                    self._say(self.active, "Well then.")
-                if command["type"] == "conversation.item.create":
-                    self._note_answer(command["item"])
+        wire.to_server.append(command)
+        before = self.active
+        self.read()
+        if self.active is not None and self.active != before:
+            self._say(self.active, "Well then.")
+        if command["type"] == "conversation.item.create":
+            self._note_answer(command["item"])
+
+    def answer(self, kind: str, **fields: Any) -> None:
+        """See `ImaginedRealtime.answer`."""
+        assert self.wire is not None, "somebody asked"
+        self._tell_one(self.wire, kind, **fields)
 
     def error(self, code: str | None, event_id: str | None) -> None:
         """See `ImaginedRealtime.error`."""

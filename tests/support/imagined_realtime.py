@@ -108,6 +108,8 @@ class ImaginedRealtime:
         self.refuses_updates = False
         self.order: list[str] = []
         """All items, as they stand in the conversation."""
+        self.items: dict[str, Json] = {}
+        """How each item stands, by id."""
         self.calls: dict[str, Call] = {}
         self.active: str | None = None
         self.outside: list[str] = []
@@ -147,6 +149,10 @@ class ImaginedRealtime:
             self._count += 1
             self.wire.to_client.append({"type": kind, "event_id": f"event_{self._count}", **fields})
 
+    def answer(self, kind: str, **fields: Any) -> None:
+        """Tell something to whoever has asked for it."""
+        self.tell(kind, **fields)
+
     def new(self, kind: str) -> str:
         """A name that nobody has."""
         self._count += 1
@@ -165,10 +171,14 @@ class ImaginedRealtime:
             },
         )
 
-    def add(self, item: Json) -> None:
-        """Put an item at the end of the conversation."""
-        previous = self.order[-1] if self.order else None
-        self.order.append(item["id"])
+    def add(self, item: Json, *, behind: str | None = None) -> None:
+        """Put an item at the end of the conversation, or behind another (``root``: before all)."""
+        place = len(self.order)
+        if behind is not None:
+            place = 0 if behind == "root" else self.order.index(behind) + 1
+        previous = self.order[place - 1] if place else None
+        self.order.insert(place, item["id"])
+        self.items[item["id"]] = item
         self.tell("conversation.item.added", item=item, previous_item_id=previous)
 
     # What the server does by itself ----------------------------------------------------------------
@@ -217,6 +227,7 @@ class ImaginedRealtime:
         }
         self.calls[call_id] = Call(call_id, name)
         self.add({**item, "status": "in_progress", "arguments": ""})
+        self.items[item["id"]] = item
         self.tell("response.output_item.done", item=item, response_id=response_id, output_index=0)
         self.output[response_id].append(item)
 
@@ -283,7 +294,18 @@ class ImaginedRealtime:
             case "output_audio_buffer.clear":
                 self._clear()
             case "conversation.item.create":
-                self._take_item(command["item"], named)
+                self._take_item(command["item"], event_id, behind=command.get("previous_item_id"))
+            case "conversation.item.retrieve":
+                if (item := self.items.get(command["item_id"])) is None:
+                    self.error("item_retrieve_invalid_item_id", event_id)
+                else:
+                    self.answer("conversation.item.retrieved", item=item)
+            case "conversation.item.delete":
+                if self.items.pop(command["item_id"], None) is None:
+                    self.error("item_delete_invalid_item_id", event_id)
+                else:
+                    self.order.remove(command["item_id"])
+                    self.tell("conversation.item.deleted", item_id=command["item_id"])
             case other:
                 raise AssertionError(f"nobody sends {other}")
 
@@ -319,9 +341,12 @@ class ImaginedRealtime:
             self.tell("output_audio_buffer.cleared", response_id=response_id)
         self.speaks.clear()
 
-    def _take_item(self, item: Json, event_id: str | None) -> None:
+    def _take_item(self, item: Json, event_id: str | None, *, behind: str | None = None) -> None:
         if item.get("id") in self.order:
             self.error("item_already_exists", event_id)
+            return
+        if behind not in (None, "root", *self.order):
+            self.error("invalid_value", event_id)
             return
         if item["type"] == "function_call_output":
             call = self.calls.get(item["call_id"])
@@ -330,7 +355,7 @@ class ImaginedRealtime:
                 return
             call.outputs.append(item["output"])
             self.log.append(("answered", call.call_id))
-        self.add({"id": self.new("item"), "status": "completed", **item})
+        self.add({"id": self.new("item"), "status": "completed", **item}, behind=behind)
 
     def _response(self, response_id: str, status: str, *, outside: bool) -> Json:
         return {
