@@ -237,6 +237,7 @@ class CallControlApi:
             raise CommandError(422, "This call is no longer active.", code=CALL_ENDED)
         if name in self._carrier.rooms:
             raise CommandError(422, f"The conference {name!r} exists.", code=("90033", "Conference exists"))
+        remember(leg, body)
         leg.answer()
         starts = body.get("start_conference_on_create", True) is not False
         room = self._control.join(leg, membership(name, body, starts=starts))
