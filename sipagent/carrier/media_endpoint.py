@@ -142,7 +142,9 @@ class MediaEndpoint:
             if token is None:
                 await socket.close(code=BAD_TOKEN_CLOSE)
                 return TakenOver()
-            stream = WebStream(socket, start, read=read, writer=write(start), lead_ms=lead_ms)
+            stream = WebStream(
+                socket, start, read=read, writer=write(start), lead_ms=lead_ms, disordered=carrier == "telnyx"
+            )
             call_id = CallId(f"{carrier}:{token.leg.carrier_call_id}:{token.step}")
             async with asyncio.TaskGroup() as group:
                 group.create_task(stream.run(), name=f"carrier's socket of {call_id}")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from sipagent.errors import MediaStreamError
 
@@ -43,8 +42,7 @@ class BrokenFrameError(MediaStreamError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(NamedTuple):
     """A whole message, or a control frame."""
 
     kind: FrameKind

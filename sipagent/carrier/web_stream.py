@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sipagent.carrier.frames_json import UnreadableFrameError
-from sipagent.carrier.stream import StreamEvent, StreamStart, StreamStopped
+from sipagent.carrier.ordering import InOrder
+from sipagent.carrier.stream import CallerAudio, StreamEvent, StreamStart, StreamStopped
 from sipagent.carrier.web_socket import CarrierSocket
 from sipagent.errors import MediaStreamError
 
@@ -62,13 +63,16 @@ class WebStream:
         read: MessageReader,
         writer: MessageWriter,
         lead_ms: int,
+        disordered: bool = False,
     ) -> None:
-        """``socket`` is open, and ``start`` is what came over it."""
+        """``socket`` is open, and ``start`` is what came over it. ``disordered``: the carrier does not
+        promise that the caller's audio comes in its order."""
         self.start = start
         self.lead_ms = lead_ms
         self._socket = socket
         self._read = read
         self._writer = writer
+        self._order = InOrder() if disordered else None
         self._hear: Callable[[StreamEvent], None] | None = None
         self._over = asyncio.Event()
         self._stopped: StreamStopped | None = None
@@ -144,7 +148,12 @@ class WebStream:
             return
         if isinstance(event, StreamStopped):
             self._stop(event)
-        elif self._hear is not None:
+        elif self._hear is None:
+            return
+        elif self._order is not None and isinstance(event, CallerAudio):
+            for piece in self._order.take(event):
+                self._hear(piece)
+        else:
             self._hear(event)
 
     async def _watch(self) -> None:

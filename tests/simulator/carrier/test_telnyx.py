@@ -138,6 +138,15 @@ async def test_texml_dials(site: Service, texml: PretendedTelnyx) -> None:
     assert asked.form["DialCallStatus"] == "busy"
 
 
+async def test_what_texml_does_not_know_is_passed_over(site: Service, texml: PretendedTelnyx) -> None:
+    texml.network.numbers[BOSS] = Person(does=(HangUp(waits=False),))
+    site.tell("/hook", f'<Response><Dial answerOnBridge="true"><Number>{BOSS}</Number></Dial></Response>')
+    call = await texml.call()
+    await over(call)
+    assert [notice.message for notice in call.notices] == ["<Dial> has no attribute 'answerOnBridge'"]
+    assert [moment.leg for moment in call.moments("answered")][0] == call.sid
+
+
 async def test_the_texml_api_moves_calls(site: Service, texml: PretendedTelnyx) -> None:
     site.tell("/hook", "<Response><Pause length='60'/></Response>")
     call = await texml.call()

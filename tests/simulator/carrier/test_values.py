@@ -22,19 +22,12 @@ from sipagent.simulator.carrier import (
 )
 from sipagent.simulator.carrier.announcer import tone
 from sipagent.simulator.carrier.audio_socket import PacketReader, packet
-from sipagent.simulator.carrier.markup import (
-    ConnectVerb,
-    DialVerb,
-    GatherVerb,
-    MarkupError,
-    RedirectVerb,
-    SayVerb,
-    parse_document,
-)
+from sipagent.simulator.carrier.markup import MarkupError, parse_document
 from sipagent.simulator.carrier.network import SipAddress
 from sipagent.simulator.carrier.record import Tape
 from sipagent.simulator.carrier.signing import TelnyxKey, twilio_signature
 from sipagent.simulator.carrier.stream_buffer import StreamBuffer
+from sipagent.simulator.carrier.verbs import ConnectVerb, DialVerb, GatherVerb, RedirectVerb, SayVerb
 from tests.simulator.carrier.twiml import RequestValidator
 
 # Faults
