@@ -137,5 +137,6 @@ def load_configuration(
 
 
 def load(path: Path | str) -> FrontDoor:
-    """As `load_configuration`, for those who need only what answers calls."""
-    return load_configuration(path).door
+    """As `load_configuration`, for those who need only what answers calls: keys of carriers and tokens of
+    people are not asked for."""
+    return load_configuration(path, door_only=True).door
