@@ -24,6 +24,7 @@ from sipagent.simulator.carrier.commands import (
     missing,
     needed,
     number_of,
+    pairs_of,
     remember,
     require_answered,
 )
@@ -207,9 +208,7 @@ class CallControlApi:
         target = StreamTarget(
             url=needed(body, "stream_url"),
             name=str(body.get("stream_name") or ""),
-            parameters={
-                str(each.get("name")): str(each.get("value")) for each in body.get("custom_parameters") or []
-            },
+            parameters=dict(pairs_of(body, "custom_parameters")),
             report_to=None,
             attributes={
                 "bidirectionalMode": str(body.get("stream_bidirectional_mode") or "mp3"),

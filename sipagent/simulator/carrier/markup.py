@@ -58,7 +58,7 @@ def parse_document(body: bytes, *, lacks: Lacks = NOTHING_LACKS) -> Document:
         raise MarkupError(12100, "the document declares a type or entities")
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 - see the import  # nosec B314
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter two: of its encoding
         raise MarkupError(12100, f"the document is no XML: {error}") from error
     if root.tag != "Response":
         raise MarkupError(12100, f"the document begins with <{root.tag}>, not with <Response>")
@@ -269,7 +269,7 @@ def _method(found: Attributes) -> str:
 
 
 def _count(text: str, *, highest: int) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= highest):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= highest):
         raise MarkupError(12200, f"{text[:20]!r} is no number up to {highest}")
     return int(text)
 

@@ -240,6 +240,18 @@ async def test_a_command_counts_once(site: Service, telnyx: PretendedTelnyx, com
     assert call.sentences == ("Once.",)
 
 
+@pytest.mark.parametrize("headers", ["X-A: b", ["X-A"], [{"name": "X-A"}], {"X-A": "b"}])
+async def test_headers_that_are_none_are_refused(
+    telnyx: PretendedTelnyx, commands: Commands, headers: Any
+) -> None:
+    call = await telnyx.call()
+    status, error = await commands.post(
+        f"calls/{call.sid}/actions/transfer", to="sip:p@127.0.0.1", custom_headers=headers
+    )
+    assert status == 422
+    assert "custom_headers" in error["errors"][0]["detail"]
+
+
 async def test_a_rejected_call(site: Service, telnyx: PretendedTelnyx, commands: Commands) -> None:
     call = await telnyx.call()
     await commands.do(call.sid, "reject", cause="USER_BUSY")
