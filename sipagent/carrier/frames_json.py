@@ -13,8 +13,6 @@ import msgspec
 from sipagent.carrier.stream import DIGITS, CallerDigit
 from sipagent.errors import MediaStreamError
 
-MOST_MESSAGE_BYTES = 64 * 1024
-"""A message of 20 ms has a few hundred."""
 _ID_MOST = 256
 _PARAMETERS_MOST = 32
 _PARAMETER_MOST = 4096

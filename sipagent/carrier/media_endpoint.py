@@ -21,7 +21,8 @@ from sipagent.carrier.audio_socket import AudioSocketServer, AudioSocketStream
 from sipagent.carrier.stream import MediaStream, StreamFormat
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine
 from sipagent.carrier.tokens import LegToken
-from sipagent.carrier.web_stream import FrameReader, FrameWriter, WebStream, first_start, new_socket
+from sipagent.carrier.web_socket import TakenOver, is_handshake, take_over
+from sipagent.carrier.web_stream import MessageReader, MessageWriter, WebStream, first_start
 from sipagent.clock import unix_s
 from sipagent.errors import MediaStreamError, WebhookSignatureError
 from sipagent.identifiers import CallId
@@ -114,37 +115,41 @@ class MediaEndpoint:
         self,
         request: web.Request,
         carrier: str,
-        read: FrameReader,
-        write: Callable[..., FrameWriter],
+        read: MessageReader,
+        write: Callable[..., MessageWriter],
         lead_ms: int,
     ) -> web.StreamResponse:
-        socket = new_socket()
-        if not socket.can_prepare(request).ok:
+        if not is_handshake(request):
             raise web.HTTPUpgradeRequired(text="An audio socket is opened as a WebSocket.\n")
         if self._live >= MOST_STREAMS:
             self._metrics.carrier_webhook(carrier, "limited")
             raise web.HTTPServiceUnavailable(text="Too many audio sockets are open.\n")
         received_at = asyncio.get_running_loop().time()
         with self.counted():
-            await socket.prepare(request)
+            try:
+                socket = take_over(request)
+            except MediaStreamError as error:
+                raise web.HTTPBadRequest(text=f"{error}\n") from error
             try:
                 start = await first_start(socket, read)
             except MediaStreamError as error:
                 logger.warning("An audio socket of %s is closed: %s", carrier, error)
                 self._metrics.carrier_webhook(carrier, "bad_body")
                 await socket.close(code=BAD_START_CLOSE)
-                return socket
+                return TakenOver()
             given = start.parameters.get(TOKEN_PARAMETER) or request.query.get(TOKEN_PARAMETER, "")
             token = self._token(carrier, start.carrier_call_id, given)
             if token is None:
                 await socket.close(code=BAD_TOKEN_CLOSE)
-                return socket
-            stream = WebStream(socket, start, read=read, writer=write(start), lead_ms=lead_ms)
+                return TakenOver()
+            stream = WebStream(
+                socket, start, read=read, writer=write(start), lead_ms=lead_ms, disordered=carrier == "telnyx"
+            )
             call_id = CallId(f"{carrier}:{token.leg.carrier_call_id}:{token.step}")
             async with asyncio.TaskGroup() as group:
                 group.create_task(stream.run(), name=f"carrier's socket of {call_id}")
                 await self.serve(stream, call_id, token, received_at)
-        return socket
+        return TakenOver()
 
     def _token(self, carrier: str, carrier_call_id: str, given: str) -> LegToken | None:
         """The token of a stream, or None for one that is not ours to serve."""

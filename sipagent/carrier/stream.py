@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from sipagent.realtime.value import Value
+
 AudioEncoding = Literal["g711_ulaw", "g711_alaw", "pcm16"]
 """How samples are written: one byte of G.711, or 16 bits, signed and little-endian."""
 
@@ -34,8 +36,7 @@ class StreamStart:
     as their network brought it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerAudio:
+class CallerAudio(Value, frozen=True, kw_only=True):
     """A piece of the caller's voice, in the format that the start named."""
 
     audio: bytes

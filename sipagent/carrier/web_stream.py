@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from aiohttp import WSCloseCode, WSMsgType, web
-
-from sipagent.carrier.frames_json import MOST_MESSAGE_BYTES, UnreadableFrameError
-from sipagent.carrier.stream import StreamEvent, StreamStart, StreamStopped
+from sipagent.carrier.frames_json import UnreadableFrameError
+from sipagent.carrier.ordering import InOrder
+from sipagent.carrier.stream import CallerAudio, StreamEvent, StreamStart, StreamStopped
+from sipagent.carrier.web_socket import CarrierSocket
 from sipagent.errors import MediaStreamError
 
 logger = logging.getLogger(__name__)
@@ -22,21 +21,19 @@ MOST_BEFORE_START = 8
 """Messages that may come before the start."""
 MOST_UNREADABLE = 50
 """So many messages that are none may come of a stream before it is given up."""
-SLOW_AT = 25
-"""Messages that wait to be sent: half a second. From there on, what is said waits where it is followed."""
-HEARTBEAT_S = 20.0
-CLOSE_WITHIN_S = 2.0
+_IN_ORDER = (1000, 1001, 1005)
+"""Codes of a socket that was closed on purpose (RFC 6455 section 7.4.1)."""
 
 
-class FrameReader(Protocol):
+class MessageReader(Protocol):
     """Reads a carrier's messages. Raises `UnreadableFrameError`."""
 
-    def __call__(self, message: str, /) -> StreamStart | StreamEvent | None:
+    def __call__(self, message: bytes, /) -> StreamStart | StreamEvent | None:
         """What a message says."""
         ...
 
 
-class FrameWriter(Protocol):
+class MessageWriter(Protocol):
     """Writes a carrier's messages in one stream."""
 
     @property
@@ -60,45 +57,47 @@ class WebStream:
 
     def __init__(
         self,
-        socket: web.WebSocketResponse,
+        socket: CarrierSocket,
         start: StreamStart,
         *,
-        read: FrameReader,
-        writer: FrameWriter,
+        read: MessageReader,
+        writer: MessageWriter,
         lead_ms: int,
+        disordered: bool = False,
     ) -> None:
-        """``socket`` is open, and ``start`` is what came over it."""
+        """``socket`` is open, and ``start`` is what came over it. ``disordered``: the carrier does not
+        promise that the caller's audio comes in its order."""
         self.start = start
         self.lead_ms = lead_ms
         self._socket = socket
         self._read = read
         self._writer = writer
+        self._order = InOrder() if disordered else None
         self._hear: Callable[[StreamEvent], None] | None = None
-        self._waiting: deque[bytes] = deque()
-        self._something = asyncio.Event()
+        self._over = asyncio.Event()
         self._stopped: StreamStopped | None = None
         self.unreadable = 0
         """Messages that said nothing, because they were none."""
 
     async def run(self) -> None:
-        """Receive and send until the stream has ended, which its listener has heard then. Cancelling ends it
-        too; the socket is closed in every case."""
+        """Receive until the stream has ended, which its listener has heard then. Cancelling ends it too; the
+        socket is closed in every case."""
+        watching = asyncio.create_task(self._watch(), name="carrier's socket: its end")
+        self._socket.listen(self._received)
         try:
-            async with asyncio.TaskGroup() as group:
-                sending = group.create_task(self._send(), name="carrier's socket: sending")
-                reason = await self._receive()
-                self._stop(reason)
-                sending.cancel()
+            await self._over.wait()
         finally:
             self._stop(StreamStopped(reason="lost", detail="It was not read any more."))
-            await self._close_socket()
+            watching.cancel()
+            await asyncio.wait([watching])
+            await self._socket.close()
 
     # MediaStream -------------------------------------------------------------------------------------
 
     @property
     def can_send(self) -> bool:
         """See `MediaStream.can_send`."""
-        return len(self._waiting) < SLOW_AT
+        return self._socket.can_send
 
     def listen(self, hear: Callable[[StreamEvent], None]) -> None:
         """See `MediaStream.listen`."""
@@ -108,74 +107,65 @@ class WebStream:
 
     def send_audio(self, audio: bytes) -> None:
         """See `MediaStream.send_audio`."""
-        self._put(self._writer.media(audio))
+        if self._stopped is None:
+            self._socket.send(self._writer.media(audio))
 
     def send_mark(self, name: str) -> None:
         """See `MediaStream.send_mark`."""
-        self._put(self._writer.mark(name))
+        if self._stopped is None:
+            self._socket.send(self._writer.mark(name))
 
     def clear(self) -> None:
         """See `MediaStream.clear`."""
-        self._waiting.clear()
-        self._put(self._writer.clear)
+        if self._stopped is None:
+            self._socket.send(self._writer.clear)
 
     async def close(self) -> None:
         """See `MediaStream.close`."""
         self._stop(StreamStopped(reason="closed"))
-        await self._close_socket()
+        await self._socket.close()
 
     # Inside ------------------------------------------------------------------------------------------
-
-    def _put(self, message: bytes) -> None:
-        if self._stopped is None:
-            self._waiting.append(message)
-            self._something.set()
 
     def _stop(self, stopped: StreamStopped) -> None:
         if self._stopped is None:
             self._stopped = stopped
-            self._waiting.clear()
+            self._over.set()
             if self._hear is not None:
                 self._hear(stopped)
 
-    async def _send(self) -> None:
-        while True:
-            await self._something.wait()
-            self._something.clear()
-            while self._waiting:
-                message = self._waiting.popleft()
-                try:
-                    await self._socket.send_frame(message, WSMsgType.TEXT)
-                except ConnectionError:
-                    return  # whoever receives finds out how it ended
+    def _received(self, message: bytes) -> None:
+        if self._stopped is not None:
+            return
+        try:
+            event = self._read(message)
+        except UnreadableFrameError as error:
+            self.unreadable += 1
+            if self.unreadable > MOST_UNREADABLE:
+                self._stop(StreamStopped(reason="protocol", detail=str(error)))
+            return
+        if event is None or isinstance(event, StreamStart):
+            return
+        if isinstance(event, StreamStopped):
+            self._stop(event)
+        elif self._hear is None:
+            return
+        elif self._order is not None and isinstance(event, CallerAudio):
+            for piece in self._order.take(event):
+                self._hear(piece)
+        else:
+            self._hear(event)
 
-    async def _receive(self) -> StreamStopped:
-        async for message in self._socket:
-            if message.type is not WSMsgType.TEXT:
-                continue
-            try:
-                event = self._read(message.data)
-            except UnreadableFrameError as error:
-                self.unreadable += 1
-                if self.unreadable > MOST_UNREADABLE:
-                    return StreamStopped(reason="protocol", detail=str(error))
-                continue
-            if isinstance(event, StreamStopped):
-                return event
-            if event is not None and not isinstance(event, StreamStart) and self._hear is not None:
-                self._hear(event)
-            if self._stopped is not None:
-                break
+    async def _watch(self) -> None:
+        await self._socket.closed()
         code = self._socket.close_code
-        if code in (WSCloseCode.OK, WSCloseCode.GOING_AWAY):
-            return StreamStopped(reason="closed")
-        return StreamStopped(reason="lost", detail=f"The carrier's socket broke ({code}).")
-
-    async def _close_socket(self) -> None:
-        await self._socket.close()
+        if code in _IN_ORDER:
+            self._stop(StreamStopped(reason="closed"))
+        else:
+            self._stop(StreamStopped(reason="lost", detail=f"The carrier's socket broke ({code})."))
 
 
-async def first_start(socket: web.WebSocketResponse, read: FrameReader) -> StreamStart:
+async def first_start(socket: CarrierSocket, read: MessageReader) -> StreamStart:
     """What a carrier says of the stream that it has opened.
 
     Raises `MediaStreamError` where it does not say it first and in time. Cancel-safe; the socket stays open.
@@ -184,19 +174,11 @@ async def first_start(socket: web.WebSocketResponse, read: FrameReader) -> Strea
         async with asyncio.timeout(START_WITHIN_S):
             for _ in range(MOST_BEFORE_START):
                 message = await socket.receive()
-                if message.type is not WSMsgType.TEXT:
+                if message is None:
                     raise MediaStreamError("the carrier closed its socket before it said whose it is")
-                event = read(message.data)
+                event = read(message)
                 if isinstance(event, StreamStart):
                     return event
     except TimeoutError as error:
         raise MediaStreamError(f"no start of a stream came within {START_WITHIN_S:g} s") from error
     raise MediaStreamError(f"no start of a stream was among the first {MOST_BEFORE_START} messages")
-
-
-def new_socket() -> web.WebSocketResponse:
-    """A server's end for a carrier, not prepared yet."""
-    # Audio in base64 does not get smaller, and each stream would need a window of memory for it.
-    return web.WebSocketResponse(
-        max_msg_size=MOST_MESSAGE_BYTES, compress=False, heartbeat=HEARTBEAT_S, timeout=CLOSE_WITHIN_S
-    )

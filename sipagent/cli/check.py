@@ -22,6 +22,7 @@ from sipagent.config import (
     describe_plan,
     describe_route,
     load_configuration,
+    named_route,
     recorded_in_part,
     to_enter,
     try_servers,
@@ -141,9 +142,9 @@ def _print_carriers(loaded: Loaded, out: Console) -> None:
     if carriers is None:
         return
     for route, plan in carriers.plans.items():
-        print_hanging(out, f"  answered by route {route}: ", describe_plan(plan))
-    others = "by other routes" if carriers.plans else "for carriers"
-    print_hanging(out, f"  answered {others}: ", describe_plan(carriers.plan))
+        print_hanging(out, f"  calls of carriers by {named_route(route)}: ", describe_plan(plan))
+    others = " by other routes" if carriers.plans else ""
+    print_hanging(out, f"  calls of carriers{others}: ", describe_plan(carriers.plan))
     if names := ", ".join(recorded_in_part(loaded.door, carriers)):
         print_hanging(out, "  recorded: ", f"{names}, but nothing of calls that are answered over SIP")
     for carrier, entries in groupby(to_enter(carriers), key=lambda each: each.carrier):

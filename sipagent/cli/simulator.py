@@ -8,6 +8,7 @@ import secrets
 import signal
 import ssl
 import sys
+import textwrap
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import fields
@@ -15,6 +16,7 @@ from typing import Literal, cast
 
 from sipagent.app import configure_logging
 from sipagent.cli.arguments import host_and_port, sip_address
+from sipagent.cli.carrier_section import carrier_section, carrier_variables
 from sipagent.cli.output import console, print_json_line
 from sipagent.errors import UserError
 from sipagent.simulator.carrier import (
@@ -231,7 +233,7 @@ def _announce(simulator: Simulator, carrier: PretendedCarrier | None, *, as_json
                 "sip": [str(address) for address in simulator.sip],
                 "webhook_url": simulator.webhook_url,
                 "webhook_secret": simulator.webhook_secret,
-                **({} if carrier is None else {"carrier": _about(carrier)}),
+                **({} if carrier is None else _carrier_as_json(simulator, carrier)),
             }
         )
         return
@@ -243,16 +245,29 @@ def _announce(simulator: Simulator, carrier: PretendedCarrier | None, *, as_json
     out.print(f"Webhooks to {simulator.webhook_url}")
     out.print()
     out.print("A service that answers these calls is started with")
+    variables = {} if carrier is None else carrier_variables(carrier)
     out.print(
         f"  OPENAI_API_KEY=any OPENAI_WEBHOOK_SECRET={simulator.webhook_secret} "
-        f"OPENAI_BASE_URL={simulator.base_url} sipagent serve --config FILE"
+        f"OPENAI_BASE_URL={simulator.base_url} "
+        f"{''.join(f'{name}={value} ' for name, value in variables.items())}sipagent serve --config FILE"
     )
     if carrier is not None:
         out.print()
         out.print("The carrier")
         for name, value in _about(carrier).items():
             out.print(f"  {name:16} {value}")
+        out.print()
+        out.print("FILE with this at its end answers the carrier's calls")
+        out.print(textwrap.indent(carrier_section(carrier, simulator.sip), "  "), end="")
     sys.stdout.flush()
+
+
+def _carrier_as_json(simulator: Simulator, carrier: PretendedCarrier) -> dict[str, object]:
+    return {
+        "carrier": _about(carrier),
+        "configuration": carrier_section(carrier, simulator.sip),
+        "variables": dict(carrier_variables(carrier)),
+    }
 
 
 def _about(carrier: PretendedCarrier) -> dict[str, str]:

@@ -17,6 +17,7 @@ from sipagent.config.telling import (
     CarrierName,
     ToEnter,
     describe_plan,
+    named_route,
     recorded_in_part,
     to_enter,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "load_base_url",
     "load_configuration",
     "load_stored",
+    "named_route",
     "parse_document",
     "published_schema",
     "read_database_url",

@@ -115,3 +115,8 @@ def recorded_in_part(door: FrontDoor, carriers: CarrierSettings | None) -> tuple
     if not any(isinstance(step, AnswerBySip) for plan in plans for step in plan.steps):
         return ()
     return tuple(name for name, profile in door.profiles.items() if profile.recording is not None)
+
+
+def named_route(label: str) -> str:
+    """A route in a sentence: ``route office``, and ``route 2`` for one without a name of its own."""
+    return label if label.startswith("route ") else f"route {label}"

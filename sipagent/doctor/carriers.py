@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from sipagent.config import CARRIER_TITLES, Loaded, describe_plan, recorded_in_part, to_enter
+from sipagent.config import CARRIER_TITLES, Loaded, describe_plan, named_route, recorded_in_part, to_enter
 from sipagent.doctor.finding import Area, Finding, fail, hint, ok, warn
 from sipagent.doctor.network import why_unreachable
 
@@ -101,7 +101,7 @@ def _plans(loaded: Loaded) -> Iterator[Finding]:
     carriers = loaded.carriers
     assert carriers is not None, "there are carriers"
     for name, plan in (*carriers.plans.items(), ("", carriers.plan)):
-        whose = f"Calls of route {name}" if name else "Other calls" if carriers.plans else "Calls"
+        whose = f"Calls of {named_route(name)}" if name else "Other calls" if carriers.plans else "Calls"
         yield ok(Area.CARRIERS, f"{whose} are answered by {describe_plan(plan)}.")
         if len(plan.steps) == 2:  # the last step is words, always
             said = f"{whose} have one way to be answered; when it fails, callers hear words alone."

@@ -18,6 +18,9 @@ from sipagent.realtime.user_input import user_content
 
 Command = dict[str, Any]
 
+_as_json = json.JSONEncoder(separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder for each call that wants it compact."""
+
 
 class CommandWriter:
     """Commands as text. Each gets an id, so that the server's errors name the command they are about."""
@@ -30,7 +33,14 @@ class CommandWriter:
         if "event_id" not in command:
             self._count += 1
             command = {**command, "event_id": f"sipagent_{self._count}"}
-        return json.dumps(command, separators=(",", ":"))
+        return _as_json(command)
+
+    def write_audio(self, audio: bytes) -> str:
+        """What adds audio of the caller: by far the most frequent command, and base64 needs no escapes."""
+        self._count += 1
+        in_base64 = base64.b64encode(audio).decode("ascii")
+        named = f'"event_id":"sipagent_{self._count}"'
+        return f'{{"type":"input_audio_buffer.append","audio":"{in_base64}",{named}}}'
 
 
 def response_create(event_id: str, response: Mapping[str, Any] | None) -> Command:
@@ -58,11 +68,6 @@ def interruptions_update(turn_detection: Mapping[str, Any], *, interruptible: bo
     interrupts = interruptible and turn_detection.get("interrupt_response", True)
     wanted = {**turn_detection, "interrupt_response": interrupts}
     return session_update({"type": "realtime", "audio": {"input": {"turn_detection": wanted}}})
-
-
-def audio_append(audio: bytes) -> Command:
-    """Add audio of the caller."""
-    return {"type": "input_audio_buffer.append", "audio": base64.b64encode(audio).decode("ascii")}
 
 
 def audio_commit() -> Command:

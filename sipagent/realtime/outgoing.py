@@ -116,6 +116,10 @@ class Outgoing:
         """
         return await self._send_text(self._writer.write(command), only_if)
 
+    async def send_audio(self, audio: bytes) -> None:
+        """Send audio of the caller, as `send`."""
+        await self._send_text(self._writer.write_audio(audio))
+
     async def ready(self) -> None:
         """Wait until something can be sent at once; raises as `send`. Cancel-safe."""
         while not self._usable.is_set():

@@ -83,7 +83,7 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
         return settings.get("model_name", DEFAULT_REALTIME_MODEL)
 
     async def _send_audio(self, event: RealtimeModelSendAudio) -> None:
-        await self._outgoing.send(commands.audio_append(event.audio))
+        await self._outgoing.send_audio(event.audio)
         if event.commit:
             await self._outgoing.send(commands.audio_commit())
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.callers.kamailio import ask
-from tests.callers.programs import running
+from tests.callers.programs import find_program, running
 from tests.support.ports import free_port
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "trunks" / "asterisk"
@@ -112,7 +110,7 @@ class Pbx:
 
 def asterisk_program() -> str:
     """Its path; skips the test where there is none: not every distribution has one, not even for CI."""
-    path = shutil.which("asterisk", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    path = find_program("asterisk")
     if path is None:
         pytest.skip("asterisk is not installed (Debian sid and Ubuntu have a package, Debian 12 and 13 none)")
     return path

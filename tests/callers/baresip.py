@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import struct
 import wave
 from collections.abc import AsyncIterator
@@ -55,6 +56,16 @@ module_app              ctrl_tcp.so
 ctrl_tcp_listen         127.0.0.1:{control_port}
 {authority}
 """
+
+
+def tone(*seconds: float) -> bytes:
+    """Silence and a 300 Hz tone by turns, beginning with silence; 16-bit PCM at 8 kHz."""
+    samples: list[int] = []
+    for number, length in enumerate(seconds):
+        count = int(8000 * length)
+        level = 12000 if number % 2 else 0
+        samples += [int(level * math.sin(2 * math.pi * 300 * n / 8000)) for n in range(count)]
+    return struct.pack(f"<{len(samples)}h", *samples)
 
 
 def write_wav(path: Path, pcm: bytes) -> None:

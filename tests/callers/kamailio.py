@@ -21,6 +21,7 @@ SHIPPED = Path(__file__).parents[2] / "deploy" / "kamailio"
 CALLER = "127.0.0.2"
 """Callers have an address of their own: the targets are at 127.0.0.1, and who calls from there is none."""
 NO_REPLY_MS = 1500
+AUTHORITY = "authority.pem"
 PORT_TRIES = 3
 
 
@@ -48,6 +49,11 @@ class Edge:
     port: int
     """UDP and TCP."""
     tls_port: int
+
+    @property
+    def authority(self) -> Path:
+        """Who issued its certificate."""
+        return self.folder / AUTHORITY
 
     @property
     def log(self) -> str:
@@ -88,14 +94,16 @@ def write_edge(folder: Path, plan: EdgePlan, *, port: int, tls_port: int) -> Pat
     (folder / "sources.list").write_text("".join(f"{line}\n" for line in plan.sources))
     tls = (SHIPPED / "tls.cfg").read_text().replace("/etc/kamailio/tls", str(folder))
     # Not the system's: each process reads it at the start, which takes seconds.
-    tls = re.sub(r"(?m)^ca_list = .*$", f"ca_list = {plan.authority or folder / 'cert.pem'}", tls)
+    tls = re.sub(r"(?m)^ca_list = .*$", f"ca_list = {plan.authority or folder / AUTHORITY}", tls)
     (folder / "tls.cfg").write_text(tls)
     return folder / "kamailio.cfg"
 
 
 def make_certificate(folder: Path) -> None:
     """The certificate that callers by TLS see."""
-    identity = trustme.CA().issue_cert("edge.test")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / AUTHORITY))
+    identity = authority.issue_cert("127.0.0.1")
     identity.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
     identity.private_key_pem.write_to_path(str(folder / "key.pem"))
 

@@ -18,7 +18,8 @@ from sipagent.simulator.phone import Phone
 from sipagent.simulator.server import server_tls
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.voice import Voice
-from tests.callers.asterisk import PbxPlan, asterisk
+from tests.callers.asterisk import PbxPlan, asterisk, asterisk_program
+from tests.callers.programs import program
 from tests.callers.scenario import ANSWERED, OK, STOP_PLAYING, Scenario, in_dialog, invite, play
 from tests.callers.sipp import call_by_sipp
 from tests.callers.transfers import TRANSFERS
@@ -31,6 +32,13 @@ HOLDS = "greeting: Hello.\notherwise: I see.\n"
 DIALLED = "+15550100177"
 TLS = ListenAddress(transport="tls", host="127.0.0.1", port=0)
 UDP = ListenAddress(transport="udp", host="127.0.0.1", port=0)
+
+
+@pytest.fixture(autouse=True)
+def needed() -> None:
+    """Skips before anything is started, with the reason."""
+    program("sipp", "sip-tester")
+    asterisk_program()
 
 
 @pytest.fixture

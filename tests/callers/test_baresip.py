@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import struct
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from sipagent.simulator.phone import Phone
 from sipagent.simulator.server import server_tls
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.voice import Voice
-from tests.callers.baresip import baresip, loudest
+from tests.callers.baresip import baresip, loudest, tone
 from tests.support.eventually import eventually
 from tests.support.practice import front_door, practice
 
@@ -34,16 +32,6 @@ turns:
     call: {tool: transfer, with: {target: billing}}
 """
 PLAIN_ACCOUNT = "<sip:ann@127.0.0.1:{sip_port}>;regint=0;audio_codecs=PCMU;dtmfmode=rtpevent"
-
-
-def tone(*seconds: float) -> bytes:
-    """Silence and a 300 Hz tone by turns, beginning with silence; 16-bit PCM at 8 kHz."""
-    samples: list[int] = []
-    for number, length in enumerate(seconds):
-        count = int(8000 * length)
-        level = 12000 if number % 2 else 0
-        samples += [int(level * math.sin(2 * math.pi * 300 * n / 8000)) for n in range(count)]
-    return struct.pack(f"<{len(samples)}h", *samples)
 
 
 async def test_it_plays_hears_presses_holds_and_hangs_up(tmp_path: Path) -> None:

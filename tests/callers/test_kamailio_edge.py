@@ -21,6 +21,7 @@ from sipagent.simulator.server import Simulator, SimulatorOptions, server_tls
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.voice import Voice
 from sipagent.store import CallRecord
+from tests.callers.baresip import baresip, tone
 from tests.callers.kamailio import CALLER, Edge, EdgePlan, ask, edge, make_certificate, rtpengine, write_edge
 from tests.callers.programs import program, run
 from tests.callers.scenario import (
@@ -38,6 +39,7 @@ from tests.callers.scenario import (
 )
 from tests.callers.sipp import call_by_sipp
 from tests.callers.transfers import ARGUMENTS, LOG, TRANSFERS, transferred
+from tests.support.eventually import eventually
 from tests.support.ports import free_port
 from tests.support.practice import Practice, practice
 
@@ -46,6 +48,11 @@ pytestmark = pytest.mark.callers
 HOLDS = "greeting: Hello.\notherwise: I see.\n"
 NUMBER = "+15550100000"
 CALLER_NUMBER = "+15550100123"
+HANGS_UP = """
+greeting: Hello.
+turns:
+  - {say: Goodbye., call: {tool: hang_up, with: {}}}
+"""
 UDP = ListenAddress(transport="udp", host="127.0.0.1", port=0)
 TLS = ListenAddress(transport="tls", host="127.0.0.1", port=0)
 BRIEF = Scenario(
@@ -61,6 +68,19 @@ class Authority:
     path: Path
     server: ssl.SSLContext
     """Of a target that is called sip.openai.test."""
+
+
+@pytest.fixture(autouse=True)
+def needed() -> None:
+    """Skips before anything is started, with the reason."""
+    program("sipp", "sip-tester")
+    program("kamailio", "kamailio, kamailio-tls-modules")
+
+
+@pytest.fixture
+def converts() -> None:
+    """As `needed`, where media is converted."""
+    program("rtpengine", "rtpengine-daemon")
 
 
 @pytest.fixture(scope="module")
@@ -420,6 +440,7 @@ async def test_kamailio_finds_no_mistake(tmp_path: Path, switches: tuple[str, ..
     assert "ERROR" not in output
 
 
+@pytest.mark.usefixtures("converts")
 async def test_plain_media_is_encrypted_towards_a_target(
     tmp_path: Path, authority: Authority, speech: Path
 ) -> None:
@@ -447,3 +468,131 @@ async def test_plain_media_is_encrypted_towards_a_target(
         for call in desk.simulator.calls.all_calls():
             assert call.leg.media_security == "srtp"
             assert call.leg.statistics().frames_received >= 150, call.leg.statistics()
+
+
+async def test_a_target_that_rings_for_too_long_is_cancelled(tmp_path: Path) -> None:
+    calls = SimulatedCallSettings(ringing_at="invite", webhook_delay_s=60, accept_timeout_s=60)
+    options = SimulatorOptions(sip=(UDP,), calls=calls, webhook_url="http://127.0.0.1:9/")
+    async with Simulator(options) as first, practice(script=HOLDS, sip=(UDP,)) as desk:
+        plan = EdgePlan(
+            targets=[udp_target(first.sip[0].port, 20), udp_target(desk.simulator.sip[0].port)],
+            numbers=[("NO_ANSWER_MS", "1500")],
+        )
+        async with edge(plan) as one:
+            await through(one, BRIEF, tmp_path, "-m", "1")
+        await ended(desk, 1)
+        (call,) = first.calls.all_calls()
+        assert call.state is CallState.CANCELLED
+
+
+async def test_a_call_that_is_too_long_is_hung_up_on_both_sides(tmp_path: Path) -> None:
+    answer = """<send><![CDATA[
+SIP/2.0 200 OK
+[last_Via:]
+[last_From:]
+[last_To:]
+[last_Call-ID:]
+[last_CSeq:]
+Content-Length: 0
+
+]]></send>"""
+    scenario = Scenario(
+        name="long",
+        steps=(invite(port="[media_port]"), ANSWERED, '<recv request="BYE" timeout="20000"/>', answer),
+    )
+    async with practice(script=HOLDS, sip=(UDP,)) as desk:
+        plan = EdgePlan(targets=[udp_target(desk.simulator.sip[0].port)], numbers=[("LONGEST_CALL_S", "2")])
+        async with edge(plan) as one:
+            await through(one, scenario, tmp_path, "-m", "1")
+            await ended(desk, 1)
+
+
+@pytest.mark.usefixtures("converts")
+async def test_a_plain_target_gets_plain_media_after_an_encrypted_one(
+    tmp_path: Path, authority: Authority
+) -> None:
+    async with AsyncExitStack() as stack:
+        calls = SimulatedCallSettings(no_webhook_status=503)
+        options = SimulatorOptions(sip=(TLS,), tls=authority.server, calls=calls)
+        first = await stack.enter_async_context(Simulator(options))
+        desk = await stack.enter_async_context(practice(script=HOLDS, sip=(UDP,)))
+        engine = await stack.enter_async_context(rtpengine(tmp_path))
+        plan = EdgePlan(
+            targets=[tls_target(first.sip[0].port), udp_target(desk.simulator.sip[0].port)],
+            authority=authority.path,
+            switches=["WITH_RTPENGINE"],
+            numbers=[("RTPENGINE", f'"udp:127.0.0.1:{engine}"')],
+        )
+        one = await stack.enter_async_context(edge(plan))
+        await through(one, BRIEF, tmp_path, "-m", "1")
+        await ended(desk, 1)
+        (failed_call,) = first.calls.all_calls()
+        (call,) = desk.simulator.calls.all_calls()
+        assert (failed_call.leg.media_security, call.leg.media_security) == ("srtp", "rtp")
+
+
+async def test_a_telephone_by_tls_keeps_its_own_encryption(tmp_path: Path, authority: Authority) -> None:
+    """TLS in, TLS out, SRTP between the ends; the agent hangs up, and its BYE finds the telephone."""
+    async with AsyncExitStack() as stack:
+        desk = await stack.enter_async_context(
+            practice(script=HANGS_UP, sip=(TLS,), tls=authority.server, voice=Voice("tones"))
+        )
+        plan = EdgePlan(
+            targets=[tls_target(desk.simulator.sip[0].port)],
+            authority=authority.path,
+            sources=[f"1 {CALLER} 32 0 pbx", "2 127.0.0.1 32 0 telephone"],
+        )
+        one = await stack.enter_async_context(edge(plan))
+        address = f"{NUMBER}@127.0.0.1:{one.tls_port};transport=tls"
+        account = (
+            f"<sip:ann@127.0.0.1:{one.tls_port};transport=tls>;regint=0;audio_codecs=PCMU;mediaenc=srtp-mand;"
+            f'outbound="sip:127.0.0.1:{one.tls_port};transport=tls"'
+        )
+        phone = await stack.enter_async_context(
+            baresip(tmp_path / "phone", tone(2.0, 1.5, 60.0), account=account, certificate=one.authority)
+        )
+        await phone.command("dial", f"sip:{address}")
+        await phone.until("CALL_ESTABLISHED")
+        (call,) = desk.simulator.calls.all_calls()
+        assert call.leg.media_security == "srtp"
+        await phone.until("CALL_CLOSED")
+        (record,) = await ended(desk, 1)
+        assert record.summary.end_reason == "agent_hung_up"
+
+
+@pytest.mark.usefixtures("converts")
+async def test_a_held_call_comes_back_through_the_conversion(tmp_path: Path, authority: Authority) -> None:
+    async with AsyncExitStack() as stack:
+        desk = await stack.enter_async_context(
+            practice(script=HOLDS, sip=(TLS,), tls=authority.server, voice=Voice("tones"))
+        )
+        engine = await stack.enter_async_context(rtpengine(tmp_path))
+        plan = EdgePlan(
+            targets=[tls_target(desk.simulator.sip[0].port)],
+            sources=[f"1 {CALLER} 32 0 pbx", "1 127.0.0.1 32 0 telephone"],
+            authority=authority.path,
+            switches=["WITH_RTPENGINE"],
+            numbers=[("RTPENGINE", f'"udp:127.0.0.1:{engine}"')],
+        )
+        one = await stack.enter_async_context(edge(plan))
+        account = (
+            f"<sip:ann@127.0.0.1:{{sip_port}}>;regint=0;audio_codecs=PCMU;dtmfmode=rtpevent;"
+            f'outbound="sip:127.0.0.1:{one.port}"'
+        )
+        phone = await stack.enter_async_context(baresip(tmp_path / "phone", tone(1.0, 60.0), account=account))
+        await phone.command("dial", f"sip:{NUMBER}@127.0.0.1:{one.port}")
+        await phone.until("CALL_ESTABLISHED")
+        (call,) = desk.simulator.calls.all_calls()
+        assert call.leg.media_security == "srtp"
+        await phone.command("hold")
+        await asyncio.sleep(1.0)
+        sent = call.leg.statistics().frames_sent
+        await asyncio.sleep(0.5)
+        assert call.leg.statistics().frames_sent == sent, "nobody speaks to a telephone that holds the call"
+        await phone.command("resume")
+        await eventually(lambda: call.leg.statistics().frames_sent > sent + 25)
+        before = call.leg.statistics().frames_received
+        await eventually(lambda: call.leg.statistics().frames_received > before + 25)
+        await phone.command("hangup")
+        (record,) = await ended(desk, 1)
+        assert record.summary.end_reason == "caller_hung_up"

@@ -164,9 +164,11 @@ def test_what_carriers_must_be_told_is_listed_without_secrets(
     lines = [line.strip() for line in printed.splitlines()]
     assert "https://phone.example.com/carriers/twilio/voice" in lines
     assert "to enter at Telnyx:" in lines
-    assert "answered by route route 2: “We are closed.”" in lines
+    assert "calls of carriers by route 2: “We are closed.”" in lines
     assert [
-        line for line in lines if line.startswith("answered by other routes: OpenAI over SIP (15 s), else ")
+        line
+        for line in lines
+        if line.startswith("calls of carriers by other routes: OpenAI over SIP (15 s), else ")
     ]
     assert "recorded: desk, but nothing of calls that are answered over SIP" in lines
     assert main(["check", "--json", str(file)]) == 0

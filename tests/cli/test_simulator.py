@@ -11,8 +11,11 @@ from urllib.request import urlopen
 
 import pytest
 
+from sipagent.carrier.settings import CarrierSettings
 from sipagent.cli import main
+from sipagent.config import load_configuration
 from tests.cli.process import running
+from tests.config.carriers import BASE
 
 pytestmark = pytest.mark.journey
 
@@ -50,6 +53,16 @@ async def test_virtual_media_needs_no_sip() -> None:
         assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
+def told_in(carriers: CarrierSettings) -> str:
+    """The secret that a file has for its carrier."""
+    if carriers.twilio is not None:
+        return carriers.twilio.auth_tokens[0]
+    if carriers.telnyx is not None:
+        return carriers.telnyx.api_key
+    assert carriers.audio_socket is not None
+    return carriers.audio_socket.token
+
+
 @pytest.mark.parametrize(
     ("carrier", "told"),
     [
@@ -59,13 +72,21 @@ async def test_virtual_media_needs_no_sip() -> None:
         ("asterisk", {"token", "audio_socket"}),
     ],
 )
-async def test_a_carrier_stands_beside(carrier: str, told: set[str]) -> None:
+async def test_a_carrier_stands_beside(carrier: str, told: set[str], tmp_path: Path) -> None:
     ports = ("--carrier-http", "127.0.0.1:0", "--carrier-sip", "udp:127.0.0.1:0", "--media", "virtual")
-    options = ("--carrier", carrier, "--carrier-secret", "hush", "--carrier-number", "+15550100777=busy")
+    secret = "hush-this-is-a-secret"
+    options = ("--carrier", carrier, "--carrier-secret", secret, "--carrier-number", "+15550100777=busy")
     async with simulator(*ports, *options) as (process, line):
         about = line["carrier"]
         assert set(about) == {"webhook_url", "sip", "api_base_url"} | told
-        assert "hush" in about.values()
+        assert secret in about.values()
+        assert secret not in line["configuration"]
+        file = tmp_path / "sipagent.yaml"
+        file.write_text(f"{BASE}{line['configuration']}")
+        carriers = load_configuration(file, line["variables"]).carriers
+        assert carriers is not None
+        assert carriers.public_url == "http://127.0.0.1:8080"
+        assert told_in(carriers) == secret
         assert about["webhook_url"].startswith("http://127.0.0.1:8080/carriers/")
         url = f"{line['control_url']}/carrier/calls"
         calls = await asyncio.to_thread(lambda: urlopen(url, timeout=30).read())

@@ -24,7 +24,7 @@ EVERY_COMMAND = [
     commands.response_cancel(),
     commands.response_cancel("resp_1"),
     commands.session_update(session_payload({"instructions": "x"}, default_format="pcm16", model="m")),
-    commands.audio_append(b"\x00\xff"),
+    json.loads(commands.CommandWriter().write_audio(b"\x00\xff")),
     commands.audio_commit(),
     commands.playback_clear(),
     commands.truncate(HEARD),
@@ -72,8 +72,11 @@ def test_writing_leaves_the_command_as_it_was() -> None:
 
 
 def test_audio_is_base64() -> None:
-    command = commands.audio_append(b"\x00\x01\xff")
-    assert base64.b64decode(command["audio"], validate=True) == b"\x00\x01\xff"
+    writer = commands.CommandWriter()
+    for number in (1, 2):
+        command = json.loads(writer.write_audio(b"\x00\x01\xff"))
+        assert base64.b64decode(command["audio"], validate=True) == b"\x00\x01\xff"
+        assert command["event_id"] == f"sipagent_{number}"
 
 
 def test_a_response_has_parameters_only_where_some_were_given() -> None:

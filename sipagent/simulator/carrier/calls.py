@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.leg import Leg, LegStatus, Notice
-from sipagent.simulator.carrier.party import VirtualParty
 from sipagent.simulator.carrier.record import Moment, Tape, Timeline
 from sipagent.simulator.carrier.stream import StreamRecord
+from sipagent.simulator.carrier.virtual_party import VirtualParty
 
 
 class CarrierCall:
@@ -36,6 +36,11 @@ class CarrierCall:
     def status(self) -> LegStatus:
         """Of the first leg."""
         return self.leg.status
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every leg is."""
+        return all(leg.is_over for leg in self.legs)
 
     @property
     def caller(self) -> VirtualParty:

@@ -14,7 +14,7 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Dialect
 from sipagent.simulator.carrier.faults import CarrierFault
 from sipagent.simulator.carrier.leg import Leg
-from sipagent.simulator.carrier.markup import Document, ReportTo, parse_document
+from sipagent.simulator.carrier.markup import parse_document
 from sipagent.simulator.carrier.options import CarrierOptions
 from sipagent.simulator.carrier.posting import (
     Exchange,
@@ -24,6 +24,7 @@ from sipagent.simulator.carrier.posting import (
     form_request,
 )
 from sipagent.simulator.carrier.reports import ReportQueue
+from sipagent.simulator.carrier.verbs import Document, ReportTo
 
 
 class Spawn(Protocol):
@@ -80,7 +81,7 @@ class Correspondence:
         parameters = {**self._dialect.call_parameters(leg), **fetch.parameters}
         request = form_request(fetch.purpose, fetch.method, fetch.url, parameters)
         send = self.send_first if fetch.purpose == "voice" else self.send
-        return parse_document(document_of(await send(request, leg=leg)))
+        return parse_document(document_of(await send(request, leg=leg)), lacks=self._dialect.lacks)
 
     def report(self, leg: Leg, report_to: ReportTo, parameters: Mapping[str, str], *, last: bool) -> None:
         """Send a status callback behind those that ``leg`` has waiting for the same address."""
@@ -99,11 +100,24 @@ class Correspondence:
             )
         return self._queues[key]
 
+    def forget(self, leg: Leg) -> None:
+        """Keep nothing for a leg that is over."""
+        for key in [key for key in self._queues if key.startswith(f"{leg.sid} ")]:
+            del self._queues[key]
+
     async def _replay(self, exchange: Exchange, leg: Leg, after_s: float) -> None:
         await asyncio.sleep(after_s)
         await self.send_again(exchange, leg=leg)
 
     async def _send_signed(self, request: OutgoingRequest, *, leg: Leg) -> Exchange:
-        exchange = await self._poster.send(request, leg=leg.sid)
-        leg.note("request", purpose=request.purpose, status=str(exchange.status or exchange.error))
-        return exchange
+        answer: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
+
+        async def post() -> None:
+            exchange = await self._poster.send(request, leg=leg.sid)
+            leg.note("request", purpose=request.purpose, status=str(exchange.status or exchange.error))
+            if not answer.done():
+                answer.set_result(exchange)
+
+        # A request that has been made is made to its end, though nobody waits for its answer any more.
+        self._spawn(post, name=f"request about {leg.sid}")
+        return await answer

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Literal, Protocol, TypeAlias
 
 from sipagent.simulator.carrier.faults import NO_FAULTS, CarrierFaults
-from sipagent.simulator.carrier.markup import ReportTo
 from sipagent.simulator.carrier.party import Party
 from sipagent.simulator.carrier.record import Tape, Timeline
+from sipagent.simulator.carrier.verbs import ReportTo
 
 Direction: TypeAlias = Literal["inbound", "outbound-api", "outbound-dial"]
 
@@ -63,11 +63,16 @@ class LegFacts:
 
 @dataclass(slots=True, kw_only=True)
 class LegTimes:
-    """``loop.time()``; None for what has not happened."""
+    """What became of a leg, and when: ``loop.time()``, None for what has not happened."""
 
     created_at_s: float
     answered_at_s: float | None = None
     ended_at_s: float | None = None
+    sip_status: int | None = None
+    """The answer to our INVITE, where it was one and has come."""
+    hung_up_by: Literal["caller", "callee", "carrier", ""] = ""
+    reports: int = 0
+    """How many status callbacks were written."""
 
     @property
     def talked_s(self) -> float:
@@ -101,9 +106,6 @@ class Leg:
         self.timeline = timeline
         """Shared with the legs this one belongs to."""
         self.status = LegStatus.QUEUED
-        self.sip_status: int | None = None
-        """The answer to our INVITE, where it was one and has come."""
-        self.hung_up_by: Literal["caller", "callee", "carrier", ""] = ""
         self.times = LegTimes(created_at_s=asyncio.get_running_loop().time())
         self.report_to: ReportTo | None = None
         self.notices: list[Notice] = []
@@ -126,6 +128,16 @@ class Leg:
     def sid(self) -> str:
         """The carrier's identifier."""
         return self.facts.sid
+
+    @property
+    def sip_status(self) -> int | None:
+        """The answer to our INVITE, or that a far end would have given; None before there is one."""
+        return self.times.sip_status
+
+    @property
+    def hung_up_by(self) -> str:
+        """``caller``, ``callee``, ``carrier``; "" while it is up."""
+        return self.times.hung_up_by
 
     @property
     def is_over(self) -> bool:
@@ -197,7 +209,7 @@ class Leg:
     def end(self, status: LegStatus = LegStatus.COMPLETED, *, sip_status: int = 200) -> None:
         """End it from the carrier's side; ``sip_status`` refuses a call that was not answered."""
         if not self.is_over:
-            self.hung_up_by = self.hung_up_by or "carrier"
+            self.times.hung_up_by = self.times.hung_up_by or "carrier"
             self.party.release(sip_status)
             self._finish(status)
 
@@ -213,7 +225,7 @@ class Leg:
         if not self.is_over and not self.is_answered:
             self.times.answered_at_s = asyncio.get_running_loop().time()
             if self.facts.direction != "inbound":
-                self.sip_status = 200
+                self.times.sip_status = 200
             self._move(LegStatus.IN_PROGRESS, "answered")
 
     def party_audio(self, ulaw: bytes) -> None:
@@ -229,11 +241,11 @@ class Leg:
         """The far end is gone, or cannot be had."""
         if self.is_over:
             return
-        self.hung_up_by = "caller" if self.facts.direction == "inbound" else "callee"
+        self.times.hung_up_by = "caller" if self.facts.direction == "inbound" else "callee"
         if self.is_answered:
             self._finish(LegStatus.COMPLETED)
             return
-        self.sip_status = sip_status
+        self.times.sip_status = sip_status
         self._finish(status_of_refusal(sip_status) if sip_status >= 300 else LegStatus.CANCELED)
 
     def party_refers(self, target: str) -> int:

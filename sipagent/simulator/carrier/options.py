@@ -51,6 +51,8 @@ class CarrierOptions:
     """On for every call."""
     answer_timeout_s: float = 15.0
     """How long the service may take to answer a request."""
+    remembered_calls: int = 1_000
+    """How many calls are kept; of more, the oldest that are over are forgotten, with what was heard."""
     turn_gap_ms: int = 800
     """Quiet after which callers take it that the other side has finished."""
 

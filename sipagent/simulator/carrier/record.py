@@ -82,6 +82,8 @@ class Tape:
 
     def __init__(self) -> None:
         self._frames: list[HeardFrame] = []
+        self._loud_frames = 0
+        self._changes = Changes()
 
     @property
     def frames(self) -> tuple[HeardFrame, ...]:
@@ -90,8 +92,17 @@ class Tape:
 
     def record(self, ulaw: bytes, at_s: float) -> None:
         """Add a frame that arrives now."""
-        if len(self._frames) < _MAX_FRAMES:
-            self._frames.append(HeardFrame(at_s=at_s, ulaw=ulaw))
+        if len(self._frames) >= _MAX_FRAMES:
+            return
+        frame = HeardFrame(at_s=at_s, ulaw=ulaw)
+        self._frames.append(frame)
+        if frame.is_loud:
+            self._loud_frames += 1
+            self._changes.announce()
+
+    async def until_loud(self, seconds: float) -> None:
+        """Wait until so much of it can be heard in all. Safe to cancel."""
+        await self._changes.until(lambda: self.loud_s >= seconds)
 
     def audio(self, since_s: float = 0.0, until_s: float = float("inf")) -> bytes:
         """The frames of a span of time, one behind the other, whatever lay between them."""
@@ -104,7 +115,7 @@ class Tape:
     @property
     def loud_s(self) -> float:
         """How much of it can be heard, in seconds."""
-        return sum(frame.is_loud for frame in self._frames) * _FRAME_S
+        return self._loud_frames * _FRAME_S
 
     @property
     def last_loud_at_s(self) -> float | None:

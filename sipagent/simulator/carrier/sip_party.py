@@ -16,6 +16,9 @@ from sipagent.simulator.sip.call import IncomingSipCall, OutgoingSipCall, SipCal
 from sipagent.simulator.sip.endpoint import SipEndpoint
 from sipagent.simulator.sip.message import Response
 
+MEDIA_TIMEOUT_S = 60.0
+"""How long somebody who is connected may send no audio at all; then the leg is ended."""
+
 
 class SipParty(SipCallListener):
     """One SIP dialog with its media, as a `Party` of a leg.
@@ -35,6 +38,7 @@ class SipParty(SipCallListener):
         self._listener: PartyListener
         self._over = False
         self._life: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
         media.stream.on_audio = self._said_frame
         media.stream.on_digit = self._pressed
         media.stream.on_playback_stopped = _nothing
@@ -83,6 +87,7 @@ class SipParty(SipCallListener):
             return
         try:
             self._sip.answer(self.media.answer(self._sip.remote_sdp))
+            self._flow()
         except SdpError:
             self._sip.reject(488)
             self._gone(488)
@@ -187,10 +192,30 @@ class SipParty(SipCallListener):
             self._gone(488)
             return
         if not self._over:
+            self._flow()
             self._listener.party_answered()
 
-    def _hang_up(self, sip_status: int) -> None:
+    def _keep_watch(self, since_s: float) -> None:
+        """Look at intervals whether anything still comes: telephones vanish without a word."""
+        loop = asyncio.get_running_loop()
+        silent_s = loop.time() - max(since_s, self.media.stream.last_packet_at or 0.0)
+        if silent_s >= MEDIA_TIMEOUT_S:
+            self._hang_up(200)
+            self._gone(200)
+        elif not self._over:
+            self._watch = loop.call_later(MEDIA_TIMEOUT_S - silent_s, self._keep_watch, since_s)
+
+    def _flow(self) -> None:
+        """Audio flows from now on."""
+        self._keep_watch(asyncio.get_running_loop().time())
+
+    def _close_media(self) -> None:
         self.media.stream.close()
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _hang_up(self, sip_status: int) -> None:
+        self._close_media()
         if isinstance(self._sip, IncomingSipCall) and not self._sip.is_over and sip_status >= 300:
             self._sip.reject(sip_status)
         if self._sip is not None:
@@ -199,7 +224,7 @@ class SipParty(SipCallListener):
     def _gone(self, sip_status: int) -> None:
         if not self._over:
             self._over = True
-            self.media.stream.close()
+            self._close_media()
             self._listener.party_gone(sip_status)
 
     def _said_frame(self, ulaw: bytes) -> None:

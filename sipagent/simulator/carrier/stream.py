@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from socket import SHUT_RDWR
@@ -87,6 +88,7 @@ class MediaStream:
         *,
         url: str,
         parameters: dict[str, str],
+        headers: Mapping[str, str],
         http: aiohttp.ClientSession,
         pacer: Pacer,
         tls: ssl.SSLContext | None,
@@ -95,6 +97,7 @@ class MediaStream:
         self._leg = leg
         self._frames = frames
         self._parameters = parameters
+        self._headers = headers
         self._http = http
         self._pacer = pacer
         self._tls = tls
@@ -131,6 +134,7 @@ class MediaStream:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await self._http.ws_connect(
                 self.record.url,
+                headers=self._headers,
                 ssl=self._tls if self._tls is not None else True,
                 max_msg_size=_MAX_MESSAGE_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_GOODBYE_S),

@@ -20,15 +20,20 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Kind, LegReport
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import StreamTarget
+from sipagent.simulator.carrier.markup import Lacks
 from sipagent.simulator.carrier.options import TelnyxOptions
 from sipagent.simulator.carrier.posting import OutgoingRequest
 from sipagent.simulator.carrier.pretended import PretendedCarrier
 from sipagent.simulator.carrier.signing import TelnyxKey
-from sipagent.simulator.carrier.sip_party import SipParty
 from sipagent.simulator.carrier.stream_frames import StreamFrames, TelnyxFrames
 from sipagent.simulator.carrier.texml_api import TexmlApi
+from sipagent.simulator.carrier.verbs import StreamTarget
 
+_LACKS: Lacks = {
+    "Dial": frozenset({"answerOnBridge", "referUrl", "referMethod", "sequential"}),
+    "Number": frozenset({"byoc"}),
+}
+"""Of `Dial`, TeXML's reference knows no such attributes."""
 _ROOM_EVENTS: Mapping[RoomEvent, str] = {
     "start": "conference-start",
     "end": "conference-end",
@@ -43,6 +48,8 @@ _ROOM_EVENTS: Mapping[RoomEvent, str] = {
 
 class TelnyxDialect:
     """Telnyx' way to say things."""
+
+    lacks: Lacks = _LACKS
 
     def __init__(self, *, account: str, connection_id: str) -> None:
         self.key = TelnyxKey()
@@ -84,8 +91,6 @@ class TelnyxDialect:
         parameters["DialCallSid"] = parameters["DialCallSidLegacy"] = child.sid
         if child.is_answered:
             parameters["DialCallDuration"] = str(round(child.times.talked_s))
-        if isinstance(child.party, SipParty) and child.party.final_status is not None:
-            parameters["DialSipResponseCode"] = str(child.party.final_status)
         return parameters
 
     def report_parameters(self, leg: Leg, report: LegReport) -> dict[str, str]:
@@ -154,6 +159,11 @@ class TelnyxDialect:
             plays=found.get("bidirectionalMode") == "rtp",
         )
 
+    def stream_headers(self, leg: Leg, target: StreamTarget) -> Mapping[str, str]:
+        """A token, where the service gave one for the stream."""
+        token = target.attributes.get("authToken")
+        return {"x-telnyx-streaming-auth-token": token} if token else {}
+
     def sign(self, request: OutgoingRequest, *, faults: CarrierFaults, event_id: str) -> Mapping[str, str]:
         """As in `Dialect`."""
         headers = {"User-Agent": "telnyx-webhooks"}
@@ -196,6 +206,10 @@ class PretendedTelnyx(PretendedCarrier):
         super().room_changed(room, event, member, reason=reason)
         if self._is_controlled:
             self.control.room_changed(room, event, member, reason=reason)
+
+    def _forget(self, call: CarrierCall) -> None:
+        super()._forget(call)
+        self.control.forget(call)
 
     def _receive(self, call: CarrierCall) -> None:
         if not self.webhook_url:

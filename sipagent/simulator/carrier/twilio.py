@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import format_datetime
 
 from aiohttp import web
@@ -18,14 +19,15 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Kind, LegReport
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import StreamTarget
+from sipagent.simulator.carrier.markup import NOTHING_LACKS, Lacks
 from sipagent.simulator.carrier.options import TwilioOptions
-from sipagent.simulator.carrier.posting import OutgoingRequest
+from sipagent.simulator.carrier.posting import OutgoingRequest, form_request
 from sipagent.simulator.carrier.pretended import PretendedCarrier
 from sipagent.simulator.carrier.signing import twilio_signature
 from sipagent.simulator.carrier.sip_party import SipParty
 from sipagent.simulator.carrier.stream_frames import StreamFrames, TwilioFrames
 from sipagent.simulator.carrier.twilio_api import TwilioApi
+from sipagent.simulator.carrier.verbs import StreamTarget
 
 API_VERSION = "2010-04-01"
 _PREFIXES: Mapping[Kind, str] = {"call": "CA", "stream": "MZ", "conference": "CF", "session": "session-"}
@@ -43,6 +45,8 @@ _ROOM_EVENTS: Mapping[RoomEvent, str] = {
 
 class TwilioDialect:
     """Twilio's way to say things."""
+
+    lacks: Lacks = NOTHING_LACKS
 
     def __init__(self, *, account_sid: str, auth_token: str) -> None:
         self._account_sid = account_sid
@@ -153,6 +157,13 @@ class TwilioDialect:
     def frames(self, leg: Leg, target: StreamTarget) -> StreamFrames:
         """As in `Dialect`."""
         return TwilioFrames(leg.facts, stream_id=self.new_sid("stream"), account=self._account_sid)
+
+    def stream_headers(self, leg: Leg, target: StreamTarget) -> Mapping[str, str]:
+        """Twilio signs the request for a socket as any other, over its ``wss:`` URL."""
+        request = form_request("stream", "GET", target.url, {})
+        return self.sign(
+            replace(request, url=target.url), faults=leg.facts.faults, event_id=secrets.token_hex(16)
+        )
 
     def sign(self, request: OutgoingRequest, *, faults: CarrierFaults, event_id: str) -> Mapping[str, str]:
         """As in `Dialect`."""

@@ -36,6 +36,7 @@ class Service:
     url: str = ""
     documents: dict[str, str | bytes] = field(default_factory=dict)
     statuses: dict[str, int] = field(default_factory=dict)
+    pauses: dict[str, asyncio.Event] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
     sockets: asyncio.Queue[Socket] = field(default_factory=asyncio.Queue)
     check: Callable[[Asked, str], bool] | None = None
@@ -85,6 +86,8 @@ class Service:
         async with self.came:
             self.asked.append(asked)
             self.came.notify_all()
+        if request.path in self.pauses:
+            await self.pauses[request.path].wait()
         if not signed:
             return web.Response(status=403)
         if request.path in self.statuses:
@@ -99,7 +102,7 @@ class Service:
     async def stream(self, request: web.Request) -> web.WebSocketResponse:
         response = web.WebSocketResponse()
         await response.prepare(request)
-        socket = Socket(response)
+        socket = Socket(response, headers=dict(request.headers))
         self.sockets.put_nowait(socket)
         await socket.read()
         return response
@@ -112,8 +115,9 @@ class Service:
 class Socket:
     """The service's end of an audio socket."""
 
-    def __init__(self, response: web.WebSocketResponse) -> None:
+    def __init__(self, response: web.WebSocketResponse, *, headers: dict[str, str]) -> None:
         self.response = response
+        self.headers = headers
         self.messages: deque[tuple[float, dict[str, object]]] = deque()
         self.closed = asyncio.Event()
         self._came = asyncio.Condition()

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from sipagent.simulator.call_values import EndedBy
-from sipagent.simulator.carrier import CarrierCall, Person, SipPhone
+from sipagent.simulator.carrier import CarrierCall, Person, SipPhone, sip_party
 from sipagent.simulator.carrier.leg import LegStatus
 from sipagent.simulator.phone import Phone, Say
 from sipagent.simulator.voice import Voice
@@ -69,8 +69,8 @@ async def test_the_caller_talks_to_the_agent(everybody: World, secure: bool) -> 
     await everybody.greet(webhook)
     async with asyncio.timeout(LIMIT_S):
         await call.caller.other_finished()
-        await call.leg.until(lambda: call.leg.heard.loud_s > 0.4)
-        await call.caller.until(lambda: call.said.loud_s > 0.4)
+        await call.heard.until_loud(0.4)
+        await call.said.until_loud(0.4)
         await transcribed(simulated)
     await everybody.client.realtime.calls.hangup(webhook.call_id)
     assert await over(call) is LegStatus.COMPLETED
@@ -199,6 +199,47 @@ async def test_a_real_telephone_calls_through_the_carrier(everybody: World) -> N
         await ringing.hang_up()
         assert await over(everybody.twilio.calls[0]) is LegStatus.COMPLETED
         assert ringing.heard_rms > 100
+
+
+async def test_a_real_telephone_presses_keys(everybody: World) -> None:
+    everybody.site.tell("/voice", "<Response><Gather numDigits='3' action='/keys' timeout='10'/></Response>")
+    everybody.site.tell("/keys", "<Response><Say>Thank you.</Say></Response>")
+    async with await Phone.open(voice=Voice("tones")) as phone:
+        port = everybody.twilio.network.sip[0].port
+        ringing = await phone.dial(f"sip:+15550100100@127.0.0.1:{port}")
+        async with asyncio.timeout(LIMIT_S):
+            await ringing.answered()
+            call = everybody.twilio.calls[0]
+            await call.until(lambda: bool(call.moments("answered")))
+            await asyncio.sleep(0.1)
+            await ringing.press("42#")
+        (asked,) = await everybody.site.has("/keys")
+        assert asked.form["Digits"] == "42"
+        async with asyncio.timeout(LIMIT_S):
+            await ringing.ended()
+        assert ringing.heard_rms > 100
+
+
+async def test_a_telephone_is_rejected_as_the_document_says(everybody: World) -> None:
+    everybody.site.tell("/voice", '<Response><Reject reason="busy"/></Response>')
+    async with await Phone.open(voice=Voice("tones")) as phone:
+        ringing = await phone.dial(f"sip:+15550100100@127.0.0.1:{everybody.twilio.network.sip[0].port}")
+        async with asyncio.timeout(LIMIT_S):
+            await ringing.ended()
+        assert ringing.status == 486
+
+
+async def test_a_telephone_that_vanishes_is_noticed(
+    everybody: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sip_party, "MEDIA_TIMEOUT_S", 0.5)
+    everybody.site.tell("/voice", "<Response><Pause length='60'/></Response>")
+    async with await Phone.open(voice=Voice("tones")) as phone:
+        ringing = await phone.dial(f"sip:+15550100100@127.0.0.1:{everybody.twilio.network.sip[0].port}")
+        async with asyncio.timeout(LIMIT_S):
+            await ringing.answered()
+        ringing.media.stream.stall(True)
+        assert await over(everybody.twilio.calls[0]) is LegStatus.COMPLETED
 
 
 async def test_a_number_may_be_a_real_telephone(everybody: World) -> None:

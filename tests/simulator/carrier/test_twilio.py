@@ -22,7 +22,7 @@ from sipagent.simulator.carrier.leg import LegStatus
 from sipagent.simulator.phone.settings import HangUp, Pause, Press, Say
 from tests.simulator.carrier.rig import Quick, over
 from tests.simulator.carrier.service import LIMIT_S, Service, service
-from tests.simulator.carrier.twiml import Connect, Dial, Gather, VoiceResponse
+from tests.simulator.carrier.twiml import Connect, Dial, Gather, RequestValidator, VoiceResponse
 
 EVENTS: Final = "initiated answered completed"
 BOSS: Final = "+15550100777"
@@ -243,6 +243,41 @@ async def test_what_the_service_sends_is_heard_and_marked_when_it_was(
     await socket.response.close()
     assert await over(call) is LegStatus.COMPLETED
     await site.has("/next")
+
+
+async def test_the_request_for_a_socket_is_signed(site: Service, twilio: PretendedTwilio) -> None:
+    site.tell("/voice", streaming(site))
+    await twilio.call()
+    socket = await site.next_socket()
+    signature = socket.headers["X-Twilio-Signature"]
+    assert RequestValidator(twilio.auth_token).validate(site.media_url, {}, signature)
+
+
+async def test_old_calls_are_forgotten(site: Service) -> None:
+    site.tell("/voice", "<Response><Hangup/></Response>")
+    options = TwilioOptions(webhook_url=site.address("/voice"), remembered_calls=2)
+    async with PretendedTwilio(options) as twilio:
+        calls = [await twilio.call() for _ in range(3)]
+        for call in calls:
+            await over(call)
+        latest = await twilio.call()
+        await over(latest)
+        assert twilio.calls == [calls[2], latest]
+
+
+async def test_a_caller_who_interrupts_a_request_does_not_break_it(
+    site: Service, twilio: PretendedTwilio
+) -> None:
+    waiting = asyncio.Event()
+    site.pauses["/voice"] = waiting
+    call = await twilio.call()
+    await site.has("/voice")
+    call.caller.hang_up()
+    assert await over(call) is LegStatus.CANCELED
+    waiting.set()
+    async with asyncio.timeout(LIMIT_S):
+        await call.until(lambda: bool(twilio.exchanges_for("voice")))
+    assert [exchange.status for exchange in twilio.exchanges_for("voice")] == [204]
 
 
 async def test_clearing_silences_and_returns_the_marks(site: Service, twilio: PretendedTwilio) -> None:

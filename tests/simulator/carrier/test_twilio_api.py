@@ -192,7 +192,7 @@ async def test_a_person_is_brought_to_a_caller_in_a_conference(
     heard_before = twilio.calls[1].heard.loud_s
     async with asyncio.timeout(LIMIT_S):
         await call.caller.say("It is about the boat.")
-        await twilio.calls[1].leg.until(lambda: twilio.calls[1].heard.loud_s > heard_before)
+        await twilio.calls[1].heard.until_loud(heard_before + 0.1)
     status, held = await api.ask("POST", f"Conferences/warm-1/Participants/{call.sid}.json", Hold="true")
     assert held["hold"] is True
     assert (await api.ask("DELETE", "Conferences/warm-1/Participants/boss.json"))[0] == 204
