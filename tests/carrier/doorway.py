@@ -19,8 +19,8 @@ from sipagent.calls.line import Line
 from sipagent.carrier.base import LegReport
 from sipagent.carrier.desk import CarrierDesk
 from sipagent.carrier.endpoint import CarrierEndpoint
+from sipagent.carrier.http import RestLimits
 from sipagent.carrier.reports import LegReports, LookUp
-from sipagent.carrier.rest import RestLimits
 from sipagent.carrier.settings import CarrierSettings
 from sipagent.carrier.tokens import LegToken
 from tests.carrier.legs import ACCOUNT, CALLER, DIALLED, LEG, NOW_S

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from sipagent.carrier.base import Command
-from sipagent.carrier.rest import CallControlApi, RestLimits, TexmlApi, TwilioApi, telnyx_http
+from sipagent.carrier.http import RestLimits
+from sipagent.carrier.rest import CallControlApi, TexmlApi, TwilioApi, telnyx_http
 from sipagent.carrier.settings import TelnyxSettings, TwilioSettings
 from sipagent.errors import (
     CarrierError,
