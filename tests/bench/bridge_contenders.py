@@ -221,5 +221,15 @@ async def main() -> None:
     await CONTENDERS[name](f"127.0.0.1:{port}", stop)
 
 
+def run() -> None:
+    """On the loop that `sipagent serve` takes by itself, and uvicorn too: uvloop where it is installed."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        asyncio.run(main())
+    else:
+        uvloop.run(main())
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    run()
