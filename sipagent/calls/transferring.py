@@ -284,7 +284,7 @@ class LineControls:
                 continue  # a process that is gone has tried it
             if before is not None and number == before.line and before.asked_at is not None:
                 attempt.accepted, attempt.unanswered = before.accepted, not before.accepted
-                outcome = await self._proof(target, asked_at=before.asked_at)
+                outcome = await self._proof(target, since=before.asked_at)
             else:
                 if number > 0:
                     # Otherwise the caller would sit in silence, not knowing whether anything happens.
@@ -336,16 +336,18 @@ class LineControls:
             return TransferOutcome.REFUSED if refused else TransferOutcome.UNAVAILABLE
         else:
             attempt.accepted = True
+            # Whoever was called first has taken their time: the call has all of its own to leave.
+            asked_at = self._utc_now()
             self._keep(attempt, line, asked_at=asked_at, accepted=True)
         finally:
             attempt.answered.set()
-        return await self._proof(target, asked_at=asked_at)
+        return await self._proof(target, since=asked_at)
 
-    async def _proof(self, target: TransferTarget, *, asked_at: datetime) -> TransferOutcome:
-        """Wait for the proof of a transfer that was asked for at ``asked_at``, which is that the call leaves
-        us: it ends the session, and this task with it. No event tells of a failure."""
+    async def _proof(self, target: TransferTarget, *, since: datetime) -> TransferOutcome:
+        """Wait for the proof of a transfer that was accepted at ``since``, which is that the call leaves us:
+        it ends the session, and this task with it. No event tells of a failure."""
         confirm_s = self._settings.transfer_confirm_s if target.confirm_s is None else target.confirm_s
-        passed_s = (self._utc_now() - asked_at).total_seconds()
+        passed_s = (self._utc_now() - since).total_seconds()
         await asyncio.sleep(confirm_s - min(max(0.0, passed_s), confirm_s))
         logger.warning("The transfer to %s was accepted, but the call did not leave", target.name)
         return TransferOutcome.NOT_CONFIRMED

@@ -177,6 +177,10 @@ class StreamLine:
         if self.outcome is not None:
             return
         self.outcome = "rejected" if self._refused else outcome_of(ending)
+        stopped = self.bridge.stopped
+        if self.outcome == "ended" and stopped is not None and stopped.reason in ("lost", "protocol"):
+            # Without a goodbye, only the carrier knows whether the caller is there, and asks if they are.
+            self.outcome = "failed"
         if self._told is not None:
             self._told(self.outcome, ending)
         self._closing.set()

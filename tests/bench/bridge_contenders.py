@@ -209,8 +209,15 @@ async def pipecat(api: str, stop: asyncio.Event) -> None:
     await serving
 
 
-CONTENDERS: dict[str, Contender] = {"sipagent": ours, "SDK": sdk, "pipecat": pipecat}
-NEEDS = {"sipagent": "sipagent", "SDK": "agents", "pipecat": "pipecat"}
+CONTENDERS: dict[str, Contender] = {
+    "sipagent": ours,
+    "sipagent, asyncio": ours,
+    "SDK": sdk,
+    "pipecat": pipecat,
+}
+NEEDS = {"sipagent": "uvloop", "sipagent, asyncio": "sipagent", "SDK": "agents", "pipecat": "pipecat"}
+ON_UVLOOP = "sipagent"
+"""As `sipagent serve` runs where uvloop is installed; whoever wants it for the others has to say so."""
 
 
 async def main() -> None:
@@ -221,15 +228,8 @@ async def main() -> None:
     await CONTENDERS[name](f"127.0.0.1:{port}", stop)
 
 
-def run() -> None:
-    """On the loop that `sipagent serve` takes by itself, and uvicorn too: uvloop where it is installed."""
-    try:
-        uvloop = importlib.import_module("uvloop")
-    except ImportError:
-        asyncio.run(main())
-    else:
-        uvloop.run(main())
-
-
 if __name__ == "__main__":
-    run()
+    if sys.argv[1] == ON_UVLOOP:
+        importlib.import_module("uvloop").run(main())
+    else:
+        asyncio.run(main())

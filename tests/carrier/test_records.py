@@ -16,10 +16,11 @@ from sipagent.calls.profile import TransferWay
 from sipagent.calls.retention import OURS, RecordingRetention, Sweep, this_host
 from sipagent.carrier.settings import AnswerBySip, AnswerByStream
 from sipagent.simulator.carrier import Busy, CarrierCall, Person
+from sipagent.simulator.phone.settings import Pause, Press
 from sipagent.store import CallRecord, MemoryCallStore
 from sipagent.telemetry import Metrics
 from tests.carrier.town import CarrierKind, Town, recording_door, town
-from tests.support.practice import front_door
+from tests.support.practice import QUICK, front_door
 
 SALES = "+15550100001"
 TRANSFERRING = """
@@ -156,6 +157,39 @@ async def test_a_transfer_is_what_the_carrier_says_became_of_it(
     assert [one.objection for one in said] == ([] if is_there else ["nobody_reached"])
     if not is_there:
         assert "busy" in said[0].words
+
+
+@pytest.mark.parametrize("by", ["twilio", "texml", "call_control"])
+async def test_a_person_who_takes_the_call_has_it_however_long_that_took(by: CarrierKind) -> None:
+    """They are called first, and hear what it is about, longer than a call otherwise has time to leave."""
+    door = front_door(transfer_uri=f"tel:{SALES}")
+    profiles = {
+        name: replace(
+            profile, transfer_targets=tuple(replace(each, way="warm") for each in profile.transfer_targets)
+        )
+        for name, profile in door.profiles.items()
+    }
+    person = Person(does=(Pause(seconds=QUICK.transfer_confirm_s + 1.0), Press(digits="1")))
+    async with town(
+        door=replace(door, profiles=profiles),
+        script=TRANSFERRING,
+        carrier={"numbers": {SALES: person}},
+        by=by,
+    ) as place:
+        call = await place.call()
+        assert await call.caller.hears_speech()
+        assert await call.caller.other_finished()
+        await call.caller.say("To billing, please.")
+        record = await place.record(call)
+        assert not call.leg.is_over
+        call.caller.hang_up()
+        await place.over(call)
+        record = await place.record(call, lambda record: "completed" in kinds_of(record, own=True))
+    assert record.summary.end_reason == "transferred"
+    outcomes = [note.data for note in record.notes if note.kind == "transfer_outcome"]
+    assert len(outcomes) == 1
+    assert '"outcome":"connected"' in outcomes[0]
+    assert carrier_says(record) == ()
 
 
 # Recordings ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sipagent.config.broken import PLACEHOLDER
 from sipagent.config.loader import Draft, parse_draft
 from sipagent.config.source import KeyPath
 from sipagent.errors import ConfigurationError, UserError
+from tests.config import carriers
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "example" / "company"
 VARIABLES = {"NORTHPIER_API": "http://127.0.0.1:9", "NORTHPIER_TOKEN": "a-token-of-the-test"}
@@ -174,3 +175,20 @@ def test_one_mistake_of_form_causes_no_other(company: Path, part: int) -> None:
         said = mistakes(company, text)
         assert said == [f"{each.line}:{each.column} {each.message}" for each in draft.problems], (path, kind)
     assert tried > 5
+
+
+def test_one_mistake_among_carriers_causes_no_other(tmp_path: Path) -> None:
+    whole = yaml.safe_load(carriers.WHOLE)
+    tried = 0
+    for number, path in enumerate(places(whole)):
+        for kind in (KINDS[number % len(KINDS)], KINDS[(number + 2) % len(KINDS)]):
+            text = yaml.safe_dump(broken_at(whole, path, kind), sort_keys=False, allow_unicode=True)
+            draft = parse_draft(text, file="f.yaml")
+            if not draft.problems:
+                continue
+            tried += 1
+            with pytest.raises(ConfigurationError) as refused:
+                carriers.load_text(tmp_path, text)
+            said = [(each.line, each.column, each.message) for each in refused.value.problems]
+            assert said == [(each.line, each.column, each.message) for each in draft.problems], (path, kind)
+    assert tried > 60

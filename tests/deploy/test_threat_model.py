@@ -61,4 +61,6 @@ def test_every_door_of_the_page_has_a_line() -> None:
         "Deployment",
         "Workers",
         "Edge",
+        "Carriers",
+        "Audio",
     }

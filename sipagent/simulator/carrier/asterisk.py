@@ -25,12 +25,13 @@ from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
 from sipagent.simulator.carrier.dialect import Kind, LegReport
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg
-from sipagent.simulator.carrier.markup import StreamTarget
+from sipagent.simulator.carrier.markup import NOTHING_LACKS, Lacks
 from sipagent.simulator.carrier.options import CarrierOptions
 from sipagent.simulator.carrier.posting import Exchange, OutgoingRequest, form_request
 from sipagent.simulator.carrier.pretended import PretendedCarrier
 from sipagent.simulator.carrier.stream import StreamEnd
 from sipagent.simulator.carrier.stream_frames import StreamFrames
+from sipagent.simulator.carrier.verbs import StreamTarget
 
 NOBODY = "All circuits are busy now. Please try your call again later."
 """What callers hear whose call the service does not take."""
@@ -50,6 +51,8 @@ class AsteriskOptions(CarrierOptions):
 
 class AsteriskDialect:
     """How an Asterisk's requests look: forms without a signature. It has no documents, reports or rooms."""
+
+    lacks: Lacks = NOTHING_LACKS
 
     def new_sid(self, kind: Kind) -> str:
         """A UUID."""

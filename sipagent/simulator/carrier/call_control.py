@@ -7,22 +7,19 @@ here: a leg that is bridged, or joins a conference, ends its audio socket; the r
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from sipagent import clock
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.calls import CarrierCall
 from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
+from sipagent.simulator.carrier.control_events import ControlEvents, hangup_of
 from sipagent.simulator.carrier.dialling import bridge
 from sipagent.simulator.carrier.keys import KeyCollector
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import ConferenceTarget, DialTarget, StreamTarget
-from sipagent.simulator.carrier.posting import OutgoingRequest
 from sipagent.simulator.carrier.stream import StreamEnd
+from sipagent.simulator.carrier.verbs import ConferenceTarget, DialTarget, StreamTarget
 
 if TYPE_CHECKING:
     from sipagent.simulator.carrier.pretended import PretendedCarrier
@@ -58,7 +55,7 @@ class CallControl:
 
     def __init__(self, carrier: PretendedCarrier, *, connection_id: str) -> None:
         self._carrier = carrier
-        self._connection_id = connection_id
+        self.events = ControlEvents(carrier, connection_id=connection_id)
         self._doings: dict[str, _Doings] = {}
         self._answers: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -66,36 +63,28 @@ class CallControl:
 
     def receive(self, call: CarrierCall) -> None:
         """A call came in."""
-        leg = call.leg
-        request = self._event(leg, "call.initiated", {"state": "parked"}, purpose="voice")
-
-        async def announce() -> None:
-            exchange = await self._carrier.mail.send_first(request, leg=leg)
-            if exchange.status is None or not 200 <= exchange.status < 300:
-                leg.complain(10015, f"the application answers {exchange.status or exchange.error}")
-
-        self._carrier.spawn(announce, name=f"announcement of {leg.sid}")
+        self.events.announce(call.leg)
 
     def leg_changed(self, leg: Leg, event: str) -> None:
         """As in `LegOwner`."""
         match event:
             case "initiated":
-                self.tell(leg, "call.initiated", {"state": "bridging"})
+                self.events.tell(leg, "call.initiated", {"state": "bridging"})
             case "answered":
-                self.tell(leg, "call.answered", {"state": "answered"})
+                self.events.tell(leg, "call.answered", {"state": "answered"})
             case "completed":
                 self._part(leg)
-                self.tell(leg, "call.hangup", hangup_of(leg), last=True)
+                self.events.tell(leg, "call.hangup", hangup_of(leg), last=True)
             case _:
                 return
 
     def room_changed(self, room: Room, event: RoomEvent, member: Member | None, *, reason: str) -> None:
         """As in `RoomListener`."""
         if event in _ROOM_EVENTS and member is not None:
-            self.tell(member.leg, _ROOM_EVENTS[event], {"conference_id": room.sid})
+            self.events.tell(member.leg, _ROOM_EVENTS[event], {"conference_id": room.sid})
         elif event == "end":
             for leg in self._last_of(room):
-                self.tell(leg, "conference.ended", {"conference_id": room.sid, "reason": "all_left"})
+                self.events.tell(leg, "conference.ended", {"conference_id": room.sid, "reason": "all_left"})
 
     def answer_to(self, sid: str, command_id: str) -> dict[str, Any] | None:
         """The answer to a command that was carried out before; None for a new one."""
@@ -111,49 +100,6 @@ class CallControl:
         gone = {leg.sid for leg in call.legs}
         self._doings = {sid: doings for sid, doings in self._doings.items() if sid not in gone}
         self._answers = {key: answer for key, answer in self._answers.items() if key[0] not in gone}
-
-    def tell(
-        self, leg: Leg, event_type: str, payload: Mapping[str, object] | None = None, *, last: bool = False
-    ) -> None:
-        """Send an event about ``leg``, behind those that wait."""
-        request = self._event(leg, event_type, payload or {})
-        leg.note("event", type=event_type)
-        self._carrier.mail.queue(leg, request.url).add(request, last=last)
-
-    def _event(
-        self, leg: Leg, event_type: str, payload: Mapping[str, object], *, purpose: str = "event"
-    ) -> OutgoingRequest:
-        url = leg.extra.get("webhook_url") or self._carrier.webhook_url
-        data = {
-            "record_type": "event",
-            "event_type": event_type,
-            "id": str(uuid4()),
-            "occurred_at": clock.utc_now().isoformat().replace("+00:00", "Z"),
-            "payload": {**self.description(leg), **payload},
-        }
-        body = json.dumps({"data": data, "meta": {"attempt": 1, "delivered_to": url}}).encode()
-        return OutgoingRequest(
-            purpose=purpose,
-            method="POST",
-            url=url,
-            headers={"Content-Type": "application/json"},
-            body=body,
-            parameters={"event_type": event_type},
-        )
-
-    def description(self, leg: Leg) -> dict[str, object]:
-        """What every event says about its leg."""
-        facts = leg.facts
-        return {
-            "call_control_id": facts.sid,
-            "call_leg_id": leg.extra.setdefault("leg_id", str(uuid4())),
-            "call_session_id": facts.session,
-            "client_state": leg.extra.get("client_state"),
-            "connection_id": self._connection_id,
-            "direction": "incoming" if facts.direction == "inbound" else "outgoing",
-            "from": facts.caller,
-            "to": facts.called,
-        }
 
     # Commands about one leg
 
@@ -216,7 +162,7 @@ class CallControl:
         bridge(leg, other)
         for each, peer in ((leg, other), (other, leg)):
             each.on_refer = partial(self._refer, peer, each)
-            self.tell(each, "call.bridged", {"state": "bridged"})
+            self.events.tell(each, "call.bridged", {"state": "bridged"})
             each.note("bridged", to=peer.sid)
         if former is not None and former is not other:
             self._doing(former).peer = None
@@ -255,17 +201,17 @@ class CallControl:
 
     async def _speak(self, leg: Leg, text: str) -> None:
         ulaw = await self._carrier.speak(text)
-        self.tell(leg, "call.speak.started")
+        self.events.tell(leg, "call.speak.started")
         leg.note("saying", text=text)
         try:
             await self._carrier.announcer.play(leg, ulaw)
         except asyncio.CancelledError:
             status = "call_hangup" if leg.is_over else "cancelled"
-            self.tell(leg, "call.speak.ended", {"status": status})
+            self.events.tell(leg, "call.speak.ended", {"status": status})
             raise
         leg.sentences.append(text)
         leg.note("said", text=text)
-        self.tell(leg, "call.speak.ended", {"status": "completed"})
+        self.events.tell(leg, "call.speak.ended", {"status": "completed"})
 
     async def _gather(self, leg: Leg, text: str, *, most: int, timeout_s: float, finish_on_key: str) -> None:
         keys = KeyCollector(leg, digits=most, finish_on_key=finish_on_key)
@@ -277,13 +223,13 @@ class CallControl:
             speaking.cancel()
             await keys.complete(timeout_s)
         except asyncio.CancelledError:
-            self.tell(leg, "call.gather.ended", {"digits": keys.digits, "status": "call_hangup"})
+            self.events.tell(leg, "call.gather.ended", {"digits": keys.digits, "status": "call_hangup"})
             raise
         finally:
             speaking.cancel()
             await asyncio.wait([speaking])
         status = "valid" if keys.finished or keys.digits else "timeout"
-        self.tell(leg, "call.gather.ended", {"digits": keys.digits, "status": status})
+        self.events.tell(leg, "call.gather.ended", {"digits": keys.digits, "status": status})
 
     async def _stream(self, leg: Leg, target: StreamTarget) -> None:
         stream = self._carrier.stream(leg, target)
@@ -291,21 +237,21 @@ class CallControl:
 
         async def tell_of_start() -> None:
             await stream.started.wait()
-            self.tell(leg, "streaming.started", about)
+            self.events.tell(leg, "streaming.started", about)
 
         teller = asyncio.create_task(tell_of_start(), name="stream: event of its start")
         try:
             end = await stream.run()
         except asyncio.CancelledError:
-            self.tell(leg, "streaming.stopped", about)
+            self.events.tell(leg, "streaming.stopped", about)
             raise
         finally:
             teller.cancel()
             await asyncio.wait([teller])
         if end in (StreamEnd.REFUSED, StreamEnd.CUT):
-            self.tell(leg, "streaming.failed", {**about, "failure_reason": end.value})
+            self.events.tell(leg, "streaming.failed", {**about, "failure_reason": end.value})
         else:
-            self.tell(leg, "streaming.stopped", about)
+            self.events.tell(leg, "streaming.stopped", about)
 
     async def _wait_answered(self, child: Leg, timeout_s: float) -> bool:
         try:
@@ -362,20 +308,3 @@ class CallControl:
 
     def _last_of(self, room: Room) -> list[Leg]:
         return [leg for call in self._carrier.calls for leg in call.legs if leg.sid in room.visitors][-1:]
-
-
-def hangup_of(leg: Leg) -> dict[str, str]:
-    """Why a leg is over, as ``call.hangup`` says it."""
-    causes = {486: "user_busy", 600: "user_busy", 603: "call_rejected", 404: "not_found", 408: "timeout"}
-    ends = {
-        LegStatus.NO_ANSWER: "timeout",
-        LegStatus.CANCELED: "originator_cancel",
-        LegStatus.COMPLETED: "normal_clearing",
-    }
-    cause = leg.extra.get("rejected") or ends.get(leg.status) or causes.get(leg.sip_status or 0)
-    return {
-        "hangup_cause": cause or "unspecified",
-        "hangup_source": leg.hung_up_by if leg.hung_up_by in ("caller", "callee") else "unknown",
-        "sip_hangup_cause": "unspecified" if leg.sip_status is None else str(leg.sip_status),
-        "state": "hangup",
-    }

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.leg import Leg, LegStatus, Notice
-from sipagent.simulator.carrier.party import VirtualParty
 from sipagent.simulator.carrier.record import Moment, Tape, Timeline
 from sipagent.simulator.carrier.stream import StreamRecord
+from sipagent.simulator.carrier.virtual_party import VirtualParty
 
 
 class CarrierCall:

@@ -11,7 +11,7 @@ from sipagent.audio.g711 import decode_pcmu, encode_pcmu
 from sipagent.audio.pcm import audioop
 from sipagent.simulator.carrier.announcer import Announcer, tone
 from sipagent.simulator.carrier.leg import Leg
-from sipagent.simulator.carrier.markup import ConferenceTarget, ReportTo
+from sipagent.simulator.carrier.verbs import ConferenceTarget, ReportTo
 from sipagent.simulator.rtp import Pacer
 
 RoomEvent: TypeAlias = Literal["start", "end", "join", "leave", "mute", "unmute", "hold", "unhold"]

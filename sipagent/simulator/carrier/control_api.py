@@ -7,35 +7,36 @@ seen does nothing a second time.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.api_faults import ApiTrouble
 from sipagent.simulator.carrier.call_control import CallControl
+from sipagent.simulator.carrier.commands import (
+    Body,
+    CommandError,
+    address_of,
+    body_of,
+    membership,
+    missing,
+    needed,
+    number_of,
+    pairs_of,
+    remember,
+    require_answered,
+)
 from sipagent.simulator.carrier.conference import Member, Room
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import ConferenceTarget, DialTarget, StreamTarget
 from sipagent.simulator.carrier.texml_api import CALL_ENDED, admits, telnyx_refusal
+from sipagent.simulator.carrier.verbs import DialTarget, StreamTarget
 
 if TYPE_CHECKING:
     from sipagent.simulator.carrier.pretended import PretendedCarrier
 
-Body: TypeAlias = Mapping[str, Any]
 _OK = {"result": "ok"}
-
-
-class CommandError(SimulatorError):
-    """A command that is refused."""
-
-    def __init__(self, status: int, detail: str, *, code: tuple[str, str] | None = None) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
 
 
 class CallControlApi:
@@ -81,7 +82,7 @@ class CallControlApi:
             if (status := await self._trouble.meet()) is not None:
                 return telnyx_refusal(status, "A fault of the menu is on.")
             try:
-                return web.json_response({"data": await handler(request, await _body_of(request))})
+                return web.json_response({"data": await handler(request, await body_of(request))})
             except CommandError as error:
                 return telnyx_refusal(error.status, str(error), code=error.code)
             except SimulatorError as error:
@@ -95,16 +96,16 @@ class CallControlApi:
         command_id = str(body.get("command_id") or "")
         if (known := self._control.answer_to("", command_id)) is not None:
             return known
-        to, caller = _needed(body, "to"), _needed(body, "from")
+        to, caller = needed(body, "to"), needed(body, "from")
         if body.get("connection_id") is None:
-            raise _missing("connection_id")
-        call = await self._carrier.call_out(_address(to, body), caller=caller)
+            raise missing("connection_id")
+        call = await self._carrier.call_out(address_of(to, body), caller=caller)
         leg = call.leg
-        _remember(leg, body)
+        remember(leg, body)
         if body.get("webhook_url"):
             leg.extra["webhook_url"] = str(body["webhook_url"])
         leg.call()
-        timeout_s = _number(body, "timeout_secs", 30.0)
+        timeout_s = number_of(body, "timeout_secs", 30.0)
 
         async def give_up() -> None:
             await asyncio.sleep(timeout_s)
@@ -112,13 +113,13 @@ class CallControlApi:
                 leg.end(LegStatus.NO_ANSWER)
 
         self._carrier.spawn(give_up, name=f"patience with {leg.facts.called}")
-        answer = {"record_type": "call", "is_alive": True, **self._control.description(leg)}
+        answer = {"record_type": "call", "is_alive": True, **self._control.events.description(leg)}
         self._control.keep_answer("", command_id, answer)
         return answer
 
     async def _show_call(self, request: web.Request, body: Body) -> dict[str, Any]:
         leg = self._leg(request.match_info["call"])
-        return {"record_type": "call", "is_alive": not leg.is_over, **self._control.description(leg)}
+        return {"record_type": "call", "is_alive": not leg.is_over, **self._control.events.description(leg)}
 
     async def _act(self, request: web.Request, body: Body) -> dict[str, Any]:
         leg = self._leg(request.match_info["call"])
@@ -133,7 +134,7 @@ class CallControlApi:
         if leg.is_over:
             raise CommandError(422, "This call is no longer active.", code=CALL_ENDED)
         leg.note("command", name=name)
-        _remember(leg, body)
+        remember(leg, body)
         answer = await action(leg, body)
         self._control.keep_answer(leg.sid, command_id, answer)
         return answer
@@ -147,7 +148,7 @@ class CallControlApi:
         return _OK
 
     async def _reject(self, leg: Leg, body: Body) -> dict[str, Any]:
-        cause = _needed(body, "cause")
+        cause = needed(body, "cause")
         if cause not in ("CALL_REJECTED", "USER_BUSY"):
             raise CommandError(422, "cause is one of CALL_REJECTED and USER_BUSY")
         if leg.is_answered:
@@ -166,50 +167,48 @@ class CallControlApi:
         extra = {ours: str(body[theirs]) for ours, theirs in names if body.get(theirs)}
         await self._control.transfer(
             leg,
-            DialTarget(address=_address(_needed(body, "to"), body)),
+            DialTarget(address=address_of(needed(body, "to"), body)),
             caller=str(body.get("from") or leg.facts.called),
-            timeout_s=_number(body, "timeout_secs", 30.0),
+            timeout_s=number_of(body, "timeout_secs", 30.0),
             parks=body.get("park_after_unbridge") == "self",
             extra=extra,
         )
         return _OK
 
     async def _bridge(self, leg: Leg, body: Body) -> dict[str, Any]:
-        other = self._leg(_needed(body, "call_control_id"))
+        other = self._leg(needed(body, "call_control_id"))
         if other.is_over or not other.is_answered:
             raise CommandError(422, "The other call is not active.", code=CALL_ENDED)
         self._control.connect(leg, other)
         return _OK
 
     async def _speak(self, leg: Leg, body: Body) -> dict[str, Any]:
-        _require_answered(leg)
-        _needed(body, "voice")
-        self._control.speak(leg, _needed(body, "payload"))
+        require_answered(leg)
+        needed(body, "voice")
+        self._control.speak(leg, needed(body, "payload"))
         return _OK
 
     async def _gather(self, leg: Leg, body: Body) -> dict[str, Any]:
-        _require_answered(leg)
-        _needed(body, "voice")
+        require_answered(leg)
+        needed(body, "voice")
         self._control.gather(
             leg,
-            _needed(body, "payload"),
-            most=int(_number(body, "maximum_digits", 128)),
-            timeout_s=_number(body, "timeout_millis", 60_000) / 1000,
+            needed(body, "payload"),
+            most=int(number_of(body, "maximum_digits", 128)),
+            timeout_s=number_of(body, "timeout_millis", 60_000) / 1000,
             finish_on_key=str(body.get("terminating_digit") or "#"),
         )
         return _OK
 
     async def _start_stream(self, leg: Leg, body: Body) -> dict[str, Any]:
-        _require_answered(leg)
+        require_answered(leg)
         codec = str(body.get("stream_bidirectional_codec") or "PCMU")
         if codec not in ("PCMU", "PCMA"):
             raise CommandError(422, f"codec {codec!r} is not played here: PCMU and PCMA are")
         target = StreamTarget(
-            url=_needed(body, "stream_url"),
+            url=needed(body, "stream_url"),
             name=str(body.get("stream_name") or ""),
-            parameters={
-                str(each.get("name")): str(each.get("value")) for each in body.get("custom_parameters") or []
-            },
+            parameters=dict(pairs_of(body, "custom_parameters")),
             report_to=None,
             attributes={
                 "bidirectionalMode": str(body.get("stream_bidirectional_mode") or "mp3"),
@@ -226,22 +225,23 @@ class CallControlApi:
         return _OK
 
     async def _send_keys(self, leg: Leg, body: Body) -> dict[str, Any]:
-        leg.party.press(_needed(body, "digits"))
+        leg.party.press(needed(body, "digits"))
         return _OK
 
     # Conferences
 
     async def _create_room(self, request: web.Request, body: Body) -> dict[str, Any]:
-        name = _needed(body, "name")
-        leg = self._leg(_needed(body, "call_control_id"))
+        name = needed(body, "name")
+        leg = self._leg(needed(body, "call_control_id"))
         if leg.is_over:
             raise CommandError(422, "This call is no longer active.", code=CALL_ENDED)
         if name in self._carrier.rooms:
             raise CommandError(422, f"The conference {name!r} exists.", code=("90033", "Conference exists"))
+        remember(leg, body)
         leg.answer()
         starts = body.get("start_conference_on_create", True) is not False
-        room = self._control.join(leg, _membership(name, body, starts=starts))
-        self._control.tell(leg, "conference.created", {"conference_id": room.sid})
+        room = self._control.join(leg, membership(name, body, starts=starts))
+        self._control.events.tell(leg, "conference.created", {"conference_id": room.sid})
         return self._room_view(room)
 
     async def _list_rooms(self, request: web.Request, body: Body) -> list[dict[str, Any]]:
@@ -270,15 +270,15 @@ class CallControlApi:
             room.end()
             return _OK
         if action == "join":
-            leg = self._leg(_needed(body, "call_control_id"))
+            leg = self._leg(needed(body, "call_control_id"))
             if leg.is_over:
                 raise CommandError(422, "This call is no longer active.", code=CALL_ENDED)
-            _remember(leg, body)
+            remember(leg, body)
             leg.answer()
-            self._control.join(leg, _membership(room.name, body, starts=True))
+            self._control.join(leg, membership(room.name, body, starts=True))
             return _OK
         if action == "leave":
-            self._control.leave(self._leg(_needed(body, "call_control_id")))
+            self._control.leave(self._leg(needed(body, "call_control_id")))
             return _OK
         if action not in ("hold", "unhold", "mute", "unmute"):
             raise CommandError(404, f"there is no command {action!r} here")
@@ -317,73 +317,3 @@ class CallControlApi:
             "name": room.name,
             "status": "completed" if room.over else "in_progress" if room.started else "init",
         }
-
-
-def _membership(name: str, body: Body, *, starts: bool) -> ConferenceTarget:
-    return ConferenceTarget(
-        name=name,
-        starts_on_enter=starts,
-        ends_on_exit=body.get("end_conference_on_exit") is True,
-        muted=body.get("mute") is True,
-        beep=body.get("beep_enabled", "never") not in ("never", "on_exit"),
-    )
-
-
-def _address(to: str, body: Body) -> str:
-    """A target with what belongs to its INVITE, as `SipAddress` reads it."""
-    if not to.lower().startswith(("sip:", "sips:")):
-        return to
-    transport = str(body.get("sip_transport_protocol") or "").lower()
-    if transport and ";transport=" not in to.lower():
-        to += f";transport={transport}"
-    if body.get("media_encryption") in ("SRTP", "SDES"):
-        to += ";secure=true"
-    headers = [
-        f"{quote(str(each.get('name')), safe='')}={quote(str(each.get('value')), safe='')}"
-        for each in body.get("custom_headers") or []
-    ]
-    return f"{to}?{'&'.join(headers)}" if headers else to
-
-
-def _remember(leg: Leg, body: Body) -> None:
-    if isinstance(body.get("client_state"), str):
-        leg.extra["client_state"] = body["client_state"]
-
-
-def _needed(body: Body, name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value:
-        raise _missing(name)
-    return value
-
-
-def _missing(name: str) -> CommandError:
-    code = ("10004", "Missing required parameter")
-    return CommandError(422, f"The parameter {name!r} is needed.", code=code)
-
-
-def _number(body: Body, name: str, usual: float) -> float:
-    value = body.get(name, usual)
-    if isinstance(value, str) and value.isdigit():
-        value = float(value)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 86_400_000:
-        raise CommandError(422, f"{name} is no number that can be")
-    return float(value)
-
-
-def _require_answered(leg: Leg) -> None:
-    if not leg.is_answered:
-        raise CommandError(422, "This call has not been answered.", code=("90034", "Call not answered"))
-
-
-async def _body_of(request: web.Request) -> Body:
-    if request.method != "POST":
-        return {}
-    raw = await request.read()
-    try:
-        body = json.loads(raw or b"{}")
-    except ValueError as error:
-        raise CommandError(400, f"the body is no JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise CommandError(400, "the body is no JSON object")
-    return body

@@ -14,7 +14,7 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Dialect
 from sipagent.simulator.carrier.faults import CarrierFault
 from sipagent.simulator.carrier.leg import Leg
-from sipagent.simulator.carrier.markup import Document, ReportTo, parse_document
+from sipagent.simulator.carrier.markup import parse_document
 from sipagent.simulator.carrier.options import CarrierOptions
 from sipagent.simulator.carrier.posting import (
     Exchange,
@@ -24,6 +24,7 @@ from sipagent.simulator.carrier.posting import (
     form_request,
 )
 from sipagent.simulator.carrier.reports import ReportQueue
+from sipagent.simulator.carrier.verbs import Document, ReportTo
 
 
 class Spawn(Protocol):
@@ -80,7 +81,7 @@ class Correspondence:
         parameters = {**self._dialect.call_parameters(leg), **fetch.parameters}
         request = form_request(fetch.purpose, fetch.method, fetch.url, parameters)
         send = self.send_first if fetch.purpose == "voice" else self.send
-        return parse_document(document_of(await send(request, leg=leg)))
+        return parse_document(document_of(await send(request, leg=leg)), lacks=self._dialect.lacks)
 
     def report(self, leg: Leg, report_to: ReportTo, parameters: Mapping[str, str], *, last: bool) -> None:
         """Send a status callback behind those that ``leg`` has waiting for the same address."""

@@ -9,8 +9,8 @@ from typing import Any, Literal, Protocol
 
 from sipagent.simulator.carrier.announcer import Announcer
 from sipagent.simulator.carrier.leg import Leg
-from sipagent.simulator.carrier.markup import ConferenceTarget, DialTarget, Document, ReportTo, StreamTarget
 from sipagent.simulator.carrier.stream import MediaStream
+from sipagent.simulator.carrier.verbs import ConferenceTarget, DialTarget, Document, ReportTo, StreamTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.desk import Fetch, FlowDesk
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import DialTarget, DialVerb
+from sipagent.simulator.carrier.verbs import DialTarget, DialVerb
 
 _REFERRED_BYE_S = 5.0
 """How long whoever asked to be replaced may take to hang up after the news that it went well."""

@@ -8,7 +8,6 @@ responses". From Telnyx': "TeXML REST commands".
 from __future__ import annotations
 
 import asyncio
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,31 +17,25 @@ from aiohttp import web
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.api_faults import ApiTrouble
 from sipagent.simulator.carrier.conference import Member, Room
-from sipagent.simulator.carrier.desk import Fetch
+from sipagent.simulator.carrier.document_forms import (
+    ApiError,
+    form_of,
+    instruction_of,
+    joining,
+    not_found,
+    one,
+    report_to_of,
+    seconds_of,
+)
 from sipagent.simulator.carrier.flow import Instruction
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import (
-    ConferenceTarget,
-    DialVerb,
-    Document,
-    MarkupError,
-    ReportTo,
-    parse_document,
-)
+from sipagent.simulator.carrier.markup import MarkupError
+from sipagent.simulator.carrier.verbs import ConferenceTarget
 
 if TYPE_CHECKING:
     from sipagent.simulator.carrier.pretended import PretendedCarrier
 
 Handler: TypeAlias = Callable[[web.Request, Mapping[str, list[str]]], Awaitable[web.Response]]
-
-
-class ApiError(SimulatorError):
-    """An answer that is no success. ``code`` is Twilio's number for it."""
-
-    def __init__(self, status: int, code: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
 
 
 class DocumentApi(ABC):
@@ -89,7 +82,7 @@ class DocumentApi(ABC):
             try:
                 self._admit(request)
                 await self._meet_trouble()
-                return await handler(request, await _form_of(request))
+                return await handler(request, await form_of(request))
             except ApiError as error:
                 return self._refusal(error)
             except MarkupError as error:
@@ -109,16 +102,16 @@ class DocumentApi(ABC):
     # Calls
 
     async def _create_call(self, request: web.Request, form: Mapping[str, list[str]]) -> web.Response:
-        to, caller = _one(form, "To"), _one(form, "From")
+        to, caller = one(form, "To"), one(form, "From")
         if to is None:
             raise ApiError(400, 21201, "No 'To' number is specified")
         if caller is None:
             raise ApiError(400, 21213, "'From' phone number is required")
-        instruction = _instruction(form)
+        instruction = instruction_of(form)
         if instruction is None:
             raise ApiError(400, 21205, "Url parameter is required")
-        call = await self._carrier.call_out(to, caller=caller, report_to=_report_to(form))
-        self._start(call.leg, instruction, timeout_s=_seconds(form, "Timeout", 60.0))
+        call = await self._carrier.call_out(to, caller=caller, report_to=report_to_of(form))
+        self._start(call.leg, instruction, timeout_s=seconds_of(form, "Timeout", 60.0))
         return web.json_response(self._call(call.leg), status=201)
 
     def _start(self, leg: Leg, instruction: Instruction, *, timeout_s: float) -> None:
@@ -140,7 +133,7 @@ class DocumentApi(ABC):
 
     async def _update_call(self, request: web.Request, form: Mapping[str, list[str]]) -> web.Response:
         leg = self._leg(request)
-        instruction, status = _instruction(form), _one(form, "Status")
+        instruction, status = instruction_of(form), one(form, "Status")
         if leg.is_over:
             raise ApiError(400, 21220, "Call is not in-progress. Cannot redirect.")
         if status in ("completed", "canceled"):
@@ -166,7 +159,7 @@ class DocumentApi(ABC):
 
     async def _update_room(self, request: web.Request, form: Mapping[str, list[str]]) -> web.Response:
         room = self._room(request)
-        if _one(form, "Status") == "completed":
+        if one(form, "Status") == "completed":
             room.end()
         return web.json_response(self._room_view(room))
 
@@ -176,25 +169,25 @@ class DocumentApi(ABC):
         return web.json_response({"participants": found, "page": 0})
 
     async def _create_member(self, request: web.Request, form: Mapping[str, list[str]]) -> web.Response:
-        to, caller = _one(form, "To"), _one(form, "From")
+        to, caller = one(form, "To"), one(form, "From")
         if to is None or caller is None:
             raise ApiError(400, 21201, "'To' and 'From' are needed")
         named = self._named(request)
         name = request.match_info["room"] if named is None else named.name
         if named is None and name.startswith("CF"):
-            raise _not_found(request)
+            raise not_found(request)
         target = ConferenceTarget(
             name=name,
-            starts_on_enter=_one(form, "StartConferenceOnEnter") != "false",
-            ends_on_exit=_one(form, "EndConferenceOnExit") == "true",
-            muted=_one(form, "Muted") == "true",
-            beep=_one(form, "Beep") not in ("false", "onExit"),
-            wait_url=_one(form, "WaitUrl"),
-            label=_one(form, "Label") or "",
-            report_to=_report_to(form, prefix="ConferenceStatusCallback", default="start end"),
+            starts_on_enter=one(form, "StartConferenceOnEnter") != "false",
+            ends_on_exit=one(form, "EndConferenceOnExit") == "true",
+            muted=one(form, "Muted") == "true",
+            beep=one(form, "Beep") not in ("false", "onExit"),
+            wait_url=one(form, "WaitUrl"),
+            label=one(form, "Label") or "",
+            report_to=report_to_of(form, prefix="ConferenceStatusCallback", default="start end"),
         )
-        call = await self._carrier.call_out(to, caller=caller, report_to=_report_to(form))
-        self._start(call.leg, _joining(target), timeout_s=_seconds(form, "Timeout", 60.0))
+        call = await self._carrier.call_out(to, caller=caller, report_to=report_to_of(form))
+        self._start(call.leg, joining(target), timeout_s=seconds_of(form, "Timeout", 60.0))
         room = self._carrier.room(name)
         return web.json_response(self._member_view(room, Member(call.leg, target)), status=201)
 
@@ -205,9 +198,9 @@ class DocumentApi(ABC):
     async def _update_member(self, request: web.Request, form: Mapping[str, list[str]]) -> web.Response:
         room = self._room(request)
         member = self._member(request, room)
-        if (held := _one(form, "Hold")) is not None:
+        if (held := one(form, "Hold")) is not None:
             room.set_held(member, held.lower() == "true")
-        if (muted := _one(form, "Muted")) is not None:
+        if (muted := one(form, "Muted")) is not None:
             room.set_muted(member, muted.lower() == "true")
         return web.json_response(self._member_view(room, member))
 
@@ -220,7 +213,7 @@ class DocumentApi(ABC):
     def _leg(self, request: web.Request) -> Leg:
         leg = self._carrier.find(request.match_info["call"])
         if leg is None:
-            raise _not_found(request)
+            raise not_found(request)
         return leg
 
     def _named(self, request: web.Request) -> Room | None:
@@ -230,7 +223,7 @@ class DocumentApi(ABC):
     def _room(self, request: web.Request) -> Room:
         room = self._named(request)
         if room is None:
-            raise _not_found(request)
+            raise not_found(request)
         return room
 
     def _member(self, request: web.Request, room: Room) -> Member:
@@ -238,7 +231,7 @@ class DocumentApi(ABC):
         for member in room.members.values():
             if wanted in (member.leg.sid, member.target.label):
                 return member
-        raise _not_found(request)
+        raise not_found(request)
 
     # What is shown
 
@@ -277,81 +270,3 @@ class DocumentApi(ABC):
             "end_conference_on_exit": member.target.ends_on_exit,
             "status": "connected" if member.leg.is_answered else member.leg.status.value,
         }
-
-
-async def _form_of(request: web.Request) -> dict[str, list[str]]:
-    """The body, a form or JSON, as a form."""
-    if request.content_type != "application/json":
-        form = await request.post()
-        return {name: [str(value) for value in form.getall(name)] for name in form}
-    body = await request.read()
-    try:
-        found = json.loads(body or b"{}")
-    except ValueError as error:
-        raise ApiError(400, 10015, f"the body is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise ApiError(400, 10015, "the body is no JSON object")
-    return {
-        name: [str(each) for each in value] if isinstance(value, list) else [_text(value)]
-        for name, value in found.items()
-    }
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _one(form: Mapping[str, list[str]], name: str) -> str | None:
-    values = form.get(name)
-    return values[-1] if values else None
-
-
-def _seconds(form: Mapping[str, list[str]], name: str, usual: float) -> float:
-    text = _one(form, name)
-    if text is None:
-        return usual
-    if not text.isdigit():
-        raise ApiError(400, 21200, f"{name} is no number of seconds")
-    return float(text)
-
-
-def _instruction(form: Mapping[str, list[str]]) -> Instruction | None:
-    """What a call is told to do."""
-    twiml, url = _one(form, "Twiml") or _one(form, "Texml"), _one(form, "Url")
-    if twiml is not None:
-        return parse_document(twiml.encode())
-    if url is not None:
-        return Fetch(url=url, method=(_one(form, "Method") or "POST").upper(), purpose="instruction")
-    return None
-
-
-def _report_to(
-    form: Mapping[str, list[str]], *, prefix: str = "StatusCallback", default: str = "completed"
-) -> ReportTo | None:
-    url = _one(form, prefix)
-    if url is None:
-        return None
-    events = " ".join(form.get(f"{prefix}Event", [default])).split()
-    return ReportTo(url=url, method=(_one(form, f"{prefix}Method") or "POST"), events=frozenset(events))
-
-
-def _joining(target: ConferenceTarget) -> Document:
-    """What a participant made by the API does."""
-    dial = DialVerb(
-        action=None,
-        method="POST",
-        timeout_s=30.0,
-        time_limit_s=14_400.0,
-        caller_id=None,
-        answers_on_bridge=False,
-        hangs_up_on_star=False,
-        refer_url=None,
-        refer_method="POST",
-        targets=(),
-        conference=target,
-    )
-    return Document(verbs=(dial,))
-
-
-def _not_found(request: web.Request) -> ApiError:
-    return ApiError(404, 20404, f"The requested resource {request.path} was not found")

@@ -16,13 +16,15 @@ from sipagent.simulator.carrier.desk import Fetch, FlowDesk
 from sipagent.simulator.carrier.dialling import Dialling
 from sipagent.simulator.carrier.keys import KeyCollector
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import (
+from sipagent.simulator.carrier.markup import MarkupError
+from sipagent.simulator.carrier.posting import ServiceFailedError
+from sipagent.simulator.carrier.stream import StreamEnd
+from sipagent.simulator.carrier.verbs import (
     ConnectVerb,
     DialVerb,
     Document,
     GatherVerb,
     HangupVerb,
-    MarkupError,
     PauseVerb,
     PlayVerb,
     RedirectVerb,
@@ -30,8 +32,6 @@ from sipagent.simulator.carrier.markup import (
     SayVerb,
     Verb,
 )
-from sipagent.simulator.carrier.posting import ServiceFailedError
-from sipagent.simulator.carrier.stream import StreamEnd
 
 Instruction: TypeAlias = Fetch | Document
 APPLICATION_ERROR = "We are sorry, an application error has occurred. Goodbye."

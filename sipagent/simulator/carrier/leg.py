@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Literal, Protocol, TypeAlias
 
 from sipagent.simulator.carrier.faults import NO_FAULTS, CarrierFaults
-from sipagent.simulator.carrier.markup import ReportTo
 from sipagent.simulator.carrier.party import Party
 from sipagent.simulator.carrier.record import Tape, Timeline
+from sipagent.simulator.carrier.verbs import ReportTo
 
 Direction: TypeAlias = Literal["inbound", "outbound-api", "outbound-dial"]
 

@@ -8,16 +8,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 from xml.etree import ElementTree  # nosec B405 - the service under test writes it, and entities are refused
 
 from sipagent.errors import SimulatorError
+from sipagent.simulator.carrier.verbs import (
+    Attributes,
+    ConferenceTarget,
+    ConnectVerb,
+    DialTarget,
+    DialVerb,
+    Document,
+    GatherVerb,
+    HangupVerb,
+    PauseVerb,
+    PlayVerb,
+    RedirectVerb,
+    RejectVerb,
+    ReportTo,
+    SayVerb,
+    StreamTarget,
+    Verb,
+)
 
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_VERBS = 100
 
-Attributes: TypeAlias = Mapping[str, str]
+Lacks: TypeAlias = Mapping[str, frozenset[str]]
+"""Attributes by the element that has them not."""
+NOTHING_LACKS: Lacks = {}
 
 
 class MarkupError(SimulatorError):
@@ -28,180 +47,22 @@ class MarkupError(SimulatorError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SayVerb:
-    """``<Say>``."""
+def parse_document(body: bytes, *, lacks: Lacks = NOTHING_LACKS) -> Document:
+    """Read a document. ``lacks``: what the carrier does not know of what is known here; it is passed over.
 
-    text: str
-    times: int = 1
-    language: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlayVerb:
-    """``<Play>``: a sound, or keys."""
-
-    url: str
-    digits: str = ""
-    times: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseVerb:
-    """``<Pause>``."""
-
-    length_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatherVerb:
-    """``<Gather>`` of keys, with what is heard meanwhile."""
-
-    action: str | None
-    method: str
-    timeout_s: float
-    digits: int | None
-    """None for any number of them."""
-    finish_on_key: str
-    action_on_empty: bool
-    prompts: tuple[SayVerb | PlayVerb | PauseVerb, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HangupVerb:
-    """``<Hangup>``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectVerb:
-    """``<Reject>``."""
-
-    busy: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedirectVerb:
-    """``<Redirect>``."""
-
-    url: str
-    method: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportTo:
-    """Where status callbacks of a leg, a stream or a conference go."""
-
-    url: str
-    method: str = "POST"
-    events: frozenset[str] = frozenset({"completed"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialTarget:
-    """``<Number>`` or ``<Sip>``: one of those that are called."""
-
-    address: str
-    """A number, or a ``sip:`` address with its parameters and headers."""
-    url: str | None = None
-    """A document for whoever answers, before they are connected."""
-    method: str = "POST"
-    report_to: ReportTo | None = None
-    username: str = ""
-
-    @property
-    def is_sip(self) -> bool:
-        """Whether it is a SIP address."""
-        return self.address.lower().startswith(("sip:", "sips:"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConferenceTarget:
-    """``<Conference>``: a room to join."""
-
-    name: str
-    starts_on_enter: bool = True
-    ends_on_exit: bool = False
-    muted: bool = False
-    beep: bool = True
-    wait_url: str | None = None
-    """"" for silence; None for the carrier's own music."""
-    label: str = ""
-    report_to: ReportTo | None = None
-    maximum: int = 250
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialVerb:
-    """``<Dial>``."""
-
-    action: str | None
-    method: str
-    timeout_s: float
-    time_limit_s: float
-    caller_id: str | None
-    answers_on_bridge: bool
-    hangs_up_on_star: bool
-    refer_url: str | None
-    refer_method: str
-    targets: tuple[DialTarget, ...]
-    conference: ConferenceTarget | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamTarget:
-    """``<Stream>``."""
-
-    url: str
-    name: str
-    parameters: Attributes
-    report_to: ReportTo | None
-    attributes: Attributes = field(default_factory=dict)
-    """As written: carriers differ in what they know."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectVerb:
-    """``<Connect>`` with a ``<Stream>``."""
-
-    action: str | None
-    method: str
-    stream: StreamTarget
-
-
-Verb: TypeAlias = (
-    SayVerb
-    | PlayVerb
-    | PauseVerb
-    | GatherVerb
-    | HangupVerb
-    | RejectVerb
-    | RedirectVerb
-    | DialVerb
-    | ConnectVerb
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """What to do, in order, and what was odd about how it was written."""
-
-    verbs: tuple[Verb, ...]
-    warnings: tuple[str, ...] = ()
-
-
-def parse_document(body: bytes) -> Document:
-    """Read a document. Raises `MarkupError` for one that is too large, no XML, or holds an unknown verb."""
+    Raises `MarkupError` for a document that is too large, no XML, or holds an unknown verb.
+    """
     if len(body) > MAX_DOCUMENT_BYTES:
         raise MarkupError(11750, f"the document has {len(body)} bytes, {MAX_DOCUMENT_BYTES} are read")
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise MarkupError(12100, "the document declares a type or entities")
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 - see the import  # nosec B314
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter two: of its encoding
         raise MarkupError(12100, f"the document is no XML: {error}") from error
     if root.tag != "Response":
         raise MarkupError(12100, f"the document begins with <{root.tag}>, not with <Response>")
-    reader = _Reader()
+    reader = _Reader(lacks)
     verbs = tuple(reader.verb(element) for element in root)
     if len(verbs) > MAX_VERBS:
         raise MarkupError(12100, f"{len(verbs)} verbs are more than {MAX_VERBS}")
@@ -211,8 +72,9 @@ def parse_document(body: bytes) -> Document:
 class _Reader:
     """Reads one document, and keeps what is odd."""
 
-    def __init__(self) -> None:
+    def __init__(self, lacks: Lacks) -> None:
         self.warnings: list[str] = []
+        self._lacks = lacks
 
     def verb(self, element: ElementTree.Element) -> Verb:
         readers: dict[str, Callable[[ElementTree.Element], Verb]] = {
@@ -376,11 +238,15 @@ class _Reader:
         )
 
     def attributes(self, element: ElementTree.Element, *known: str) -> dict[str, str]:
-        """The attributes; what is not ``known`` is noted."""
+        """The attributes that are ``known``; others are noted, and left out."""
+        lacking = self._lacks.get(element.tag, frozenset())
+        found = {
+            name: value for name, value in element.attrib.items() if name in known and name not in lacking
+        }
         self.warnings += [
-            f"<{element.tag}> has no attribute {name!r}" for name in element.attrib if name not in known
+            f"<{element.tag}> has no attribute {name!r}" for name in element.attrib if name not in found
         ]
-        return dict(element.attrib)
+        return found
 
 
 def _report_to(found: Attributes, default: str = "completed") -> ReportTo | None:
@@ -403,7 +269,7 @@ def _method(found: Attributes) -> str:
 
 
 def _count(text: str, *, highest: int) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= highest):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= highest):
         raise MarkupError(12200, f"{text[:20]!r} is no number up to {highest}")
     return int(text)
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from sipagent.errors import SimulatorError, SipSyntaxError
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.options import CarrierOptions
-from sipagent.simulator.carrier.party import Party, VirtualParty
+from sipagent.simulator.carrier.party import Party
 from sipagent.simulator.carrier.sip_party import SipParty
 from sipagent.simulator.carrier.subscribers import (
     Act,
@@ -23,6 +23,7 @@ from sipagent.simulator.carrier.subscribers import (
     Subscriber,
     Unreachable,
 )
+from sipagent.simulator.carrier.virtual_party import VirtualParty
 from sipagent.simulator.phone.settings import PhoneSettings
 from sipagent.simulator.rtp import Pacer
 from sipagent.simulator.sip.address import SipUri, bracketed_host

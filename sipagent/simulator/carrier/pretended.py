@@ -9,13 +9,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import quote
 
 import aiohttp
 from aiohttp import web
 
 from sipagent import clock
-from sipagent.errors import SimulatorError, SipSyntaxError
+from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.announcer import Announcer
 from sipagent.simulator.carrier.calls import CarrierCall
 from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
@@ -24,24 +23,20 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Dialect, LegReport
 from sipagent.simulator.carrier.faults import CarrierFaults
 from sipagent.simulator.carrier.flow import Flow, Instruction
-from sipagent.simulator.carrier.leg import Direction, Leg, LegFacts
-from sipagent.simulator.carrier.markup import DialTarget, Document, ReportTo, StreamTarget
-from sipagent.simulator.carrier.network import SipAddress, TelephoneNetwork
+from sipagent.simulator.carrier.leg import Leg
+from sipagent.simulator.carrier.network import TelephoneNetwork
 from sipagent.simulator.carrier.options import CarrierOptions
-from sipagent.simulator.carrier.party import Party
 from sipagent.simulator.carrier.posting import (
     Exchange,
     document_of,
     form_request,
 )
-from sipagent.simulator.carrier.record import Timeline
 from sipagent.simulator.carrier.stream import MediaStream
-from sipagent.simulator.carrier.subscribers import Act, SipPhone
-from sipagent.simulator.phone.changes import Changes
+from sipagent.simulator.carrier.subscribers import Act
+from sipagent.simulator.carrier.switchboard import Switchboard
+from sipagent.simulator.carrier.verbs import DialTarget, Document, ReportTo, StreamTarget
 from sipagent.simulator.phone.settings import Say
-from sipagent.simulator.placing import CALLER_SAYS_HEADER
 from sipagent.simulator.rtp import Pacer
-from sipagent.simulator.sip.address import NameAddress, SipUri
 from sipagent.simulator.sip.call import IncomingSipCall
 from sipagent.simulator.speech import VoiceLike
 from sipagent.simulator.voice import Voice
@@ -64,8 +59,6 @@ class PretendedCarrier(ABC):
         """Where calls are announced; may be set at any time."""
         self.faults = options.faults
         """On for every call that begins from now on."""
-        self.calls: list[CarrierCall] = []
-        """Every call, in order, kept with its record until the carrier is gone."""
         self.rooms: dict[str, Room] = {}
         """Conferences that are up, by name."""
         self.refers: Literal["dial", "decline"] = options.refers
@@ -76,10 +69,16 @@ class PretendedCarrier(ABC):
         self.announcer = Announcer(self._pacer)
         self.network = TelephoneNetwork(options, pacer=self._pacer, on_call=self._take_telephone)
         """Its ``numbers`` may be changed at any time."""
+        self.switchboard = Switchboard(options, dialect, self.network, forget=self._forget)
         self._voice: VoiceLike = options.voice or Voice("tones")
         self.mail = Correspondence(dialect, spawn=self.spawn)
         self._books = _Books()
         self._exit = AsyncExitStack()
+
+    @property
+    def calls(self) -> list[CarrierCall]:
+        """The calls, in order, with their records; of too many, the oldest that are over are forgotten."""
+        return self.switchboard.calls
 
     @property
     def api_base_url(self) -> str:
@@ -114,7 +113,7 @@ class PretendedCarrier(ABC):
         """
         both = self.faults | CarrierFaults.parse(faults)
         party = self.network.caller(does)
-        call = self._take_call(party, caller=caller, called=to, faults=both)
+        call = self.switchboard.take(party, owner=self, caller=caller, called=to, faults=both)
         call.leg.extra["will_say"] = "\n".join(act.text for act in does if isinstance(act, Say))
         self._receive(call)
         return call
@@ -123,24 +122,20 @@ class PretendedCarrier(ABC):
         self, to: str, *, caller: str, faults: CarrierFaults | None = None, report_to: ReportTo | None = None
     ) -> CarrierCall:
         """A leg of the carrier's own to ``to``, not called yet: what the REST API makes."""
-        call = self._open_call()
-        await self._add_leg(
-            call,
+        return await self.switchboard.call_out(
             DialTarget(address=to, report_to=report_to),
+            owner=self,
             caller=caller,
-            direction="outbound-api",
-            parent=None,
             faults=self.faults if faults is None else faults,
         )
-        return call
 
     def find(self, sid: str) -> Leg | None:
         """A leg by its identifier."""
-        return next((leg for call in self.calls for leg in call.legs if leg.sid == sid), None)
+        return self.switchboard.find(sid)
 
     def call_of(self, leg: Leg) -> CarrierCall:
         """The call a leg belongs to."""
-        return next(call for call in self.calls if leg in call.legs)
+        return self.switchboard.call_of(leg)
 
     @abstractmethod
     def _receive(self, call: CarrierCall) -> None:
@@ -216,14 +211,7 @@ class PretendedCarrier(ABC):
 
     async def dial(self, parent: Leg, target: DialTarget, *, caller_id: str | None) -> Leg:
         """As in `FlowDesk`."""
-        return await self._add_leg(
-            self.call_of(parent),
-            target,
-            caller=caller_id or parent.facts.caller,
-            direction="outbound-dial",
-            parent=parent,
-            faults=parent.facts.faults,
-        )
+        return await self.switchboard.dial(parent, target, owner=self, caller_id=caller_id)
 
     async def whisper(self, leg: Leg, fetch: Fetch) -> bool:
         """As in `FlowDesk`."""
@@ -316,21 +304,14 @@ class PretendedCarrier(ABC):
         self.spawn(lambda: self._answer_telephone(sip), name="call of a telephone")
 
     async def _answer_telephone(self, sip: IncomingSipCall) -> None:
-        try:
-            called = SipUri.parse(sip.request_uri).user or ""
-            from_header = next((value for name, value in sip.headers if name.lower() == "from"), "")
-            caller = SipUri.parse(NameAddress.parse(from_header).uri).user or "anonymous"
-            party = await self.network.telephone(sip)
-        except SipSyntaxError:
-            sip.reject(400)
-            return
-        except SimulatorError:
-            sip.reject(500)
-            return
-        says = [value for name, value in sip.headers if name.lower() == CALLER_SAYS_HEADER.lower()]
-        call = self._take_call(party, caller=caller, called=called, faults=self.faults)
-        call.leg.extra["said_headers"] = "\n".join(says)
-        self._receive(call)
+        call = await self.switchboard.take_telephone(sip, owner=self, faults=self.faults)
+        if call is not None:
+            self._receive(call)
+
+    def _forget(self, call: CarrierCall) -> None:
+        """Keep nothing of a call that is over."""
+        for leg in call.legs:
+            self.mail.forget(leg)
 
     def run_flow(self, leg: Leg, instruction: Instruction, *, base_url: str = "") -> None:
         """Let ``leg`` do ``instruction``, instead of what it is doing."""
@@ -344,80 +325,6 @@ class PretendedCarrier(ABC):
             leg.timeline.changes.announce()
         flow = self._books.new_flow(leg, self, base_url=base_url)
         self.spawn(lambda: flow.run(instruction), name=f"flow of {leg.sid}")
-
-    def _open_call(self) -> CarrierCall:
-        call = CarrierCall(Timeline(Changes()))
-        self.calls.append(call)
-        while len(self.calls) > self.options.remembered_calls:
-            oldest = next((each for each in self.calls if each.legs and each.is_over), None)
-            if oldest is None:
-                break
-            self.calls.remove(oldest)
-            self._forget(oldest)
-        return call
-
-    def _forget(self, call: CarrierCall) -> None:
-        """Keep nothing of a call that is over."""
-        for leg in call.legs:
-            self.mail.forget(leg)
-
-    def _take_call(self, party: Party, *, caller: str, called: str, faults: CarrierFaults) -> CarrierCall:
-        call = self._open_call()
-        facts = LegFacts(
-            sid=self._dialect.new_sid("call"),
-            caller=caller,
-            called=called,
-            direction="inbound",
-            session=self._dialect.new_sid("session"),
-            faults=faults,
-        )
-        leg = Leg(facts, party, owner=self, timeline=call.timeline)
-        call.legs.append(leg)
-        if self.options.report_url is not None:
-            leg.report_to = ReportTo(url=self.options.report_url, events=self.options.report_events)
-        leg.ring()
-        return call
-
-    async def _add_leg(
-        self,
-        call: CarrierCall,
-        target: DialTarget,
-        *,
-        caller: str,
-        direction: Direction,
-        parent: Leg | None,
-        faults: CarrierFaults,
-    ) -> Leg:
-        facts = LegFacts(
-            sid=self._dialect.new_sid("call"),
-            caller=caller,
-            called=target.address.partition("?")[0],
-            direction=direction,
-            parent_sid=None if parent is None else parent.sid,
-            session=self._dialect.new_sid("session") if parent is None else parent.facts.session,
-            faults=faults,
-        )
-        found = None if target.is_sip else self.network.person(target.address)
-        complaints: list[tuple[int, str]] = []
-        if found is None or isinstance(found, SipPhone):
-            address = SipAddress(target.address if found is None else found.uri)
-            complaints = address.complaints
-            headers = [] if parent is None else [*self._dialect.sip_headers(parent), *_spoken(parent)]
-            # Somebody's own telephone is no trunk: the faults of SIP addresses do not touch it.
-            party: Party = await self.network.sip_leg(
-                address,
-                caller=caller,
-                headers=headers,
-                faults=faults if found is None else CarrierFaults.of(),
-            )
-        else:
-            party = found
-        leg = Leg(facts, party, owner=self, timeline=call.timeline)
-        leg.report_to = target.report_to
-        for code, message in complaints:
-            leg.complain(code, message)
-        call.legs.append(leg)
-        return leg
 
 
 class _Books:
@@ -434,13 +341,6 @@ class _Books:
         flow = Flow(leg, desk, base_url=base_url, ends_leg=ends_leg)
         self.flows[leg.sid] = flow
         return flow
-
-
-def _spoken(leg: Leg) -> list[tuple[str, str]]:
-    """What the caller is going to say, for a simulator that cannot hear words."""
-    lines = [quote(line) for line in leg.extra.get("will_say", "").splitlines()]
-    lines += leg.extra.get("said_headers", "").splitlines()
-    return [(CALLER_SAYS_HEADER, line) for line in lines]
 
 
 async def _boundary(work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:

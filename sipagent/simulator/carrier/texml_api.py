@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from sipagent.simulator.carrier.document_api import ApiError, DocumentApi
+from sipagent.simulator.carrier.document_api import DocumentApi
+from sipagent.simulator.carrier.document_forms import ApiError
 
 if TYPE_CHECKING:
     from sipagent.simulator.carrier.pretended import PretendedCarrier

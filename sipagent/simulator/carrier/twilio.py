@@ -19,7 +19,7 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Kind, LegReport
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg, LegStatus
-from sipagent.simulator.carrier.markup import StreamTarget
+from sipagent.simulator.carrier.markup import NOTHING_LACKS, Lacks
 from sipagent.simulator.carrier.options import TwilioOptions
 from sipagent.simulator.carrier.posting import OutgoingRequest, form_request
 from sipagent.simulator.carrier.pretended import PretendedCarrier
@@ -27,6 +27,7 @@ from sipagent.simulator.carrier.signing import twilio_signature
 from sipagent.simulator.carrier.sip_party import SipParty
 from sipagent.simulator.carrier.stream_frames import StreamFrames, TwilioFrames
 from sipagent.simulator.carrier.twilio_api import TwilioApi
+from sipagent.simulator.carrier.verbs import StreamTarget
 
 API_VERSION = "2010-04-01"
 _PREFIXES: Mapping[Kind, str] = {"call": "CA", "stream": "MZ", "conference": "CF", "session": "session-"}
@@ -44,6 +45,8 @@ _ROOM_EVENTS: Mapping[RoomEvent, str] = {
 
 class TwilioDialect:
     """Twilio's way to say things."""
+
+    lacks: Lacks = NOTHING_LACKS
 
     def __init__(self, *, account_sid: str, auth_token: str) -> None:
         self._account_sid = account_sid
