@@ -76,10 +76,15 @@ class Doorway:
             front=self.front,
             reports=self.reports,
             metrics=self.metrics,
-            utc_now=lambda: datetime.fromtimestamp(self.now_s, UTC),
+            utc_now=lambda: self.now,
         )
         self.base = ""
         self.http: aiohttp.ClientSession | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The door's present time."""
+        return datetime.fromtimestamp(self.now_s, UTC)
 
     def issue(self, token: LegToken) -> str:
         """``token``, written at the door's present time."""
