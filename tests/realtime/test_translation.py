@@ -84,6 +84,7 @@ from sipagent.realtime.items import (
     InputAudio,
     RealtimeToolCallItem,
     UserMessageItem,
+    text_of,
 )
 from sipagent.realtime.mcp_events import (
     RealtimeModelMcpApprovalRequestedEvent,
@@ -549,18 +550,30 @@ MESSAGES = st.one_of(
 @given(st.lists(MESSAGES, max_size=25))
 def test_whatever_order_the_server_speaks_in_the_history_stays_in_order(said: list[dict[str, Any]]) -> None:
     told = Told()
-    for message in said:
-        told.take(*parse_message(message))
-        positions = [item.position for item in told.translation.history.items]
-        assert positions == sorted(positions)
-    told.take(RealtimeModelEndOfStreamEvent())
     # What was told last of an item is what the item says, and where it stands.
     places: dict[str, float] = {}
-    for event in told.events:
-        if isinstance(event, RealtimeTranscriptLine):
-            assert event.text
-            places[event.item_id] = event.position
-    stands: dict[str, float] = {item.item_id: item.position for item in told.translation.history.items}
+    looked_at = 0
+    for message in (*said, None):
+        if message is None:
+            told.take(RealtimeModelEndOfStreamEvent())
+        else:
+            told.take(*parse_message(message))
+        positions = [item.position for item in told.translation.history.items]
+        assert positions == sorted(positions)
+        for event in told.events[looked_at:]:
+            if isinstance(event, RealtimeTranscriptLine):
+                assert event.text
+                places[event.item_id] = event.position
+        looked_at = len(told.events)
+        if message is not None and message["type"] == "conversation.item.deleted":
+            # One that is added under its name has its own place, and no line before it has words.
+            places.pop(message["item_id"], None)
+    # Of an item that lost its words again there is nothing to tell.
+    stands: dict[str, float] = {
+        item.item_id: item.position
+        for item in told.translation.history.items
+        if isinstance(item, UserMessageItem | AssistantMessageItem) and text_of(item)
+    }
     assert {each: stands.get(each, place) for each, place in places.items()} == places
 
 
