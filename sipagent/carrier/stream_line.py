@@ -43,11 +43,14 @@ _FAILED = frozenset(
     }
 )
 """The caller did not want to go, nor anybody to send them away."""
+_CALLER_LEFT = frozenset({EndReason.CALLER_HUNG_UP, EndReason.CALLER_GONE})
 
 
 def outcome_of(ending: Ending | None) -> LineOutcome:
     """What an ending means for the caller, who may still be on the carrier's line; None is for a call that
     was let go of, and that nobody takes care of any more."""
+    if ending is not None and ending.goodbye:
+        return "ended"
     if ending is None or ending.reason in _FAILED:
         return "failed"
     if ending.reason.value.startswith("rejected_"):
@@ -155,8 +158,8 @@ class StreamLine:
         }
 
     def consented(self) -> None:
-        """See `Line.consented`."""
-        if self._recording is None or self._recorder is not None:
+        """See `Line.consented`. Where the caller has left meanwhile, there is nothing to be recorded."""
+        if self._recording is None or self._recorder is not None or self._is_finished:
             return
         self._recorder = CallRecorder(
             self._call_id,
@@ -173,13 +176,26 @@ class StreamLine:
 
     # Inside ------------------------------------------------------------------------------------------
 
+    @property
+    def _is_finished(self) -> bool:
+        """Whether nothing more is heard: what is begun now would be ended by nobody."""
+        return self.bridge.stopped is not None or self.outcome is not None
+
     def _is_over(self, ending: Ending | None) -> None:
         if self.outcome is not None:
             return
-        self.outcome = "rejected" if self._refused else outcome_of(ending)
+        self.outcome = "rejected" if self._refused else self._outcome_of(ending)
         if self._told is not None:
             self._told(self.outcome, ending)
         self._closing.set()
+
+    def _outcome_of(self, ending: Ending | None) -> LineOutcome:
+        stopped = self.bridge.stopped
+        broke = stopped is not None and stopped.reason in ("lost", "protocol")
+        if broke and ending is not None and ending.reason in _CALLER_LEFT:
+            # It only looks so from here: only the carrier knows, and it does not ask for one who hung up.
+            return "failed"
+        return outcome_of(ending)
 
     def _require_caller(self) -> None:
         if self.bridge.stopped is not None:
