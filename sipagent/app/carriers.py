@@ -152,6 +152,11 @@ class Carriers:
         if _listen_of(settings) != self._audio_socket:
             logger.warning("`carriers.asterisk` has changed in the file; it counts after a restart")
 
+    async def answered(self) -> None:
+        """Wait until carriers have asked what becomes of callers whose calls have just ended here: a few
+        seconds at most."""
+        await self._reports.questions_asked()
+
     # What calls ask for ------------------------------------------------------------------------------
 
     def leg_of(self, headers: Sequence[tuple[str, str]]) -> CarrierLeg | None:
@@ -215,6 +220,9 @@ class Carriers:
 
     def _line_ended(self, token: LegToken, outcome: LineOutcome, ending: Ending | None) -> None:
         left = ending is not None and ending.reason is EndReason.TRANSFERRED
+        on_the_line = outcome != "ended" or (ending is not None and ending.hang_up)
+        if on_the_line and not left and token.leg.carrier != "asterisk":
+            self._reports.expect_question(token)
         # Who was sent to somebody else is not to be hung up because their audio left us.
         self._reports.line_ended(token, "transferred" if left else outcome, self._utc_now())
 

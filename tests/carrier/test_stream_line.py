@@ -233,7 +233,8 @@ async def test_consent_that_is_known_when_the_caller_has_left_begins_no_recordin
 
 
 @pytest.mark.parametrize(
-    ("stopped", "outcome"), [("stopped", "ended"), ("closed", "ended"), ("lost", "failed"), ("protocol", "failed")]
+    ("stopped", "outcome"),
+    [("stopped", "ended"), ("closed", "ended"), ("lost", "failed"), ("protocol", "failed")],
 )
 async def test_a_socket_that_breaks_is_no_caller_who_hung_up(stopped: Any, outcome: LineOutcome) -> None:
     async with lined() as it:
