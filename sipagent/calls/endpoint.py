@@ -74,7 +74,7 @@ class WebhookEndpoint:
         self.sources = sources or Sources()
         """Replaced as a whole when the configuration changes."""
         self._limit = FailureLimit(burst=FAILURES_AT_ONCE, per_minute=FAILURES_PER_MINUTE)
-        self._reading = 0
+        self._reading = self._taking = 0
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one delivery."""
@@ -101,10 +101,15 @@ class WebhookEndpoint:
             case IncomingCall():
                 if self._leg_of is not None:
                     webhook = replace(webhook, leg=self._leg_of(webhook.sip_headers))
-                await self._take(webhook, received_at)
-                # The request to answer the call is on its way before the answer to the webhook is: it is the
-                # caller who waits.
-                await asyncio.sleep(0)
+                self._taking += 1
+                try:
+                    await self._take(webhook, received_at)
+                    if self._taking == 1:
+                        # Let the request to answer the call be sent before the webhook is answered: it is the
+                        # caller who waits. In a burst that would only keep the others waiting.
+                        await asyncio.sleep(0)
+                finally:
+                    self._taking -= 1
         return web.Response()
 
     def _refused(self, error: WebhookError, source: str | None) -> web.Response:

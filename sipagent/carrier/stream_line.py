@@ -43,7 +43,6 @@ _FAILED = frozenset(
     }
 )
 """The caller did not want to go, nor anybody to send them away."""
-_CALLER_LEFT = frozenset({EndReason.CALLER_HUNG_UP, EndReason.CALLER_GONE})
 
 
 def outcome_of(ending: Ending | None) -> LineOutcome:
@@ -184,18 +183,14 @@ class StreamLine:
     def _is_over(self, ending: Ending | None) -> None:
         if self.outcome is not None:
             return
-        self.outcome = "rejected" if self._refused else self._outcome_of(ending)
+        self.outcome = "rejected" if self._refused else outcome_of(ending)
+        stopped = self.bridge.stopped
+        if self.outcome == "ended" and stopped is not None and stopped.reason in ("lost", "protocol"):
+            # Without a goodbye, only the carrier knows whether the caller is there, and asks if they are.
+            self.outcome = "failed"
         if self._told is not None:
             self._told(self.outcome, ending)
         self._closing.set()
-
-    def _outcome_of(self, ending: Ending | None) -> LineOutcome:
-        stopped = self.bridge.stopped
-        broke = stopped is not None and stopped.reason in ("lost", "protocol")
-        if broke and ending is not None and ending.reason in _CALLER_LEFT:
-            # It only looks so from here: only the carrier knows, and it does not ask for one who hung up.
-            return "failed"
-        return outcome_of(ending)
 
     def _require_caller(self) -> None:
         if self.bridge.stopped is not None:

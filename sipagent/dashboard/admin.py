@@ -107,6 +107,9 @@ class AdminSurface:
     async def _call(self, request: web.Request, visitor: Visitor) -> web.Response:
         call_id = _call_id(request)
         record = await self._store.call(call_id)
+        if record is None and (of_leg := await self._store.calls_of_leg(call_id)):
+            # A carrier's name for the caller's leg, of which the last call is meant.
+            record = await self._store.call(call_id := of_leg[0].call_id)
         if record is None:
             return refusal(404, "no_such_call", "There is no such call.")
         holder = await self._store.holder(call_id)

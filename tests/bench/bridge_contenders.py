@@ -209,8 +209,15 @@ async def pipecat(api: str, stop: asyncio.Event) -> None:
     await serving
 
 
-CONTENDERS: dict[str, Contender] = {"sipagent": ours, "SDK": sdk, "pipecat": pipecat}
-NEEDS = {"sipagent": "sipagent", "SDK": "agents", "pipecat": "pipecat"}
+CONTENDERS: dict[str, Contender] = {
+    "sipagent": ours,
+    "sipagent, asyncio": ours,
+    "SDK": sdk,
+    "pipecat": pipecat,
+}
+NEEDS = {"sipagent": "uvloop", "sipagent, asyncio": "sipagent", "SDK": "agents", "pipecat": "pipecat"}
+ON_UVLOOP = "sipagent"
+"""As `sipagent serve` runs where uvloop is installed; whoever wants it for the others has to say so."""
 
 
 async def main() -> None:
@@ -222,4 +229,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    if sys.argv[1] == ON_UVLOOP:
+        importlib.import_module("uvloop").run(main())
+    else:
+        asyncio.run(main())

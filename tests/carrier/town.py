@@ -165,9 +165,11 @@ async def town(
     by: CarrierKind = "twilio",
     carrier: Mapping[str, Any] | None = None,
     openai: Mapping[str, Any] | None = None,
+    sip: SipTarget | None = None,
 ) -> AsyncIterator[Town]:
     """Start everybody, with a number at the carrier that ``by`` names. ``steps`` is the plan, by default to
-    answer by SIP; ``carrier`` and ``openai`` are more options of the two simulators."""
+    answer by SIP; ``carrier`` and ``openai`` are more options of the two simulators; ``sip`` is where the
+    service says that the API is."""
     port = free_port()
     public_url = f"http://127.0.0.1:{port}"
     simulator_options = SimulatorOptions(
@@ -187,7 +189,8 @@ async def town(
     ):
         settings = CarrierSettings(
             public_url=public_url,
-            sip=SipTarget(
+            sip=sip
+            or SipTarget(
                 project="proj_demo",
                 host="127.0.0.1",
                 port=simulator.sip[0].port,

@@ -23,6 +23,7 @@ from sipagent.dashboard import AdminSurface, Guard, guard
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import CallNoted, CallOpened, MemoryCallStore, MemoryDatabase
 from tests.calls.test_webhook import NEW
+from tests.store.facts import LEG, ended, opened, report
 
 TOKENS = {"ann": "reads-0123456789abcdef", "bea": "operates-0123456789abcdef", "cy": "admin-0123456789abcdef"}
 ROLES = {"ann": "read", "bea": "operate", "cy": "admin"}
@@ -240,6 +241,18 @@ async def test_calls_are_listed_and_shown(tmp_path: Path) -> None:
         assert body["notes"][0]["data"] == {"why": ["it is the only one"]}
         status, body, _ = await it.ask("GET", "/admin/calls/rtc_none", who="ann")
         assert (status, body["error"]["code"]) == (404, "no_such_call")
+
+
+async def test_a_call_is_shown_with_what_its_carrier_says_and_found_by_its_leg(tmp_path: Path) -> None:
+    call = opened("rtc_2", carrier="twilio", leg=LEG)
+    async with running(tmp_path) as it:
+        await it.store.apply([call, ended("caller_hung_up", call_id="rtc_2"), report(second=94)])
+        status, body, _ = await it.ask("GET", f"/admin/calls/{LEG}", who="ann")
+    assert (status, body["call_id"], body["carrier_call_id"]) == (200, "rtc_2", LEG)
+    assert [(one["kind"], one["data"]) for one in body["carrier_reports"]] == [
+        ("completed", {"sip_status": 200})
+    ]
+    assert [one["objection"] for one in body["carrier_says"]] == ["caller_stayed"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
 from sipagent.simulator.carrier.dialect import Kind, LegReport
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg
+from sipagent.simulator.carrier.markup import NOTHING_LACKS, Lacks
 from sipagent.simulator.carrier.options import CarrierOptions
 from sipagent.simulator.carrier.posting import Exchange, OutgoingRequest, form_request
 from sipagent.simulator.carrier.pretended import PretendedCarrier
@@ -50,6 +51,8 @@ class AsteriskOptions(CarrierOptions):
 
 class AsteriskDialect:
     """How an Asterisk's requests look: forms without a signature. It has no documents, reports or rooms."""
+
+    lacks: Lacks = NOTHING_LACKS
 
     def new_sid(self, kind: Kind) -> str:
         """A UUID."""

@@ -46,10 +46,20 @@ def address_of(to: str, body: Body) -> str:
     if body.get("media_encryption") in ("SRTP", "SDES"):
         to += ";secure=true"
     headers = [
-        f"{quote(str(each.get('name')), safe='')}={quote(str(each.get('value')), safe='')}"
-        for each in body.get("custom_headers") or []
+        f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in pairs_of(body, "custom_headers")
     ]
     return f"{to}?{'&'.join(headers)}" if headers else to
+
+
+def pairs_of(body: Body, name: str) -> list[tuple[str, str]]:
+    """A list of ``name`` and ``value``, in order. Raises `CommandError` for anything else."""
+    entries = body.get(name) or []
+    pairs = []
+    for entry in entries if isinstance(entries, list) else [None]:
+        if not isinstance(entry, dict) or "name" not in entry or "value" not in entry:
+            raise CommandError(422, f"{name} is no list of names and values")
+        pairs.append((str(entry["name"]), str(entry["value"])))
+    return pairs
 
 
 def remember(leg: Leg, body: Body) -> None:

@@ -24,6 +24,7 @@ from sipagent.simulator.carrier.commands import (
     missing,
     needed,
     number_of,
+    pairs_of,
     remember,
     require_answered,
 )
@@ -207,9 +208,7 @@ class CallControlApi:
         target = StreamTarget(
             url=needed(body, "stream_url"),
             name=str(body.get("stream_name") or ""),
-            parameters={
-                str(each.get("name")): str(each.get("value")) for each in body.get("custom_parameters") or []
-            },
+            parameters=dict(pairs_of(body, "custom_parameters")),
             report_to=None,
             attributes={
                 "bidirectionalMode": str(body.get("stream_bidirectional_mode") or "mp3"),
@@ -238,6 +237,7 @@ class CallControlApi:
             raise CommandError(422, "This call is no longer active.", code=CALL_ENDED)
         if name in self._carrier.rooms:
             raise CommandError(422, f"The conference {name!r} exists.", code=("90033", "Conference exists"))
+        remember(leg, body)
         leg.answer()
         starts = body.get("start_conference_on_create", True) is not False
         room = self._control.join(leg, membership(name, body, starts=starts))

@@ -81,7 +81,7 @@ class Correspondence:
         parameters = {**self._dialect.call_parameters(leg), **fetch.parameters}
         request = form_request(fetch.purpose, fetch.method, fetch.url, parameters)
         send = self.send_first if fetch.purpose == "voice" else self.send
-        return parse_document(document_of(await send(request, leg=leg)))
+        return parse_document(document_of(await send(request, leg=leg)), lacks=self._dialect.lacks)
 
     def report(self, leg: Leg, report_to: ReportTo, parameters: Mapping[str, str], *, last: bool) -> None:
         """Send a status callback behind those that ``leg`` has waiting for the same address."""

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
 from sipagent.simulator.carrier.faults import CarrierFaults
 from sipagent.simulator.carrier.leg import Leg
+from sipagent.simulator.carrier.markup import Lacks
 from sipagent.simulator.carrier.posting import OutgoingRequest
 from sipagent.simulator.carrier.stream_frames import StreamFrames
 from sipagent.simulator.carrier.verbs import StreamTarget
@@ -30,6 +31,9 @@ class LegReport:
 
 class Dialect(Protocol):
     """One carrier's way to say things."""
+
+    lacks: Lacks
+    """What its documents do not have of what Twilio's have."""
 
     def new_sid(self, kind: Kind) -> str:
         """A new identifier."""

@@ -56,7 +56,7 @@ def seconds_of(form: Mapping[str, list[str]], name: str, usual: float) -> float:
     text = one(form, name)
     if text is None:
         return usual
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
         raise ApiError(400, 21200, f"{name} is no number of seconds")
     return float(text)
 

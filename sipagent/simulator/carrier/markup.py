@@ -7,7 +7,8 @@ knows is a mistake of the service, and is told as one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
 from xml.etree import ElementTree  # nosec B405 - the service under test writes it, and entities are refused
 
 from sipagent.errors import SimulatorError
@@ -33,6 +34,10 @@ from sipagent.simulator.carrier.verbs import (
 MAX_DOCUMENT_BYTES = 64 * 1024
 MAX_VERBS = 100
 
+Lacks: TypeAlias = Mapping[str, frozenset[str]]
+"""Attributes by the element that has them not."""
+NOTHING_LACKS: Lacks = {}
+
 
 class MarkupError(SimulatorError):
     """A document that cannot be carried out. ``code`` is Twilio's number for it."""
@@ -42,19 +47,22 @@ class MarkupError(SimulatorError):
         self.code = code
 
 
-def parse_document(body: bytes) -> Document:
-    """Read a document. Raises `MarkupError` for one that is too large, no XML, or holds an unknown verb."""
+def parse_document(body: bytes, *, lacks: Lacks = NOTHING_LACKS) -> Document:
+    """Read a document. ``lacks``: what the carrier does not know of what is known here; it is passed over.
+
+    Raises `MarkupError` for a document that is too large, no XML, or holds an unknown verb.
+    """
     if len(body) > MAX_DOCUMENT_BYTES:
         raise MarkupError(11750, f"the document has {len(body)} bytes, {MAX_DOCUMENT_BYTES} are read")
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
         raise MarkupError(12100, "the document declares a type or entities")
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 - see the import  # nosec B314
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the latter two: of its encoding
         raise MarkupError(12100, f"the document is no XML: {error}") from error
     if root.tag != "Response":
         raise MarkupError(12100, f"the document begins with <{root.tag}>, not with <Response>")
-    reader = _Reader()
+    reader = _Reader(lacks)
     verbs = tuple(reader.verb(element) for element in root)
     if len(verbs) > MAX_VERBS:
         raise MarkupError(12100, f"{len(verbs)} verbs are more than {MAX_VERBS}")
@@ -64,8 +72,9 @@ def parse_document(body: bytes) -> Document:
 class _Reader:
     """Reads one document, and keeps what is odd."""
 
-    def __init__(self) -> None:
+    def __init__(self, lacks: Lacks) -> None:
         self.warnings: list[str] = []
+        self._lacks = lacks
 
     def verb(self, element: ElementTree.Element) -> Verb:
         readers: dict[str, Callable[[ElementTree.Element], Verb]] = {
@@ -229,11 +238,15 @@ class _Reader:
         )
 
     def attributes(self, element: ElementTree.Element, *known: str) -> dict[str, str]:
-        """The attributes; what is not ``known`` is noted."""
+        """The attributes that are ``known``; others are noted, and left out."""
+        lacking = self._lacks.get(element.tag, frozenset())
+        found = {
+            name: value for name, value in element.attrib.items() if name in known and name not in lacking
+        }
         self.warnings += [
-            f"<{element.tag}> has no attribute {name!r}" for name in element.attrib if name not in known
+            f"<{element.tag}> has no attribute {name!r}" for name in element.attrib if name not in found
         ]
-        return dict(element.attrib)
+        return found
 
 
 def _report_to(found: Attributes, default: str = "completed") -> ReportTo | None:
@@ -256,7 +269,7 @@ def _method(found: Attributes) -> str:
 
 
 def _count(text: str, *, highest: int) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= highest):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= highest):
         raise MarkupError(12200, f"{text[:20]!r} is no number up to {highest}")
     return int(text)
 

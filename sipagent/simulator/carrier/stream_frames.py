@@ -6,7 +6,6 @@ Twilio, "Media Streams: WebSocket messages". Telnyx, "Stream call media over Web
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -242,7 +241,7 @@ def _plain(ulaw: bytes) -> bytes:
 def _object(text: str) -> dict[str, Any] | None:
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
 
@@ -253,7 +252,7 @@ def _command(message: dict[str, Any], decode: Any) -> StreamCommand:
             payload = _inner(message, "media").get("payload")
             try:
                 ulaw = base64.b64decode(payload, validate=True) if isinstance(payload, str) else b""
-            except binascii.Error:
+            except ValueError:
                 ulaw = b""
             return PlayAudio(ulaw=decode(ulaw)) if ulaw else BadMessage(reason="there is no audio in it")
         case "mark":

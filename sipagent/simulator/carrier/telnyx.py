@@ -20,6 +20,7 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Kind, LegReport
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg, LegStatus
+from sipagent.simulator.carrier.markup import Lacks
 from sipagent.simulator.carrier.options import TelnyxOptions
 from sipagent.simulator.carrier.posting import OutgoingRequest
 from sipagent.simulator.carrier.pretended import PretendedCarrier
@@ -28,6 +29,11 @@ from sipagent.simulator.carrier.stream_frames import StreamFrames, TelnyxFrames
 from sipagent.simulator.carrier.texml_api import TexmlApi
 from sipagent.simulator.carrier.verbs import StreamTarget
 
+_LACKS: Lacks = {
+    "Dial": frozenset({"answerOnBridge", "referUrl", "referMethod", "sequential"}),
+    "Number": frozenset({"byoc"}),
+}
+"""Of `Dial`, TeXML's reference knows no such attributes."""
 _ROOM_EVENTS: Mapping[RoomEvent, str] = {
     "start": "conference-start",
     "end": "conference-end",
@@ -42,6 +48,8 @@ _ROOM_EVENTS: Mapping[RoomEvent, str] = {
 
 class TelnyxDialect:
     """Telnyx' way to say things."""
+
+    lacks: Lacks = _LACKS
 
     def __init__(self, *, account: str, connection_id: str) -> None:
         self.key = TelnyxKey()

@@ -19,6 +19,7 @@ from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Kind, LegReport
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg, LegStatus
+from sipagent.simulator.carrier.markup import NOTHING_LACKS, Lacks
 from sipagent.simulator.carrier.options import TwilioOptions
 from sipagent.simulator.carrier.posting import OutgoingRequest, form_request
 from sipagent.simulator.carrier.pretended import PretendedCarrier
@@ -44,6 +45,8 @@ _ROOM_EVENTS: Mapping[RoomEvent, str] = {
 
 class TwilioDialect:
     """Twilio's way to say things."""
+
+    lacks: Lacks = NOTHING_LACKS
 
     def __init__(self, *, account_sid: str, auth_token: str) -> None:
         self._account_sid = account_sid

@@ -138,6 +138,15 @@ async def test_texml_dials(site: Service, texml: PretendedTelnyx) -> None:
     assert asked.form["DialCallStatus"] == "busy"
 
 
+async def test_what_texml_does_not_know_is_passed_over(site: Service, texml: PretendedTelnyx) -> None:
+    texml.network.numbers[BOSS] = Person(does=(HangUp(waits=False),))
+    site.tell("/hook", f'<Response><Dial answerOnBridge="true"><Number>{BOSS}</Number></Dial></Response>')
+    call = await texml.call()
+    await over(call)
+    assert [notice.message for notice in call.notices] == ["<Dial> has no attribute 'answerOnBridge'"]
+    assert [moment.leg for moment in call.moments("answered")][0] == call.sid
+
+
 async def test_the_texml_api_moves_calls(site: Service, texml: PretendedTelnyx) -> None:
     site.tell("/hook", "<Response><Pause length='60'/></Response>")
     call = await texml.call()
@@ -229,6 +238,18 @@ async def test_a_command_counts_once(site: Service, telnyx: PretendedTelnyx, com
     await commands.do(call.sid, "speak", payload="Once.", voice="female", command_id="two")
     await event(site, "call.speak.ended")
     assert call.sentences == ("Once.",)
+
+
+@pytest.mark.parametrize("headers", ["X-A: b", ["X-A"], [{"name": "X-A"}], {"X-A": "b"}])
+async def test_headers_that_are_none_are_refused(
+    telnyx: PretendedTelnyx, commands: Commands, headers: Any
+) -> None:
+    call = await telnyx.call()
+    status, error = await commands.post(
+        f"calls/{call.sid}/actions/transfer", to="sip:p@127.0.0.1", custom_headers=headers
+    )
+    assert status == 422
+    assert "custom_headers" in error["errors"][0]["detail"]
 
 
 async def test_a_rejected_call(site: Service, telnyx: PretendedTelnyx, commands: Commands) -> None:

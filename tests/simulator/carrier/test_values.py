@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import wave
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier import (
@@ -22,11 +26,21 @@ from sipagent.simulator.carrier import (
 )
 from sipagent.simulator.carrier.announcer import tone
 from sipagent.simulator.carrier.audio_socket import PacketReader, packet
+from sipagent.simulator.carrier.leg import LegFacts
 from sipagent.simulator.carrier.markup import MarkupError, parse_document
 from sipagent.simulator.carrier.network import SipAddress
 from sipagent.simulator.carrier.record import Tape
 from sipagent.simulator.carrier.signing import TelnyxKey, twilio_signature
 from sipagent.simulator.carrier.stream_buffer import StreamBuffer
+from sipagent.simulator.carrier.stream_frames import (
+    BadMessage,
+    ClearBuffer,
+    PlaceMark,
+    PlayAudio,
+    StreamFrames,
+    TelnyxFrames,
+    TwilioFrames,
+)
 from sipagent.simulator.carrier.verbs import ConnectVerb, DialVerb, GatherVerb, RedirectVerb, SayVerb
 from tests.simulator.carrier.twiml import RequestValidator
 
@@ -206,6 +220,52 @@ def test_documents_that_cannot_be_carried_out(body: bytes, code: int) -> None:
     with pytest.raises(MarkupError) as caught:
         parse_document(body)
     assert caught.value.code == code
+
+
+@given(st.binary(max_size=400) | st.text(max_size=400).map(str.encode))
+def test_whatever_comes_is_a_document_or_a_mistake(body: bytes) -> None:
+    with contextlib.suppress(MarkupError):
+        parse_document(b"<Response>" + body + b"</Response>")
+    with contextlib.suppress(MarkupError):
+        parse_document(body)
+
+
+@pytest.mark.parametrize("body", [b'<?xml version="1.0" encoding="nonsense"?><Response/>', b"\xff\xfe<"])
+def test_an_encoding_nobody_knows_is_a_mistake(body: bytes) -> None:
+    with pytest.raises(MarkupError):
+        parse_document(body)
+
+
+# Messages of sockets
+
+FACTS = LegFacts(sid="CA1", caller="+15550100123", called="+15550100100", direction="inbound")
+
+
+def both_carriers() -> list[StreamFrames]:
+    return [
+        TwilioFrames(FACTS, stream_id="MZ1", account="AC1"),
+        TelnyxFrames(FACTS, stream_id="MZ1", user_id="u", client_state=""),
+    ]
+
+
+@given(
+    st.text(max_size=200)
+    | st.fixed_dictionaries(
+        {"event": st.sampled_from(["media", "mark", "clear", "x"]), "streamSid": st.just("MZ1")},
+        optional={
+            "media": st.none() | st.dictionaries(st.just("payload"), st.text() | st.integers()),
+            "mark": st.none() | st.dictionaries(st.just("name"), st.text() | st.integers()),
+        },
+    ).map(json.dumps)
+)
+def test_whatever_a_service_sends_is_understood_or_bad(text: str) -> None:
+    for frames in both_carriers():
+        assert isinstance(frames.read(text), PlayAudio | PlaceMark | ClearBuffer | BadMessage)
+
+
+def test_a_bottomless_message_is_bad() -> None:
+    for frames in both_carriers():
+        assert isinstance(frames.read("[" * 100_000), BadMessage)
 
 
 # SIP addresses
