@@ -87,6 +87,7 @@ class Carriers:
             metrics=metrics.carriers,
             side_of=self.side_of,
             told=self._line_ended,
+            sources=sources,
         )
         metrics.carriers.watch_live_streams(lambda: self._media.live)
         self._audio_socket = None if settings is None else settings.audio_socket
@@ -137,7 +138,7 @@ class Carriers:
     async def use(self, settings: CarrierSettings | None, sources: Sources) -> None:
         """Let ``settings`` hold from the next webhook on. Raises `UserError` as the constructor does; those
         that held before hold on then."""
-        self._endpoint.sources = sources
+        self._endpoint.sources = self._media.sources = sources
         if settings == (None if self._desk is None else self._desk.settings):
             return
         desk = None if settings is None else CarrierDesk(settings)
