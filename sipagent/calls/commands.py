@@ -1,9 +1,9 @@
 """Carries out what people ask of the calls that this process holds, and writes down what came of it.
 
 A command is carried out at most once, whatever dies meanwhile: it is begun in the ledger of the call's
-effects first. One that is begun there and not answered was begun by a process that is gone, and nobody knows
-what came of it. A command for a call that still rings waits until it is answered, or its asker has lost
-patience.
+effects first. One that is begun there and not answered was begun by a process that is gone: a transfer goes
+on, and is answered when it ends; of all else nobody knows what came. A command for a call that still rings
+waits until it is answered, or its asker has lost patience.
 """
 
 from __future__ import annotations

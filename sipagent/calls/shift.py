@@ -114,8 +114,10 @@ class Shift:
     # New calls --------------------------------------------------------------------------------------
 
     async def claim(self, ringing: Ringing) -> Holding | None:
-        """The right to answer a call, or None when it is another's. Never takes longer than the settings say:
-        a call whose claim the database does not take in time is answered, and claimed later. Cancel-safe."""
+        """The right to answer a call; None when it is another's, was begun here before, or is up already and
+        will be gone on with. Never takes longer than the settings say: a call whose claim the database does
+        not take in time is answered, and claimed later. Cancelled, a call whose claim was taken even so is
+        answered all the same."""
         terms = self._terms
         if not self.database_away:
             try:

@@ -106,6 +106,7 @@ class AgentVoice(CallPlayer):
     def finish(self, item_id: ItemId, content_index: int) -> None:
         """See `CallPlayer.finish`."""
         self._playout.finish((item_id, content_index))
+        self._beat()
 
     def withdraw(self, item_id: ItemId, content_index: int) -> None:
         """See `CallPlayer.withdraw`. What was sent ahead of it already is heard."""
@@ -159,5 +160,7 @@ class AgentVoice(CallPlayer):
                 self.tap.agent_said(frame, now + max(0.0, ahead_s))
             if stream.confirms and (mark := playout.next_mark(now)) is not None:
                 stream.send_mark(mark)
+        if stream.confirms and (mark := playout.next_mark(now)) is not None:
+            stream.send_mark(mark)  # the end of a part came behind its last frame
         if not playout.waiting_ms:
             self._pacer.remove(self._beat)

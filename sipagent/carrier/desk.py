@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from sipagent.carrier.base import Carrier, Command
+from sipagent.carrier.http import CarrierHttp, RestLimits
 from sipagent.carrier.plan import Planner
-from sipagent.carrier.rest import CallControlApi, CarrierHttp, RestLimits, TwilioApi, telnyx_http
+from sipagent.carrier.rest import CallControlApi, TwilioApi, telnyx_http
 from sipagent.carrier.settings import CarrierSettings
 from sipagent.carrier.telnyx import TelnyxSignatures, TelnyxTexml
 from sipagent.carrier.telnyx_call_control import CallControl

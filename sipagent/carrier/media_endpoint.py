@@ -190,7 +190,7 @@ class MediaEndpoint:
 
     @contextmanager
     def _waits_for_start(self, source: str | None) -> Iterator[None]:
-        """Count a socket that says nothing meanwhile; those of nobody in particular (None) are not counted."""
+        """Count a socket that says nothing meanwhile; those of nobody known (None) are not counted."""
         if source is None:
             yield
             return

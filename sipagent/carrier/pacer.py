@@ -26,6 +26,8 @@ class Pacer:
     def __init__(self) -> None:
         self._wheel: PaceWheel[Callable[[], None]] = PaceWheel(slot_count=SLOTS)
         self._timer: asyncio.TimerHandle | None = None
+        self._due_s = 0.0
+        """When it runs out. Not every loop's timer can tell."""
         self._closed = False
 
     def __enter__(self) -> Self:
@@ -67,9 +69,10 @@ class Pacer:
         if due_s is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= due_s:
+            if self._due_s <= due_s:
                 return
             self._timer.cancel()
+        self._due_s = due_s
         self._timer = asyncio.get_running_loop().call_at(due_s, self._turn)
 
     def _turn(self) -> None:

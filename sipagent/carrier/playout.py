@@ -17,6 +17,8 @@ Part = tuple[str, int]
 """An item of the conversation, and which of its contents."""
 MOST_WAITING_BYTES = BYTES_PER_S * 600
 """Ten minutes of speech that nobody has heard yet: more than a response can hold."""
+EARLY_MARK_EVERY_S = 1.0
+"""How often a sound that begins gets a mark behind its first frame."""
 _BYTES_PER_MS = BYTES_PER_S // 1000
 
 
@@ -52,6 +54,7 @@ class Playout:
         self._lengths: dict[Part, int] = {}
         """How much came of each part that is not forgotten."""
         self._marked = 0
+        self._early_again_at = 0.0
         self._mark_at = 0
         """How much is to be sent before the next mark."""
         self._marks = 0
@@ -106,19 +109,19 @@ class Playout:
             waiting.clear()
         else:
             return None
-        if not unplayed:
+        if not unplayed and now >= self._early_again_at:
             # How late a carrier begins to play is known when its first mark comes back.
+            self._early_again_at = now + EARLY_MARK_EVERY_S
             self._mark_at = self._heard.sent + FRAME_BYTES
         self._heard.sends(FRAME_BYTES, now)
         self._forget(now)
         return frame
 
     def next_mark(self, now: float) -> str | None:
-        """The name of a mark to be sent behind the frame that was just handed out; mostly none."""
+        """The name of a mark to be sent behind all that was handed out: now and then, and where a part ends;
+        mostly none."""
         sent = self._heard.sent
-        if sent == self._marked:
-            return None
-        if self._waiting and sent < self._mark_at and not self._ends_at(sent):
+        if sent == self._marked or (sent < self._mark_at and not self._ends_at(sent)):
             return None
         return self.mark(now)
 
@@ -140,6 +143,7 @@ class Playout:
         self._lengths.clear()
         self._heard.cleared(now)
         self._marked = self._heard.sent
+        self._mark_at = self._marked + self._mark_every
 
     def withdraw(self, part: Part) -> None:
         """Nothing more of this part is to be sent; what was sent of it before is heard."""

@@ -7,14 +7,11 @@ and asked. Until they take it, nothing happens to the caller, who talks with the
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
 
 from sipagent.calls.incoming import CarrierLeg
 from sipagent.calls.line import BringIn, CarrierSide, WarmOutcome
@@ -23,21 +20,19 @@ from sipagent.carrier.base import (
     HEARD,
     TAKEN,
     Callbacks,
-    Command,
     DialNumber,
-    HangUp,
-    JoinConference,
     LegReport,
     OfferCall,
 )
 from sipagent.carrier.desk import CarrierDesk
-from sipagent.carrier.markup import DECIDE_S, TEXML, TWIML, Dialect, render
-from sipagent.carrier.plan import AFTER_THE_LAST, conference_name
+from sipagent.carrier.markup import DECIDE_S, TEXML, TWIML
+from sipagent.carrier.people import ByCommands, ByDocuments, People
+from sipagent.carrier.plan import AFTER_THE_LAST
 from sipagent.carrier.reports import Following, LegReports
-from sipagent.carrier.rest import CallControlApi, TexmlApi
+from sipagent.carrier.rest import TexmlApi
 from sipagent.carrier.settings import CallNumber, OfferManner
 from sipagent.carrier.telnyx import TEXML_INTERFACE
-from sipagent.carrier.telnyx_call_control import CALL_CONTROL_INTERFACE, client_state, commands
+from sipagent.carrier.telnyx_call_control import CALL_CONTROL_INTERFACE
 from sipagent.errors import (
     CallControlRateLimitedError,
     CallControlRefusedError,
@@ -71,16 +66,16 @@ def carrier_side(
     desk: CarrierDesk, reports: LegReports, leg: CarrierLeg, utc_now: Callable[[], datetime]
 ) -> CarrierSide | None:
     """What the carrier of ``leg`` can do for it; None where it has no API that we know how to use."""
-    people: _People
+    people: People
     if leg.carrier == "twilio" and desk.twilio is not None:
-        people = _ByDocuments(leg, desk.twilio, TWIML)
+        people = ByDocuments(leg, desk.twilio, TWIML)
     elif leg.interface == TEXML_INTERFACE and desk.telnyx is not None and desk.settings.telnyx is not None:
         api = TexmlApi(
             desk.telnyx, account=leg.account or "", application_id=desk.settings.telnyx.connection_id
         )
-        people = _ByDocuments(leg, api, TEXML)
+        people = ByDocuments(leg, api, TEXML)
     elif leg.interface == CALL_CONTROL_INTERFACE and desk.call_control is not None:
-        people = _ByCommands(leg, desk.call_control)
+        people = ByCommands(leg, desk.call_control)
     else:
         return None
     return CarrierLegSide(leg, desk, people, reports, utc_now)
@@ -93,7 +88,7 @@ class CarrierLegSide:
         self,
         leg: CarrierLeg,
         desk: CarrierDesk,
-        people: _People,
+        people: People,
         reports: LegReports,
         utc_now: Callable[[], datetime],
     ) -> None:
@@ -156,7 +151,7 @@ class _Offer:
         caller_id: str,
         words: OfferCall,
         after: Callbacks,
-        people: _People,
+        people: People,
         leg: CarrierLeg,
     ) -> None:
         self._number = number
@@ -276,143 +271,6 @@ class _Offer:
             return
         except CarrierError as error:
             logger.warning("A call to somebody could not be ended: %s", error)
-
-
-# What carriers do each in their own way -----------------------------------------------------------------
-
-
-class _People(Protocol):
-    """Calls people, and moves the caller. Every coroutine raises `CarrierError`."""
-
-    async def call(self, number: str, caller_id: str, words: OfferCall) -> str | None:
-        """Call somebody; their leg, None where that is not said."""
-        ...
-
-    async def brief(self, person_leg: str, words: OfferCall) -> None:
-        """Somebody answered: tell them, where that was not said with the call."""
-        ...
-
-    async def join(self, person_leg: str, offer: str, after: Callbacks) -> None:
-        """Put the caller together with somebody who takes the call; ``after`` is for what comes then."""
-        ...
-
-    async def send_caller(self, instruction: DialNumber) -> None:
-        """Let the caller's leg go on with ``instruction``, whatever it does now."""
-        ...
-
-    async def end(self, leg_id: str) -> None:
-        """End a leg."""
-        ...
-
-    async def state(self, leg_id: str) -> str:
-        """The kind of report that a leg's state would be."""
-        ...
-
-
-class _Documents(Protocol):
-    """As `TwilioApi` and `TexmlApi`."""
-
-    async def call(
-        self, *, to: str, caller_id: str, document: str, status_url: str, answer_timeout_s: int
-    ) -> str | None: ...
-
-    async def redirect(self, leg_id: str, document: str) -> None: ...
-
-    async def end(self, leg_id: str) -> None: ...
-
-    async def status(self, leg_id: str) -> str | None: ...
-
-
-class _ByDocuments:
-    """Where a leg runs documents: TwiML, TeXML."""
-
-    def __init__(self, leg: CarrierLeg, api: _Documents, dialect: Dialect) -> None:
-        self._leg_id = leg.carrier_call_id
-        self._api = api
-        self._dialect = dialect
-
-    async def call(self, number: str, caller_id: str, words: OfferCall) -> str | None:
-        return await self._api.call(
-            to=number,
-            caller_id=caller_id,
-            document=render(words, self._dialect),
-            status_url=words.callbacks.url("status"),
-            answer_timeout_s=words.answer_timeout_s,
-        )
-
-    async def brief(self, person_leg: str, words: OfferCall) -> None:
-        """The document of their call says it."""
-
-    async def join(self, person_leg: str, offer: str, after: Callbacks) -> None:
-        # The answer to what they pressed has put them into it.
-        conference = JoinConference(name=conference_name(offer))
-        await self._api.redirect(self._leg_id, render(conference, self._dialect))
-
-    async def send_caller(self, instruction: DialNumber) -> None:
-        await self._api.redirect(self._leg_id, render(instruction, self._dialect))
-
-    async def end(self, leg_id: str) -> None:
-        await self._api.end(leg_id)
-
-    async def state(self, leg_id: str) -> str:
-        return (await self._api.status(leg_id) or "").replace("-", "_")
-
-
-class _ByCommands:
-    """Where a leg is commanded: Call Control."""
-
-    def __init__(self, leg: CarrierLeg, api: CallControlApi) -> None:
-        self._leg = leg
-        self._api = api
-
-    async def call(self, number: str, caller_id: str, words: OfferCall) -> str | None:
-        return await self._api.call(
-            to=number,
-            caller_id=caller_id,
-            client_state=client_state(words.callbacks.token),
-            command_id=words.callbacks.place,
-            answer_timeout_s=words.answer_timeout_s,
-        )
-
-    async def brief(self, person_leg: str, words: OfferCall) -> None:
-        for command in commands(words, replace(self._leg, carrier_call_id=person_leg), answered=True):
-            await self._api.command(command)
-
-    async def join(self, person_leg: str, offer: str, after: Callbacks) -> None:
-        name, leg_id = conference_name(offer), self._leg.carrier_call_id
-        # By this state, the end of the person's leg is that of a step of the caller's: the conference would
-        # leave them alone. And the end of an audio socket, which was another step, concerns nobody any more.
-        state = client_state(after.token)
-        conference_id = await self._api.make_conference(name, person_leg, state, f"{offer}-make")
-        await self._api.join_conference(conference_id, leg_id, state, f"{offer}-join")
-        await self._stop_streaming(state)
-
-    async def send_caller(self, instruction: DialNumber) -> None:
-        for command in commands(instruction, self._leg, answered=True):
-            await self._api.command(command)
-        await self._stop_streaming(client_state(instruction.callbacks.token))
-
-    async def end(self, leg_id: str) -> None:
-        for command in commands(HangUp(), replace(self._leg, carrier_call_id=leg_id), answered=True):
-            await self._api.command(command)
-
-    async def state(self, leg_id: str) -> str:
-        return "answered" if await self._api.is_alive(leg_id) else "completed"
-
-    async def _stop_streaming(self, state: str) -> None:
-        """An audio socket is no part of what a leg does, and stays open unless it is closed."""
-        leg_id = self._leg.carrier_call_id
-        try:
-            await self._api.command(
-                Command(
-                    leg_id=leg_id,
-                    action="streaming_stop",
-                    command_id=f"stop-{hashlib.sha256(leg_id.encode()).hexdigest()[:24]}",
-                    body={"client_state": state},
-                )
-            )
-        except CarrierError as error:
-            logger.debug("There is no audio socket to be closed: %s", error)
 
 
 @contextmanager

@@ -54,6 +54,8 @@ class CarrierSocket(asyncio.Protocol):
         self._readable: asyncio.Future[None] | None = None
         self._take: Callable[[bytes], None] | None = None
         self._gone = asyncio.Event()
+        self._unsent = bytearray()
+        """What was said in this turn of the loop."""
         self._closing = False
         """A close frame was sent."""
         self._heard = True
@@ -83,10 +85,16 @@ class CarrierSocket(asyncio.Protocol):
         while self._waiting:
             take(self._waiting.popleft())
 
-    def send(self, message: bytes) -> None:
-        """Send a message. One to a socket that has ended is lost."""
-        if not self._closing and self.close_code is None:
-            self._transport.write(text_frame(message))
+    def send(self, message: bytes, *, urgent: bool = False) -> None:
+        """Send a message, before the loop turns, or ``urgent``: before this returns. One to a socket that has
+        ended is lost."""
+        if self._closing or self.close_code is not None:
+            return
+        if not self._unsent and not urgent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += text_frame(message)
+        if urgent:
+            self._flush()
 
     async def closed(self) -> None:
         """Return when the socket is closed. Cancel-safe."""
@@ -176,8 +184,15 @@ class CarrierSocket(asyncio.Protocol):
             self._transport.close()
             self._wake()
 
+    def _flush(self) -> None:
+        # What one call has to say at one moment is one write: each costs more than all that was done for it.
+        if self._unsent and not self._gone.is_set():
+            self._transport.write(bytes(self._unsent))
+        self._unsent.clear()
+
     def _say_goodbye(self, code: int) -> None:
         if not self._closing and not self._gone.is_set():
+            self._flush()
             self._closing = True
             known = code == NO_CODE or 1000 <= code < 5000
             self._transport.write(close_frame(code if known else NORMAL))

@@ -118,7 +118,7 @@ class WebStream:
     def clear(self) -> None:
         """See `MediaStream.clear`."""
         if self._stopped is None:
-            self._socket.send(self._writer.clear)
+            self._socket.send(self._writer.clear, urgent=True)
 
     async def close(self) -> None:
         """See `MediaStream.close`."""

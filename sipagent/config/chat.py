@@ -50,8 +50,8 @@ def load_chat(path: Path | str, agent: str | None, *, access: ApiAccess, view: C
     """A conversation, not entered yet, with the agent called ``agent`` of the configuration at ``path``;
     None takes the only one there is.
 
-    Blocks, as `load` does. Raises `ConfigurationError` with every mistake in the file, and `UserError` when
-    it has no such agent, or several and none is named.
+    Blocks, as `load` does. Raises `ConfigurationError` with the mistakes in the file, and `UserError` when it
+    has no such agent, or several and none is named.
     """
     profiles = load(path).profiles
     if agent is None:

@@ -45,11 +45,13 @@ def compile_configuration(
     secrets: Secrets | None = None,
     moderate: Moderate | None = None,
     draft: Draft | None = None,
+    door_only: bool = False,
 ) -> FrontDoor:
     """The agents and routes of ``document``; ``instructions_file`` and tools are found from ``base_dir``, and
     noted in ``read``. What secrets stand for is asked of ``secrets``, by default the process's environment;
     ``moderate`` asks the moderation endpoint, and without it such a guardrail lets everything pass. Where
-    ``document`` is what is whole of a ``draft``, the mistakes of that are among those that are raised.
+    ``document`` is what is whole of a ``draft``, the mistakes of that are among those that are raised. With
+    ``door_only``, keys of carriers and tokens of people are not looked at.
 
     Blocks: it reads files and runs the operator's modules. Raises :class:`ConfigurationError` with everything
     that does not fit together.
@@ -88,8 +90,10 @@ def compile_configuration(
         compile_limits(compiling),
     )
     check_recordings(compiling)
-    compile_carriers(compiling)  # for what is wrong with them, as the next
-    compile_access(compiling)  # for what is wrong with it: whoever answers calls needs nothing of it
+    if not door_only:
+        # For what is wrong with them: whoever answers calls needs nothing of them.
+        compile_carriers(compiling)
+        compile_access(compiling)
     earlier = () if draft is None else draft.problems
     explained = {(problem.file, problem.line, problem.column) for problem in earlier}
     problems = [

@@ -76,9 +76,13 @@ def load_configuration(
     *,
     read: FilesRead | None = None,
     moderate: Moderate | None = None,
+    door_only: bool = False,
 ) -> Loaded:
     """Read, check and compile the configuration at ``path``; ``variables`` are by default those of the
     process. Guardrails that want moderation ask ``moderate``, by default the API with ``OPENAI_API_KEY``.
+
+    With ``door_only`` there is nothing in it of carriers, and of who is let in: whatever their keys are now,
+    it loads.
 
     Python modules in its folder are imported anew; see `modules` for what that means. When this raises, they
     are what they were before, and what was read is noted in ``read`` all the same.
@@ -101,8 +105,16 @@ def load_configuration(
         if moderate is None and (api_key := environment.get("OPENAI_API_KEY", "").strip()):
             moderate = ApiModeration(api_key=api_key, base_url=base_url)
         door = compile_configuration(
-            document, path.parent, read, secrets=secrets, moderate=moderate, draft=draft
+            document,
+            path.parent,
+            read,
+            secrets=secrets,
+            moderate=moderate,
+            draft=draft,
+            door_only=door_only,
         )
+        if door_only:
+            return Loaded(door=door, document=document, read=read, base_url=base_url, secrets=secrets.values)
         return Loaded(
             door=door,
             document=document,
@@ -125,5 +137,6 @@ def load_configuration(
 
 
 def load(path: Path | str) -> FrontDoor:
-    """As `load_configuration`, for those who need only what answers calls."""
-    return load_configuration(path).door
+    """As `load_configuration`, for those who need only what answers calls: keys of carriers and tokens of
+    people are not asked for."""
+    return load_configuration(path, door_only=True).door

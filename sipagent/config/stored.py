@@ -35,7 +35,8 @@ def load_stored(text: str, path: Path, *, fingerprint: str) -> FrontDoor:
     """The front door of the configuration whose `Loaded.text` was ``text`` and whose fingerprint was
     ``fingerprint``; ``path`` is where the present one is.
 
-    The present one is not touched. Blocks, and raises, as `load_configuration`; `UserError` also for a text
+    Keys of carriers and tokens of people, which may be gone by now, are not asked for. The present one is not
+    touched. Blocks, and raises, as `load_configuration`; `UserError` also for a text
     that cannot be taken apart.
     """
     parts = parts_of(text)
@@ -43,7 +44,7 @@ def load_stored(text: str, path: Path, *, fingerprint: str) -> FrontDoor:
         raise UserError(f"what the store has of configuration {fingerprint} is not whole")
     read = _StoredFiles(path, parts)
     try:
-        door = load_configuration(path, read=read).door
+        door = load_configuration(path, read=read, door_only=True).door
     finally:
         # Its modules live on in its functions; by their names, the present ones are found.
         read.take_back()

@@ -22,6 +22,7 @@ from sipagent.realtime.events import (
     RealtimeModelEndOfStreamEvent,
     RealtimeModelEvent,
     RealtimeModelSessionEvent,
+    RealtimeModelTurnEndedEvent,
 )
 from sipagent.realtime.model import RealtimeModelConfig, TransportConfig
 from sipagent.realtime.payload import audio_format_payload
@@ -67,7 +68,8 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
     """A session whose caller is at a carrier that brings us their audio.
 
     The audio formats are the carrier's, whatever the settings say. Only a carrier ends a call in order: a
-    server that closes the session has left the caller alone, whatever code it gives.
+    server that closes the session has left the caller alone, whatever code it gives. Of the agent's audio the
+    listeners hear where it begins; the rest is the player's.
     """
 
     default_format = "g711_ulaw"
@@ -88,6 +90,7 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
         }
         self._live = False
         self._tell = self._tell_player_first
+        self._taking.take_for_reader = self._take_sound
         self._notes[RealtimeModelAudioDoneEvent] = self._note_audio_done
 
     async def connect(self, options: RealtimeModelConfig) -> None:
@@ -142,6 +145,17 @@ class CarriedCallModel(OpenAIRealtimeWebSocketModel):
             return False
         if not self._received.is_cut_off(event.item_id):
             self._player.play(event.item_id, event.content_index, event.data)
+        # With the player it is where it belongs. The listeners hear that somebody begins to speak, as they do
+        # of a call whose audio is never here; fifty pieces a second would cost more than all else.
+        return RealtimeModelAudioEvent in self._reactions
+
+    def _take_sound(self, event: RealtimeModelAudioEvent | RealtimeModelTurnEndedEvent) -> bool:
+        """Take more of a part that has begun: it changes nothing that the reader waits for."""
+        if type(event) is not RealtimeModelAudioEvent or RealtimeModelAudioEvent in self._reactions:
+            return False
+        if not self._received.goes_on(event.item_id, event.content_index):
+            return False
+        self._note_audio(event)
         return True
 
     def _note_audio_done(self, event: RealtimeModelAudioDoneEvent) -> bool:

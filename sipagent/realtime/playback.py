@@ -143,6 +143,10 @@ class ReceivedAudio:
         """Whether nothing more of an item will be heard."""
         return item_id in self._cut_off
 
+    def goes_on(self, item_id: ItemId, content_index: int) -> bool:
+        """Whether some of a part has come, so that more of it begins nothing."""
+        return (item_id, content_index) in self._parts
+
     def playing_until(self) -> float:
         """When all that came will have been played, on the clock of ``now``; 0 when nothing came."""
         return self._until

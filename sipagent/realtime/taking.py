@@ -65,6 +65,7 @@ class Taking:
         "_said_part",
         "begun",
         "spoke",
+        "take_for_reader",
     )
 
     def __init__(
@@ -86,6 +87,8 @@ class Taking:
         self._at_once = at_once
         self._for_reader = for_reader
         self._asks = asks
+        self.take_for_reader: Callable[[Any], bool] | None = None
+        """Takes an event that is for the reader, if just this one changes nothing for it; False leaves it."""
         self.begun: Begun | None = None
         """What the reader has to `finish` instead of the next message that it receives."""
         self.spoke: Spoke | None = None
@@ -132,6 +135,8 @@ class Taking:
         for number, event in enumerate(events):
             kind = type(event)
             if kind in self._for_reader:
+                if self.take_for_reader is not None and self.take_for_reader(event):
+                    continue
                 self.begun = Begun(rest=events[number:])
                 return False
             note = self._notes.get(kind)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from sipagent.calls.greeting import HEARD_AFTER_S, GreetingKeeper
+from sipagent.realtime import RealtimeSession
 from sipagent.realtime.session_events import (
     RealtimeAgentSpeechCleared,
     RealtimeAgentSpeechStarted,
@@ -13,6 +18,8 @@ from sipagent.realtime.session_events import (
     ResponseStatus,
 )
 from tests.calls.events import INFO, item, response
+from tests.calls.outliving import ImaginedLine, Worker, World, generation_of, incoming
+from tests.support.processes import run_processes
 
 SPEAKS = RealtimeAgentSpeechStarted(response_id=response(1), info=INFO)
 STOPS = RealtimeAgentSpeechStopped(response_id=response(1), info=INFO)
@@ -56,3 +63,35 @@ def test_one_that_failed_is_left_to_be_asked_for_again() -> None:
 
 def test_without_a_greeting_there_is_nothing_to_keep() -> None:
     assert told((0, SPEAKS), (0.1, CUT), words=None) == []
+
+
+@pytest.mark.parametrize("words", [{"interruptible": True}, {"unless_begun": True}], ids=["first", "again"])
+def test_a_caller_who_hangs_up_before_the_greeting_has_hung_up(
+    words: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say = RealtimeSession.say
+
+    async def tell() -> str | None:
+        world = World()
+        monkeypatch.setattr("websockets.connect", world.connect)
+        call = incoming(0)
+        line = ImaginedLine(call.call_id, one_socket=False)
+        world.lines[call.call_id] = line
+
+        async def hang_up_and_say(session: RealtimeSession, text: str, **_: bool) -> None:
+            line.hang_up("caller")
+            await asyncio.sleep(1.0)
+            await say(session, text, **words)
+
+        monkeypatch.setattr(RealtimeSession, "say", hang_up_and_say)
+        worker = Worker(world, await generation_of(world))
+        await asyncio.sleep(1.0)
+        assert await worker.deliver(call)
+        await asyncio.sleep(10.0)
+        worker.leaves.set()
+        await worker.task
+        record = world.database.calls.record(call.call_id)
+        assert record is not None
+        return record.summary.end_reason
+
+    assert run_processes(tell()) == "caller_hung_up"

@@ -19,8 +19,8 @@ from sipagent.calls.line import Line
 from sipagent.carrier.base import LegReport
 from sipagent.carrier.desk import CarrierDesk
 from sipagent.carrier.endpoint import CarrierEndpoint
+from sipagent.carrier.http import RestLimits
 from sipagent.carrier.reports import LegReports, LookUp
-from sipagent.carrier.rest import RestLimits
 from sipagent.carrier.settings import CarrierSettings
 from sipagent.carrier.tokens import LegToken
 from tests.carrier.legs import ACCOUNT, CALLER, DIALLED, LEG, NOW_S
@@ -76,10 +76,15 @@ class Doorway:
             front=self.front,
             reports=self.reports,
             metrics=self.metrics,
-            utc_now=lambda: datetime.fromtimestamp(self.now_s, UTC),
+            utc_now=lambda: self.now,
         )
         self.base = ""
         self.http: aiohttp.ClientSession | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The door's present time."""
+        return datetime.fromtimestamp(self.now_s, UTC)
 
     def issue(self, token: LegToken) -> str:
         """``token``, written at the door's present time."""

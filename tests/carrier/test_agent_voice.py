@@ -162,6 +162,23 @@ def test_what_comes_in_drops_is_heard_without_waiting_for_more() -> None:
     run_virtually(scene())
 
 
+def test_speech_that_comes_frame_by_frame_needs_no_mark_for_each() -> None:
+    async def scene() -> None:
+        with Pacer() as pacer:
+            stream = PretendedStream()
+            voice = voice_of(stream, pacer)
+            for at in range(0, 16000, 160):
+                voice.play(ITEM, 0, SPEECH[at : at + 160])
+                await asyncio.sleep(0.02)
+            voice.finish(ITEM, 0)
+            await asyncio.sleep(1.0)
+            assert stream.heard == SPEECH[:16000]
+            assert 10 <= stream.marks_confirmed <= 14
+            assert voice.heard.is_quiet, "the last of them says that all was heard"
+
+    run_virtually(scene())
+
+
 def test_parts_follow_one_another_and_one_can_be_withdrawn() -> None:
     async def scene() -> None:
         with Pacer() as pacer:

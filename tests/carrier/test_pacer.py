@@ -77,3 +77,18 @@ def test_one_that_raises_is_left_out_and_the_others_go_on(caplog: pytest.LogCapt
         assert caplog.text.count("a defect of ours") == 1
 
     run_virtually(scene())
+
+
+def test_it_beats_on_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def scene() -> None:
+        with Pacer() as pacer:
+            beats: list[None] = []
+            for _ in range(50):  # some of them come when the next beat is due
+                pacer.add(lambda: beats.append(None))
+                await asyncio.sleep(0.003)
+            await asyncio.sleep(0.2)
+            assert len(beats) > 500
+
+    uvloop.run(scene())

@@ -218,6 +218,7 @@ async def test_a_peer_that_does_not_read_is_seen() -> None:
         seen = [socket.can_send]
         for _ in range(200):
             socket.send(message)
+        await asyncio.sleep(0)
         seen.append(socket.can_send)
         left = 200 * (len(message) + 4)
         async with asyncio.timeout(20):

@@ -7,6 +7,7 @@ import pytest
 from sipagent.config.chat import ApiAccess, load_chat
 from sipagent.errors import ConfigurationError, UserError
 from tests.calls.chatting import Told
+from tests.config.carriers import WHOLE
 
 ACCESS = ApiAccess(api_key="key", base_url="http://127.0.0.1:9/v1")
 ONE = """
@@ -79,3 +80,10 @@ def test_an_unknown_agent_is_answered_with_the_likely_one(tmp_path: Path) -> Non
 def test_a_wrong_file_is_wrong_here_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="`version` is 2"):
         load_chat(write(tmp_path, "version: 2\n"), None, access=ACCESS, view=Told())
+
+
+def test_to_talk_in_writing_takes_no_carrier_s_key(tmp_path: Path) -> None:
+    file = write(tmp_path, WHOLE)
+    with pytest.raises(UserError, match="several agents"):
+        load_chat(file, None, access=ACCESS, view=Told())
+    assert load_chat(file, "desk", access=ACCESS, view=Told()) is not None

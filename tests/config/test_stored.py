@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sipagent.config import load_configuration, load_stored
-from sipagent.errors import UserError
+from sipagent.errors import ConfigurationError, UserError
+from tests.config.carriers import WHOLE, load_text
 
 CONFIGURATION = """version: 1
 agents:
@@ -51,3 +52,16 @@ def test_a_text_that_is_cut_off_is_not_used(tmp_path: Path) -> None:
     loaded = load_configuration(file)
     with pytest.raises(UserError, match="not whole"):
         load_stored(loaded.text[:-3], file, fingerprint=loaded.fingerprint)
+
+
+def test_keys_that_are_gone_by_now_keep_no_call_from_being_taken_over(tmp_path: Path) -> None:
+    admin = 'admin: {tokens: [{name: dana, token: "${ASTERISK_TOKEN}", role: read}]}\n'
+    loaded = load_text(tmp_path, WHOLE + admin)
+    file = tmp_path / "sipagent.yaml"
+    with pytest.raises(ConfigurationError, match="TWILIO_AUTH_TOKEN is not set"):
+        load_configuration(file, {})
+    door = load_stored(loaded.text, file, fingerprint=loaded.fingerprint)
+    recording = door.profiles["desk"].recording
+    assert recording is not None
+    assert recording.folder == tmp_path / "kept"
+    assert door.profiles["desk"].transfer_targets[0].way == "warm"

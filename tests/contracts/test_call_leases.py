@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import secrets
+import string
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
@@ -11,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sipagent.calls.tools.ledger import work_key
 from sipagent.errors import WorkerGoneError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import (
@@ -436,6 +440,15 @@ async def test_of_fifty_who_begin_an_effect_at_once_one_carries_it_out(place: Pl
         *(store.begin_effect(CALL, "call_1", worker, 1) for store, worker in workers for _ in range(10))
     )
     assert Counter(type(answer) for answer in answers) == {EffectBegun: 1, EffectKnown: 49}
+
+
+async def test_an_effect_of_long_arguments_is_entered_like_another(place: Place) -> None:
+    store, a = await place.worker("a")
+    message = "".join(secrets.choice(string.printable) for _ in range(20_000))
+    name = f"call_1 {work_key('take_message', json.dumps({'text': message}))}"
+    assert await store.begin_effect(CALL, name, a, 1) == EffectBegun()
+    (effect,) = await store.effects(CALL)
+    assert effect.key == name
 
 
 async def test_what_came_of_an_effect_is_told_to_whoever_asks_again(place: Place) -> None:

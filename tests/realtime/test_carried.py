@@ -27,6 +27,7 @@ from sipagent.realtime.events import RealtimeModelSessionEvent
 from tests.carrier.bridged import SPEECH_STARTED, audio_delta, audio_done, session_of_telephone
 from tests.realtime import messages
 from tests.realtime.peer import Peer, RealtimeServer, Recorder, realtime_server
+from tests.support.eventually import eventually
 
 
 class Player(CallPlayer):
@@ -126,6 +127,19 @@ async def test_audio_goes_to_the_player_before_anybody_hears_of_it() -> None:
         assert player.told[2] == ("finish", "item_1", 0)
 
 
+async def test_listeners_hear_where_it_begins_and_the_player_all_of_it() -> None:
+    async with realtime_server() as server, carried(server) as (_, player, peer, recorder, _):
+        await peer.send(session_of_telephone(), messages.response_created())
+        for number in range(50):
+            await peer.send(audio_delta(bytes((number,)) * 160))
+        await peer.send(audio_done(), messages.response_done())
+        await recorder.first(RealtimeModelTurnEndedEvent)
+        played = [told[3][0] for told in player.told if told[0] == "play"]
+        assert played == list(range(50))
+        assert len(recorder.all(RealtimeModelAudioEvent)) == 1
+        assert recorder.all(RealtimeModelPlaybackEvent)[0].change == "started"
+
+
 async def test_what_is_cut_off_is_neither_heard_nor_played_again() -> None:
     async with realtime_server() as server, carried(server) as (_, player, peer, recorder, _):
         await peer.send(session_of_telephone(), messages.response_created(), audio_delta(bytes(8000)))
@@ -137,7 +151,7 @@ async def test_what_is_cut_off_is_neither_heard_nor_played_again() -> None:
         assert player.told[2:] == [("interrupted",), ("withdraw", "item_1", 0)]
         await peer.send(audio_delta(bytes(160)), messages.response_done(status="cancelled"))
         await peer.send(audio_delta(bytes(320), item_id="item_2", response_id="resp_2"))
-        await recorder.until(lambda: len(recorder.all(RealtimeModelAudioEvent)) == 3)
+        await recorder.until(lambda: len(recorder.all(RealtimeModelAudioEvent)) == 2)
         assert player.told[4:] == [("play", "item_2", 0, bytes(320))]
 
 
@@ -146,7 +160,7 @@ async def test_what_waits_behind_another_is_withdrawn_and_the_other_plays_on() -
         await peer.send(session_of_telephone(), messages.response_created(), audio_delta(bytes(8000)))
         await peer.send(messages.response_done(), messages.response_created("resp_2"))
         await peer.send(audio_delta(bytes(800), item_id="item_2", response_id="resp_2"))
-        await recorder.until(lambda: len(recorder.all(RealtimeModelAudioEvent)) == 2)
+        await eventually(lambda: len(player.told) == 3)
         player.hears("item_1", 100.0)
         await model.send_event(RealtimeModelSendInterrupt(response_id=ResponseId("resp_2")))
         truncate = await peer.receive("conversation.item.truncate")

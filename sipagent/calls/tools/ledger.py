@@ -15,6 +15,7 @@ outcome.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,9 @@ from sipagent.calls.tools.failures import Effect
 
 MOST_ENTRIES = 1000
 """Calls of one conversation that are remembered. None is ever forgotten: beyond, nothing more is begun."""
+
+LONGEST_ARGUMENTS = 300
+"""Characters; longer ones are named by their digest. PostgreSQL finds nothing by more than 2.7 kB."""
 
 State = Literal["running", "done", "failed", "unclear", "full"]
 
@@ -90,11 +94,14 @@ class Ledger:
 
 
 def work_key(tool_name: str, arguments_json: str) -> str:
-    """The name of a piece of work: equal for arguments that mean the same as JSON, however written."""
+    """The name of a piece of work: equal for arguments that mean the same as JSON, however written. Never
+    long: databases look it up."""
     try:
         arguments = json.dumps(_normal(json.loads(arguments_json or "{}")), sort_keys=True)
     except (ValueError, RecursionError):
         arguments = arguments_json
+    if len(arguments) > LONGEST_ARGUMENTS:
+        arguments = hashlib.sha256(arguments.encode(errors="surrogatepass")).hexdigest()
     return f"{tool_name} {arguments}"
 
 

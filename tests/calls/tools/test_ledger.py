@@ -105,3 +105,15 @@ def test_the_way_json_is_written_does_not_matter(arguments: dict[str, object]) -
 @given(st.text())
 def test_any_text_is_a_key(arguments: str) -> None:
     assert work_key("book", arguments) == work_key("book", arguments)
+
+
+def test_the_name_of_work_is_short_however_long_its_arguments_are() -> None:
+    texts = ["x" * 5000, "x" * 5001, "\u00e4" * 5000, "not JSON \udc80" * 500]
+    keys = {
+        work_key("take_message", text) for text in (*texts, *(json.dumps({"text": each}) for each in texts))
+    }
+    assert len(keys) == 8
+    assert all(len(key.encode()) < 400 for key in keys)
+    assert work_key("a", json.dumps({"b": "x" * 5000, "c": 1})) == work_key(
+        "a", json.dumps({"c": 1.0, "b": "x" * 5000})
+    )
