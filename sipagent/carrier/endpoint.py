@@ -111,6 +111,7 @@ class CarrierEndpoint:
             return self._refused(carrier, error, source)
         finally:
             self._reading -= 1
+        self._limit.succeeded(source, now)
         self._metrics.carrier_webhook(carrier.name, "duplicate" if again else "ok")
         return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type)
 
