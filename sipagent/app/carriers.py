@@ -37,6 +37,8 @@ from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
+MOST_FORMER_URLS = 4
+"""Public URLs that are remembered for the callbacks of calls in progress."""
 RETIRED_S = 60.0
 """How long connections of a configuration that was replaced may still be used: longer than any request."""
 
@@ -145,6 +147,9 @@ class Carriers:
         if desk is not None:
             await desk.__aenter__()
         former, self._desk = self._desk, desk
+        if former is not None:
+            urls = (former.settings.public_url, *self._endpoint.former_urls)
+            self._endpoint.former_urls = tuple(dict.fromkeys(urls))[:MOST_FORMER_URLS]
         self._endpoint.desk = desk
         if former is not None:
             retiring = asyncio.create_task(_retire(former), name="former carriers")
