@@ -39,6 +39,8 @@ from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
+MOST_FORMER_URLS = 4
+"""Public URLs that are remembered for the callbacks of calls in progress."""
 RETIRED_S = 60.0
 """How long connections of a configuration that was replaced may still be used: longer than any request."""
 
@@ -89,6 +91,7 @@ class Carriers:
             metrics=metrics.carriers,
             side_of=self.side_of,
             told=self._line_ended,
+            sources=sources,
         )
         metrics.carriers.watch_live_streams(lambda: self._media.live)
         self._audio_socket = None if settings is None else settings.audio_socket
@@ -139,13 +142,16 @@ class Carriers:
     async def use(self, settings: CarrierSettings | None, sources: Sources) -> None:
         """Let ``settings`` hold from the next webhook on. Raises `UserError` as the constructor does; those
         that held before hold on then."""
-        self._endpoint.sources = sources
+        self._endpoint.sources = self._media.sources = sources
         if settings == (None if self._desk is None else self._desk.settings):
             return
         desk = None if settings is None else CarrierDesk(settings)
         if desk is not None:
             await desk.__aenter__()
         former, self._desk = self._desk, desk
+        if former is not None:
+            urls = (former.settings.public_url, *self._endpoint.former_urls)
+            self._endpoint.former_urls = tuple(dict.fromkeys(urls))[:MOST_FORMER_URLS]
         self._endpoint.desk = desk
         if former is not None:
             retiring = asyncio.create_task(_retire(former), name="former carriers")
@@ -153,6 +159,11 @@ class Carriers:
             retiring.add_done_callback(self._retired.discard)
         if _listen_of(settings) != self._audio_socket:
             logger.warning("`carriers.asterisk` has changed in the file; it counts after a restart")
+
+    async def answered(self) -> None:
+        """Wait until carriers have asked what becomes of callers whose calls have just ended here: a few
+        seconds at most."""
+        await self._reports.questions_asked()
 
     # What calls ask for ------------------------------------------------------------------------------
 
@@ -217,6 +228,9 @@ class Carriers:
 
     def _line_ended(self, token: LegToken, outcome: LineOutcome, ending: Ending | None) -> None:
         left = ending is not None and ending.reason is EndReason.TRANSFERRED
+        on_the_line = outcome != "ended" or (ending is not None and ending.hang_up)
+        if on_the_line and not left and token.leg.carrier != "asterisk":
+            self._reports.expect_question(token)
         # Who was sent to somebody else is not to be hung up because their audio left us.
         self._reports.line_ended(token, "transferred" if left else outcome, self._utc_now())
 

@@ -438,7 +438,13 @@ class Service:
             self._admin_port = await serve_http(ours, *access.listen, stack)
             logger.info("Listening for people of the company on port %d", self._admin_port)
         self._port = await serve_http(app, self._settings.host, self._settings.port, stack)
+        stack.push_async_callback(self._end_calls, self._carriers)
         logger.info("Listening for webhooks at %s", self.webhook_url)
+
+    async def _end_calls(self, carriers: Carriers) -> None:
+        """Hang up what is left, while carriers can ask what is to become of callers whose audio came here."""
+        await self._running.hang_up_all()
+        await carriers.answered()
 
     async def _drain(self, hurry: asyncio.Event) -> None:
         """Drain until the deadline, or until ``hurry`` is set."""

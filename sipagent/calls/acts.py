@@ -47,6 +47,8 @@ class EndCall:
 
     reason: EndReason
     detail: str
+    goodbye: bool = False
+    """Whether a goodbye was said before."""
 
 
 Act = SayWords | TellAgent | SayGoodbye | EndCall

@@ -219,7 +219,7 @@ class Conversation:
             self._keeping.acts()
             while (act := minder.due(loop.time())) is not None:
                 if isinstance(act, EndCall):
-                    return Ending(reason=act.reason, detail=act.detail)
+                    return Ending(reason=act.reason, detail=act.detail, goodbye=act.goodbye)
                 await self._perform(act)
                 minder.settle(loop.time(), quiet=self._quiet)
                 self._keeping.acts()
@@ -333,7 +333,8 @@ class Conversation:
 
     def _agent_hung_up(self) -> Ending | None:
         if (reason := self._minder.saying_goodbye) is not None:
-            return Ending(reason=reason, detail="The agent ended the call when it was to say goodbye.")
+            detail = "The agent ended the call when it was to say goodbye."
+            return Ending(reason=reason, detail=detail, goodbye=True)
         if self._controls.transferring:
             # A hang-up now would take the call away from whoever is about to answer it.
             logger.info("The agent hung up during a transfer, whose outcome is waited for")

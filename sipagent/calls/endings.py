@@ -154,3 +154,5 @@ class Ending:
     detail: str
     hang_up: bool = True
     """Whether the call may still be up at the API, and must be hung up lest it go on without us."""
+    goodbye: bool = False
+    """Whether the agent has said goodbye: who heard it does not expect to be connected with anybody else."""

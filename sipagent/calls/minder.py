@@ -128,7 +128,7 @@ class CallMinder:
         self._phase_ends_at = math.inf
         """When a wait for words gives up, while the call is being ended."""
         self._tries = 0
-        self._goodbye_broken = False
+        self._goodbye_broken = self._goodbye_said = False
 
     @property
     def saying_goodbye(self) -> EndReason | None:
@@ -209,6 +209,7 @@ class CallMinder:
                     pass
         if self._phase is _Phase.GOODBYE and isinstance(event, RealtimeResponseEnded):
             self._goodbye_broken = event.status in ("failed", "cancelled")
+            self._goodbye_said = self._goodbye_said or event.status == "completed"
         self.settle(now, quiet=quiet)
 
     def settle(self, now: float, *, quiet: bool) -> None:
@@ -324,6 +325,7 @@ class CallMinder:
         self._closing = None
         self._phase = _Phase.TALKING
         self._phase_ends_at = math.inf
+        self._goodbye_said = False
 
     def _say_goodbye(self, now: float) -> Act:
         closing = self._closing
@@ -341,7 +343,7 @@ class CallMinder:
         closing = self._closing
         assert closing is not None, "it was decided that the call ends"
         self._phase = _Phase.OVER
-        return EndCall(reason=closing.reason, detail=closing.detail)
+        return EndCall(reason=closing.reason, detail=closing.detail, goodbye=self._goodbye_said)
 
     def _own_words(self) -> list[str]:
         wrap_up = self._manners.wrap_up

@@ -26,6 +26,7 @@ LOCAL_NETWORKS: tuple[Network, ...] = tuple(
 MOST_HOPS = 20
 """Entries of ``X-Forwarded-For`` that are looked at, from the nearest one."""
 SUBSCRIBER_BITS = 64
+TRUSTED_S = 24 * 3600.0
 
 
 class Sources:
@@ -91,6 +92,7 @@ class FailureLimit:
         self._per_s = per_minute / 60
         self._capacity = capacity
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._trusted: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
         """How many sources are remembered."""
@@ -100,7 +102,7 @@ class FailureLimit:
         """For how many seconds ``source`` is not listened to any more; 0: it is listened to. Sources that
         cannot be told apart (None) always are, lest strangers lock out everybody behind the same proxy."""
         bucket = None if source is None else self._buckets.get(source)
-        if bucket is None:
+        if bucket is None or source is None or self._is_trusted(source, now):
             return 0.0
         missing = 1.0 - self._left(bucket, now)
         return missing / self._per_s if missing > 0 else 0.0
@@ -115,7 +117,21 @@ class FailureLimit:
         self._buckets.move_to_end(source)
         while len(self._buckets) > self._capacity:
             self._buckets.popitem(last=False)
-        return before >= 1.0 > bucket.left
+        return before >= 1.0 > bucket.left and not self._is_trusted(source, now)
+
+    def succeeded(self, source: str | None, now: float) -> None:
+        """``source`` was right: it is listened to for `TRUSTED_S` seconds, whatever else comes from there. It
+        may be a company that speaks for many, and one of its customers must not lock out another."""
+        if source is None:
+            return
+        self._trusted[source] = now
+        self._trusted.move_to_end(source)
+        while len(self._trusted) > self._capacity:
+            self._trusted.popitem(last=False)
+
+    def _is_trusted(self, source: str, now: float) -> bool:
+        since = self._trusted.get(source)
+        return since is not None and now - since < TRUSTED_S
 
     def _left(self, bucket: _Bucket, now: float) -> float:
         return min(float(self._burst), bucket.left + max(0.0, now - bucket.at) * self._per_s)

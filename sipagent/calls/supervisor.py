@@ -397,11 +397,18 @@ class Supervisor:
                 conversation.stop(EndReason.SERVICE_STOPPED, "The service stopped before the call was over.")
         if await self._until_idle(goodbye_s):
             return 0
+        logger.warning("The drain deadline passed; %d calls are hung up", len(self._live))
+        return await self.hang_up_all()
+
+    async def hang_up_all(self) -> int:
+        """Refuse new calls, and hang up those that are up; how many those were. Cancelling leaves the service
+        draining, and calls that end."""
+        self._draining = True
         left = [live.task for live in self._live.values()]
-        logger.warning("The drain deadline passed; %d calls are hung up", len(left))
         for task in left:
             task.cancel()
-        await asyncio.wait(left)
+        if left:
+            await asyncio.wait(left)
         return len(left)
 
     async def _until_idle(self, timeout_s: float) -> bool:

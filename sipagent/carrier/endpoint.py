@@ -62,6 +62,8 @@ class CarrierEndpoint:
         default behind proxies in local networks."""
         self.desk = desk
         """Replaced as a whole when the configuration changes; the endpoint does not close it."""
+        self.former_urls: tuple[str, ...] = ()
+        """Public URLs of configurations before this one: calls in progress are signed with one."""
         self.sources = sources or Sources()
         """Replaced as a whole when the configuration changes."""
         self._metrics = metrics
@@ -111,6 +113,7 @@ class CarrierEndpoint:
             return self._refused(carrier, error, source)
         finally:
             self._reading -= 1
+        self._limit.succeeded(source, now)
         self._metrics.carrier_webhook(carrier.name, "duplicate" if again else "ok")
         return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type)
 
@@ -126,14 +129,30 @@ class CarrierEndpoint:
             token=None,
         )
         now_s = self._utc_now().timestamp()
-        carrier.verify(delivery, now_s)
         text = request.query.get("t")
         if text is None:
+            carrier.verify(delivery, now_s)
             return delivery
+        delivery = self._verified(request, carrier, delivery, now_s)
         token = desk.tokens.read(text, now_s)
         if (token.leg.carrier, token.leg.interface) != (carrier.name, carrier.interface):
             raise WebhookSignatureError("The token is one for another carrier.")
         return replace(delivery, token=token)
+
+    def _verified(self, request: web.Request, carrier: Carrier, delivery: Delivery, now_s: float) -> Delivery:
+        """A callback as its carrier signed it. Raises `WebhookError`."""
+        try:
+            carrier.verify(delivery, now_s)
+            return delivery
+        except WebhookSignatureError:
+            for url in self.former_urls:
+                former = replace(delivery, url=url + request.raw_path)
+                try:
+                    carrier.verify(former, now_s)
+                    return former
+                except WebhookSignatureError:
+                    continue
+            raise
 
     # Answering -------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -15,6 +16,7 @@ from aiohttp import web
 from sipagent.calls.endings import Ending
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.line import CarrierSide
+from sipagent.calls.sources import Sources
 from sipagent.carrier import frames_telnyx, frames_twilio
 from sipagent.carrier.announced import Announced, AnnouncedCalls
 from sipagent.carrier.audio_socket import AudioSocketServer, AudioSocketStream
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 TOKEN_PARAMETER = "t"  # noqa: S105 - the name of a parameter
 MOST_STREAMS = 1000
 """At once, in one process."""
+MOST_STARTING = 64
+"""Sockets of one source that have not said whose they are: carriers say it at once."""
 MOST_FORM_BYTES = 8 * 1024
 BAD_TOKEN_CLOSE = 4401
 """Codes from 4000 on are for applications (RFC 6455 section 7.4.2)."""
@@ -76,14 +80,19 @@ class MediaEndpoint:
         metrics: StreamMetrics,
         side_of: CarrierSideOf | None = None,
         told: Callable[[LegToken, LineOutcome, Ending | None], None] | None = None,
+        sources: Sources | None = None,
     ) -> None:
-        """``read_token`` is `LegTokens.read`. ``told`` hears how a call went before its stream is closed."""
+        """``read_token`` is `LegTokens.read`. ``told`` hears how a call went before its stream is closed.
+        ``sources`` tells senders apart, by default behind proxies in local networks."""
         self._take = take
         self._read_token = read_token
         self._lines = lines
         self._metrics = metrics
         self._side_of = side_of
         self._told = told
+        self.sources = sources or Sources()
+        """Replaced as a whole when the configuration changes."""
+        self._starting: Counter[str] = Counter()
         self._live = 0
 
     @property
@@ -121,7 +130,8 @@ class MediaEndpoint:
     ) -> web.StreamResponse:
         if not is_handshake(request):
             raise web.HTTPUpgradeRequired(text="An audio socket is opened as a WebSocket.\n")
-        if self._live >= MOST_STREAMS:
+        source = self.sources.source_of(request.remote, request.headers.getall("X-Forwarded-For", ()))
+        if self._live >= MOST_STREAMS or (source is not None and self._starting[source] >= MOST_STARTING):
             self._metrics.carrier_webhook(carrier, "limited")
             raise web.HTTPServiceUnavailable(text="Too many audio sockets are open.\n")
         received_at = asyncio.get_running_loop().time()
@@ -131,7 +141,8 @@ class MediaEndpoint:
             except MediaStreamError as error:
                 raise web.HTTPBadRequest(text=f"{error}\n") from error
             try:
-                start = await first_start(socket, read)
+                with self._waits_for_start(source):
+                    start = await first_start(socket, read)
             except MediaStreamError as error:
                 logger.warning("An audio socket of %s is closed: %s", carrier, error)
                 self._metrics.carrier_webhook(carrier, "bad_body")
@@ -176,6 +187,20 @@ class MediaEndpoint:
             yield
         finally:
             self._live -= 1
+
+    @contextmanager
+    def _waits_for_start(self, source: str | None) -> Iterator[None]:
+        """Count a socket that says nothing meanwhile; those of nobody known (None) are not counted."""
+        if source is None:
+            yield
+            return
+        self._starting[source] += 1
+        try:
+            yield
+        finally:
+            self._starting[source] -= 1
+            if not self._starting[source]:
+                del self._starting[source]
 
     def count(self, carrier: str, result: str) -> None:
         """Count a request of a carrier's."""

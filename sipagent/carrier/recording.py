@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -137,7 +138,9 @@ class CallRecorder:
         except OSError as error:
             logger.error("The recording of the call ends early: %s", error)
         finally:
-            file.close()
+            # What a full disk did not take is tried once more here, and fails once more.
+            with suppress(OSError):
+                file.close()
 
     async def _write_on(self, file: BinaryIO) -> None:
         ending = False

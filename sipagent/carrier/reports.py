@@ -27,6 +27,8 @@ POLL_S = 1.0
 MOST_LEGS = 2000
 MOST_REPORTS = 50
 """Of one leg, that many are remembered here."""
+QUESTION_WITHIN_S = 2.0
+"""How soon a carrier asks what follows a stream that we have closed."""
 
 
 class StoredReport(Protocol):
@@ -111,6 +113,9 @@ class LegReports:
         self._poll_s = poll_s
         self._recent: OrderedDict[tuple[str, str], list[LegReport]] = OrderedDict()
         self._wake_ups: dict[tuple[str, str], list[asyncio.Event]] = {}
+        self._unasked: dict[tuple[str, str, int], float] = {}
+        """When carriers were left with a caller who is on the line, and have not asked what follows."""
+        self._asked = asyncio.Event()
 
     def note(self, report: LegReport) -> None:
         """A report came. The same one again changes nothing."""
@@ -146,6 +151,30 @@ class LegReports:
                 detail={"result": result, "step": str(token.step)},
             )
         )
+
+    def expect_question(self, token: LegToken) -> None:
+        """The carrier is about to ask what follows the step that ``token`` names."""
+        now = asyncio.get_running_loop().time()
+        for old in [key for key, since in self._unasked.items() if since < now - QUESTION_WITHIN_S]:
+            del self._unasked[old]
+        self._unasked[_step_key(token)] = now
+
+    def was_asked(self, token: LegToken) -> None:
+        """The carrier asks."""
+        self._unasked.pop(_step_key(token), None)
+        self._asked.set()
+
+    async def questions_asked(self) -> None:
+        """Wait until carriers have asked what they are about to ask, for as long as that can take. Safe to
+        cancel."""
+        loop = asyncio.get_running_loop()
+        while self._unasked and (until := max(self._unasked.values()) + QUESTION_WITHIN_S) > loop.time():
+            self._asked.clear()
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._asked.wait()
+            except TimeoutError:
+                continue
 
     async def line_result(self, token: LegToken, *, within_s: float) -> StepResult | None:
         """How the call went that `line_ended` tells of, here or in another process; None where that is not
@@ -218,6 +247,10 @@ def data_of(report: LegReport) -> str:
 
 
 # Inside ------------------------------------------------------------------------------------------------
+
+
+def _step_key(token: LegToken) -> tuple[str, str, int]:
+    return token.leg.carrier, token.leg.carrier_call_id, token.step
 
 
 def _offer_key(offer: str) -> str:

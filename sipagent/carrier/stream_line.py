@@ -48,6 +48,8 @@ _FAILED = frozenset(
 def outcome_of(ending: Ending | None) -> LineOutcome:
     """What an ending means for the caller, who may still be on the carrier's line; None is for a call that
     was let go of, and that nobody takes care of any more."""
+    if ending is not None and ending.goodbye:
+        return "ended"
     if ending is None or ending.reason in _FAILED:
         return "failed"
     if ending.reason.value.startswith("rejected_"):
@@ -155,8 +157,8 @@ class StreamLine:
         }
 
     def consented(self) -> None:
-        """See `Line.consented`."""
-        if self._recording is None or self._recorder is not None:
+        """See `Line.consented`. Where the caller has left meanwhile, there is nothing to be recorded."""
+        if self._recording is None or self._recorder is not None or self._is_finished:
             return
         self._recorder = CallRecorder(
             self._call_id,
@@ -172,6 +174,11 @@ class StreamLine:
         self.bridge.abandon()
 
     # Inside ------------------------------------------------------------------------------------------
+
+    @property
+    def _is_finished(self) -> bool:
+        """Whether nothing more is heard: what is begun now would be ended by nobody."""
+        return self.bridge.stopped is not None or self.outcome is not None
 
     def _is_over(self, ending: Ending | None) -> None:
         if self.outcome is not None:

@@ -36,7 +36,7 @@ from sipagent.carrier.base import (
     WordsSpoken,
 )
 from sipagent.carrier.desk import CarrierDesk
-from sipagent.carrier.plan import conference_name, name_of, refusal
+from sipagent.carrier.plan import AFTER_THE_LAST, conference_name, name_of, refusal
 from sipagent.carrier.refusing import RefusingLine
 from sipagent.carrier.replays import SeenLegs
 from sipagent.carrier.reports import LegReports
@@ -174,11 +174,17 @@ class Switchboard:
 
     async def _after(self, desk: CarrierDesk, outcome: StepOutcome, now_s: float) -> Instruction | None:
         token = outcome.token
-        if outcome.by_stream and not isinstance(desk.planner.step_of(token), AnswerByStream):
-            # The caller was taken out of the stream and is somewhere else by now.
-            return None
+        if outcome.by_stream:
+            if token.step >= AFTER_THE_LAST:
+                # The caller was taken out of the stream and is somewhere else by now.
+                return None
+            self._reports.was_asked(token)
         if outcome.by_stream and not outcome.caller_gone:
             known = await self._reports.line_result(token, within_s=LINE_RESULT_WAIT_S)
+            # By the plan as it was when the call came: it may have another step in that place since.
+            if known is None and not isinstance(desk.planner.step_of(token), AnswerByStream):
+                # The end of a stream before the step that the caller has come to.
+                return None
             # A stream of which nobody says how it went has ended without a reason: the caller goes on.
             outcome = replace(outcome, result=known or "failed")
         result = "caller_gone" if outcome.caller_gone else outcome.result

@@ -61,8 +61,8 @@ class FrameReader:
         """No message may be longer than ``most_bytes``."""
         self._most = most_bytes
         self._rest = b""
-        self._parts: list[bytes] | None = None
-        """Of a message in several frames, while there is one."""
+        self._parts: bytearray | None = None
+        """What has come of a message in several frames, while there is one."""
         self._parts_kind: FrameKind = "text"
 
     def feed(self, data: bytes) -> list[Frame]:
@@ -106,13 +106,13 @@ class FrameReader:
         if (opcode == _CONTINUATION) == (self._parts is None):
             raise BrokenFrameError("a message within another, or a part of none")
         if self._parts is None:
-            self._parts, self._parts_kind = [], _KINDS[opcode]
-        self._parts.append(payload)
-        if sum(map(len, self._parts)) > self._most:
+            self._parts, self._parts_kind = bytearray(), _KINDS[opcode]
+        self._parts += payload
+        if len(self._parts) > self._most:
             raise BrokenFrameError(f"a message of more than {self._most} bytes", TOO_BIG)
         if not is_last:
             return None
-        whole, self._parts = b"".join(self._parts), None
+        whole, self._parts = bytes(self._parts), None
         return Frame(kind=self._parts_kind, payload=whole)
 
 

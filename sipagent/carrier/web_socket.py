@@ -174,7 +174,9 @@ class CarrierSocket(asyncio.Protocol):
 
     def _other(self, frame: Frame) -> None:
         if frame.kind == "ping" and not self._closing:
-            self._transport.write(pong_frame(frame.payload))
+            # One that asks and does not read would have its answers pile up here.
+            if self.can_send:
+                self._transport.write(pong_frame(frame.payload))
         elif frame.kind == "close":
             if self.close_code is None:
                 self.close_code = frame.close_code

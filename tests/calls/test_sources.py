@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipagent.calls.sources import FailureLimit, Sources, whole_seconds
+from sipagent.calls.sources import TRUSTED_S, FailureLimit, Sources, whole_seconds
 
 PROXY = "10.1.2.3"
 STRANGER = "198.51.100.7"
@@ -92,3 +92,21 @@ def test_the_table_stays_small() -> None:
 
 def test_waiting_times_are_rounded_up() -> None:
     assert [whole_seconds(s) for s in (0.0, 0.2, 1.0, 1.1)] == ["1", "1", "1", "2"]
+
+
+def test_who_was_right_lately_is_listened_to_whatever_else_comes_from_there() -> None:
+    limit = FailureLimit(burst=2, per_minute=6.0, capacity=3)
+    limit.succeeded("198.51.100.7", 100.0)
+    limit.succeeded(None, 100.0)
+    for _ in range(5):
+        limit.failed("198.51.100.7", 101.0)
+        limit.failed("198.51.100.8", 101.0)
+    assert limit.blocked_s("198.51.100.7", 101.0) == 0
+    assert limit.blocked_s("198.51.100.8", 101.0) > 0
+    later = 100.0 + TRUSTED_S
+    for _ in range(5):
+        limit.failed("198.51.100.7", later)
+    assert limit.blocked_s("198.51.100.7", later) > 0
+    for number in range(9):
+        limit.succeeded(f"198.51.100.{number}", later)
+    assert len(limit._trusted) == 3

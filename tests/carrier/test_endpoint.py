@@ -200,6 +200,32 @@ async def test_whoever_forges_much_is_not_read_any_more() -> None:
         assert (await way.twilio("voice", ringing()))[0] == 200, "nobody else is kept out"
 
 
+async def test_callbacks_of_calls_in_progress_outlast_a_new_public_url() -> None:
+    async with doorway(settings()) as way:
+        path = f"/carriers/twilio/next?t={way.issue(token())}"
+        form = {"CallSid": LEG.carrier_call_id, "CallStatus": "in-progress", "DialCallStatus": "completed"}
+        body = urlencode(form).encode()
+        headers = twilio_headers("https://former.example.com" + path, form)
+        assert (await way.post(path, body, headers))[0] == 403
+        way.endpoint.former_urls = ("https://other.example.com", "https://former.example.com")
+        assert (await way.post(path, body, headers))[0] == 200
+        form = ringing()
+        headers = twilio_headers("https://former.example.com" + VOICE, form)
+        assert (await way.post(VOICE, urlencode(form).encode(), headers))[0] == 403, "a new call"
+
+
+async def test_a_forger_at_the_same_carrier_locks_nobody_out() -> None:
+    """Whoever has an account at the carrier can have it send us what is not signed by our key."""
+    async with doorway(settings()) as way:
+        shared = {"X-Forwarded-For": "203.0.113.7"}
+        form = ringing()
+        signed = twilio_headers(PUBLIC_URL + VOICE, form) | shared
+        assert (await way.post(VOICE, urlencode(form).encode(), signed))[0] == 200
+        for _ in range(FAILURES_AT_ONCE + 3):
+            assert (await way.post(VOICE, b"CallSid=CA1", shared))[0] == 403
+        assert (await way.post(VOICE, urlencode(form).encode(), signed))[0] == 200
+
+
 async def test_carriers_that_are_not_configured() -> None:
     async with doorway(settings(twilio=None)) as way:
         assert (await way.post(VOICE, b"", {}))[0] == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -325,3 +326,19 @@ async def test_an_asterisk_that_nobody_knows_is_refused() -> None:
         writer.close()
         assert it.metrics.webhooks[-1] == ("asterisk", "bad_signature")
         assert it.practice.service.live_calls == 0
+
+
+async def test_sockets_that_say_nothing_keep_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_endpoint, "MOST_STARTING", 2)
+    stranger = {"X-Forwarded-For": "203.0.113.7"}
+    async with door() as it, aiohttp.ClientSession() as http, contextlib.AsyncExitStack() as stack:
+        for _ in range(2):
+            await stack.enter_async_context(http.ws_connect(it.twilio, headers=stranger))
+        await eventually(lambda: it.endpoint.live == 2)
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await http.ws_connect(it.twilio, headers=stranger)
+        assert it.metrics.webhooks == [("twilio", "limited")]
+        caller = await stack.enter_async_context(twilio_stream(it.twilio, token()))
+        await eventually(lambda: caller.heard)
+        await stack.aclose()
+        await eventually(lambda: not it.endpoint._starting)

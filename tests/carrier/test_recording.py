@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -130,6 +132,25 @@ async def test_a_disk_that_gets_full_ends_the_recording(
     await eventually(lambda: "ends early" in caplog.text)
     await recorder.finish()
     assert [each.seconds for each in kept] == [None]
+
+
+async def test_what_a_full_disk_did_not_take_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording_file, "WRITE_EVERY_S", 0.02)
+    monkeypatch.setattr(recording_file, "SETTLED_S", 0.0)
+    whole = recording_file._append
+
+    def full(file: BinaryIO, stereo: bytes, samples: int) -> None:
+        disk = os.open("/dev/full", os.O_RDWR)
+        os.dup2(disk, file.fileno())
+        os.close(disk)
+        whole(file, stereo, samples)
+
+    monkeypatch.setattr(recording_file, "_append", full)
+    recorder = CallRecorder(CALL, how(tmp_path), formats=("g711_ulaw", "g711_ulaw"))
+    await asyncio.wait([recorder._writing])
+    assert recorder._writing.exception() is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from sipagent.calls.profile import AgentProfile, Greeting, Recording
 from sipagent.calls.template import Template
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.recording import KeptRecording
-from sipagent.carrier.stream import StreamFormat
+from sipagent.carrier.stream import StreamFormat, StreamStopped
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine, outcome_of
 from sipagent.errors import CallControlRefusedError, CallGoneError
 from sipagent.identifiers import CallId
@@ -215,3 +215,36 @@ def test_every_ending_means_something_for_the_caller(reason: EndReason) -> None:
 
 def test_a_call_that_was_let_go_of_is_one_that_failed() -> None:
     assert outcome_of(None) == "failed"
+
+
+async def test_consent_that_is_known_when_the_caller_has_left_begins_no_recording(tmp_path: Path) -> None:
+    recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
+    async with lined() as it:
+        it.line.model(profile(recording=recording))
+        it.stream.stop()
+        it.line.bridge.abandon()
+        async with asyncio.timeout(10):
+            await it.running
+        before = asyncio.all_tasks()
+        it.line.consented()
+        assert asyncio.all_tasks() == before, "nobody would end it"
+        it.line.close(ending(EndReason.CALLER_HUNG_UP))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("stopped", "outcome"),
+    [("stopped", "ended"), ("closed", "ended"), ("lost", "failed"), ("protocol", "failed")],
+)
+async def test_a_socket_that_breaks_is_no_caller_who_hung_up(stopped: Any, outcome: LineOutcome) -> None:
+    async with lined() as it:
+        it.stream.say(StreamStopped(reason=stopped))
+        it.line.close(ending(EndReason.CALLER_HUNG_UP))
+        async with asyncio.timeout(10):
+            await it.running
+        assert [told for told, *_ in it.told] == [outcome]
+
+
+def test_who_was_told_goodbye_is_not_called_by_the_next_step() -> None:
+    stopped = Ending(reason=EndReason.SERVICE_STOPPED, detail="", goodbye=True)
+    assert outcome_of(stopped) == "ended"

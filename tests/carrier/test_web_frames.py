@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import time
 from collections.abc import Generator, Iterable
 
 import pytest
@@ -142,3 +143,14 @@ def test_a_handshake_is_proved_as_others_prove_it() -> None:
     for wrong in ("", "short", "x" * 24, base64.b64encode(bytes(15)).decode(), "ü" * 24):
         with pytest.raises(BrokenFrameError):
             accepted_key(wrong)
+
+
+def test_a_message_of_very_many_empty_parts_costs_no_more_than_its_bytes() -> None:
+    reader = FrameReader(MOST)
+    first = theirs(OP_TEXT, b"a", fin=False)
+    empty = theirs(OP_CONT, b"", fin=False)
+    began = time.process_time()
+    assert reader.feed(first + empty * 100_000) == []
+    took_s = time.process_time() - began
+    assert took_s < 5, "with a sum over all parts for each of them, it is minutes"
+    assert [frame.payload for frame in reader.feed(theirs(OP_CONT, b"b"))] == [b"ab"]
