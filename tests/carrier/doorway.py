@@ -142,7 +142,7 @@ async def doorway(
     way = Doorway(settings, front, look_up)
     app = web.Application()
     way.endpoint.add_to(app)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, lingering_time=0.0)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, lingering_time=0.5)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
