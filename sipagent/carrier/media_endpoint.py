@@ -31,7 +31,7 @@ from sipagent.identifiers import CallId
 
 logger = logging.getLogger(__name__)
 
-TOKEN_PARAMETER = "t"  # noqa: S105 - the name of a parameter
+TOKEN_PARAMETER = "t"  # noqa: S105 - the name of a parameter  # nosec B105
 MOST_STREAMS = 1000
 """At once, in one process."""
 MOST_STARTING = 64

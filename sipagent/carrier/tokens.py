@@ -20,7 +20,7 @@ import msgspec
 from sipagent.calls.incoming import CarrierLeg
 from sipagent.errors import UserError, WebhookLateError, WebhookSignatureError
 
-TOKEN_HEADER = "X-Sipagent-Leg"  # noqa: S105 - the name of a header
+TOKEN_HEADER = "X-Sipagent-Leg"  # noqa: S105 - the name of a header  # nosec B105
 """The SIP header by which a leg that the carrier dials tells whose it is."""
 LONGEST_AGE_S = 4 * 3600
 """A call is not longer: Telnyx ends one after four hours, and Twilio too unless told otherwise."""
