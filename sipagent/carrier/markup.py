@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import assert_never
 from urllib.parse import quote
-from xml.etree.ElementTree import Element, SubElement, tostring  # nosec B405 - written, never read
+from xml.etree.ElementTree import Element, SubElement, tostring  # written, never read  # nosec B405
 
 from sipagent.carrier.base import (
     Callbacks,

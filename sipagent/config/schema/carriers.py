@@ -61,7 +61,7 @@ class TwilioEntry(Entry):
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "sid": "account_sid", "account": "account_sid",
-        "token": "auth_token", "auth_tokens": "auth_token",  # nosec B105 - names of keys
+        "token": "auth_token", "auth_tokens": "auth_token",  # names of keys  # nosec B105
         "api_base_url": "base_url",
     }  # fmt: skip
 
@@ -94,7 +94,7 @@ class TelnyxEntry(Entry):
 class AsteriskEntry(Entry):
     """An Asterisk of your own, which sends its calls' audio here (`AudioSocket`)."""
 
-    also_known_as: ClassVar[Mapping[str, str]] = {"secret": "token", "address": "listen"}  # nosec B105 - names
+    also_known_as: ClassVar[Mapping[str, str]] = {"secret": "token", "address": "listen"}  # names  # nosec B105
 
     listen: Annotated[
         tuple[str, int],
@@ -141,7 +141,7 @@ class CarriersEntry(Entry):
         "recording": "Write `recording:` below an agent, and `recordings:` at the top.",
         "recordings": "Write it at the top of the file, not below `carriers:`.",
         "account_sid": "Indent it below `twilio:`.",
-        "auth_token": "Indent it below `twilio:`.",  # nosec B105 - words for people
+        "auth_token": "Indent it below `twilio:`.",  # words for people  # nosec B105
         "api_key": "Indent it below `telnyx:`.",
         "project": "Write `sip: {project: …}`.",
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
-from xml.etree import ElementTree  # nosec B405 - the service under test writes it, and entities are refused
+from xml.etree import ElementTree  # the service under test writes it, and entities are refused  # nosec B405
 
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.verbs import (

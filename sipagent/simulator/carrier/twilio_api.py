@@ -28,7 +28,7 @@ class TwilioApi(DocumentApi):
         try:
             name, _, secret = base64.b64decode(credentials, validate=True).decode().partition(":")
         except (binascii.Error, ValueError):
-            name = secret = ""  # nosec B105 - nothing was shown
+            name = secret = ""  # nothing was shown  # nosec B105
         known = name == self._account_sid and hmac.compare_digest(secret.encode(), self._auth_token.encode())
         if kind.lower() != "basic" or not known:
             raise ApiError(401, 20003, "Authenticate")
