@@ -46,6 +46,8 @@ from tests.bench.engine import ALL_PROCESSORS, machine
 
 OURS = "sipagent"
 WARM_UP_S = 2.0
+LONGEST_S = 60.0
+"""For all calls of one load to come up, and to hang up."""
 INTERRUPTIONS = 20
 TARGET_P99_MS, TARGET_SILENCE_MS, TARGET_TRUNCATION_MS = 20.0, 60.0, 40.0
 STEPS = (1, 10, 25, 50, 75, 100, 125, 150, 175, 200, 225, 250, 275, 300)
@@ -229,7 +231,8 @@ async def capacity(name: str, seconds: float) -> list[Load]:
     found: list[Load] = []
     for calls in STEPS:
         try:
-            one = await load(name, calls, seconds)
+            async with asyncio.timeout(LONGEST_S + seconds):
+                one = await load(name, calls, seconds)
         except TimeoutError:
             Console().print(f"{name}: {calls} calls did not come up")
             break

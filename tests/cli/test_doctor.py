@@ -53,7 +53,7 @@ async def test_a_whole_installation_as_json(tmp_path: Path) -> None:
     assert (code, err, answer["ok"]) == (0, "", True)
     assert not [each for each in answer["findings"] if each["verdict"] in ("warn", "fail")]
     assert {each["area"] for each in answer["findings"]} == {
-        "machine", "configuration", "account", "api", "webhook", "database", "trunk"
+        "machine", "configuration", "account", "api", "webhook", "database", "trunk", "carriers"
     }  # fmt: skip
     assert "The service there knows our signing secret." in out
     assert not [
