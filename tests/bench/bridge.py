@@ -318,7 +318,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--capacity", action="store_true", help="only that")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    names = options.only or able()
+    # Pipecat does not come to an end here with several calls, or after an interruption: by name only.
+    names = options.only or [name for name in able() if name != "pipecat"]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if len(ALL_PROCESSORS) > 1:

@@ -20,7 +20,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
 
 import picows
 
@@ -149,7 +148,6 @@ class World:
         self.calls = [Call(self, number) for number in range(calls)]
         self.port = 0
         self._server: asyncio.Server | None = None
-        self._sessions = 0
 
     async def start(self) -> None:
         """Listen for sessions on a free port of the loopback."""
@@ -539,8 +537,3 @@ def no_parameters(url: str) -> Ring:
         return url, {}
 
     return ring
-
-
-def query_of(url: str) -> dict[str, str]:
-    """The query of ``url``, first values only."""
-    return {name: values[0] for name, values in parse_qs(url.partition("?")[2]).items()}
