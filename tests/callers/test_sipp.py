@@ -74,9 +74,10 @@ async def test_ten_calls_with_media(tmp_path: Path, speech: Path, transport: str
 async def test_callers_that_give_up_while_it_rings(tmp_path: Path) -> None:
     uri = "sip:[service]@[remote_ip]:[remote_port];transport=[transport]"
     cancel = request("CANCEL", 1, uri=uri, to="<sip:+15550100000@sip.api.openai.test>")
-    ringing = '<recv response="100" optional="true"/>\n<recv response="180"/>\n<pause milliseconds="300"/>'
+    # Long enough that the service has accepted and attached by then, on a machine that is busy with much else.
+    ringing = '<recv response="100" optional="true"/>\n<recv response="180"/>\n<pause milliseconds="4000"/>'
     scenario = Scenario(name="cancel", steps=(invite(port="[media_port]"), ringing, cancel, OK, failed(487)))
-    slow = SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=5)
+    slow = SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=60)
     async with practice(script=HOLDS, sip=(UDP,), simulated=slow) as desk:
         await sipp(desk, scenario, tmp_path, "-m", "10", "-r", "10")
         for call, record in await finished(desk, 10):
