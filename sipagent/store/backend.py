@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sipagent.identifiers import WorkerId
+from sipagent.store.compiled import CompiledStatement
 from sipagent.store.leases import SignalKind
 from sipagent.store.writer_thread import WriterThread
 
@@ -64,6 +65,12 @@ class Backend(Protocol):
         """An engine for records, and one whose statements never wait for records; where only one connection
         may write, the thread that does all of it. Raises ``foreign_errors`` when it can be told already that
         there is no database."""
+
+    async def fetch(
+        self, connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement that commits itself, on an idle ``connection`` of the second engine. Raises
+        ``foreign_errors``."""
 
     async def begin_migrating(self, connection: AsyncConnection) -> None:
         """Begin a transaction in which nobody else migrates."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -22,6 +23,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sipagent.store.backend import Presence, Run, causes
+from sipagent.store.compiled import CompiledStatement
 from sipagent.store.postgres_presence import PostgresPresence
 from sipagent.store.tables import PlainText
 
@@ -142,6 +144,15 @@ class PostgresBackend:
 
     async def _connect_for_records(self) -> Connection:
         return await self.connect(timeout_s=STATEMENT_TIMEOUT_S)
+
+    async def fetch(
+        self, connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """See `Backend.fetch`. The driver keeps the statement prepared."""
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None, "the connection is open"
+        rows: Sequence[Sequence[Any]] = await raw.fetch(statement.text, *statement.in_places(values))
+        return rows
 
     async def begin_migrating(self, connection: AsyncConnection) -> None:
         """See `Backend.begin_migrating`."""

@@ -19,7 +19,7 @@ import hashlib
 import os
 import socket
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sipagent.errors import StoreError
 from sipagent.identifiers import WorkerId
 from sipagent.store.backend import Called, Presence, Run, causes
+from sipagent.store.compiled import CompiledStatement
 from sipagent.store.leases import SIGNALS, SignalKind
 from sipagent.store.tables import PlainText
 from sipagent.store.writer_thread import WriterThread
@@ -76,6 +77,12 @@ class SqliteBackend:
         sa.event.listen(engine.sync_engine, "connect", prepare)
         writer = WriterThread(self._url.set(drivername="sqlite"), prepare, set_patience=set_patience)
         return engine, writer
+
+    async def fetch(
+        self, connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """See `Backend.fetch`."""
+        raise AssertionError("the second engine is a thread")
 
     async def begin_migrating(self, connection: AsyncConnection) -> None:
         """See `Backend.begin_migrating`."""

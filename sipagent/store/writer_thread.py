@@ -27,6 +27,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from sipagent.store.compiled import CompiledStatements
+
 SLOW_S = 0.02
 """Nothing else on the event loop may wait that long for a transaction."""
 SLOW_FOR_S = 30.0
@@ -45,21 +47,6 @@ class _Job:
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[Rows]
     steps: Sequence[Step]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Compiled:
-    """A statement as the driver takes it. SQLAlchemy compiles each only once too, but all that it does around
-    one takes twice as long as a short one itself."""
-
-    text: str
-    names: tuple[str, ...]
-    """What stands in the place of each question mark."""
-    always: Mapping[str, Any]
-
-    def of(self, values: Mapping[str, Any]) -> list[Any]:
-        known = {**self.always, **values}
-        return [known[name] for name in self.names]
 
 
 class WriterThread:
@@ -82,7 +69,7 @@ class WriterThread:
         sa.event.listen(self._engine, "connect", prepare)
         self._set_patience = set_patience
         self._patient = True
-        self._compiled: dict[sa.Executable, _Compiled] = {}
+        self._compiled = CompiledStatements(self._engine)
         self._slow_s = slow_s
         self._slow_until = -math.inf
         self._unsettled = 0
@@ -121,10 +108,10 @@ class WriterThread:
         if began < self._slow_until:
             return None
         driver: sqlite3.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
-        compiled = self._compiled.get(statement) or self._compile(statement)
+        compiled = self._compiled.of(statement)
         try:
             self._be_patient(driver, False)
-            rows = driver.execute(compiled.text, compiled.of(values)).fetchall()
+            rows = driver.execute(compiled.text, compiled.in_places(values)).fetchall()
             driver.commit()
         except (sqlite3.Error, *REFUSALS):
             with suppress(sqlite3.Error):
@@ -135,13 +122,6 @@ class WriterThread:
             if ended - began > self._slow_s:
                 self._slow_until = ended + SLOW_FOR_S
         return rows
-
-    def _compile(self, statement: sa.Executable) -> _Compiled:
-        compiled = statement.compile(self._engine)  # type: ignore[attr-defined]
-        found = self._compiled[statement] = _Compiled(
-            text=str(compiled), names=tuple(compiled.positiontup), always=dict(compiled.params)
-        )
-        return found
 
     def _be_patient(self, driver: sqlite3.Connection, patient: bool) -> None:
         if self._patient != patient:
