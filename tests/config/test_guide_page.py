@@ -108,7 +108,7 @@ def whole(piece: dict[str, Any]) -> dict[str, Any]:
         elif key in AgentKeys.model_fields:
             agent[key] = value
         else:
-            around["routes"] = [{"agent": "a", **{key: value}}]
+            around["routes"] = [{"agent": "a", key: value}]
     if "instructions_file" in agent:
         del agent["instructions"]
     tools = agent.get("tools", [])
