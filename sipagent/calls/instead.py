@@ -1,5 +1,4 @@
-"""What the agent is told, and who helps, where a caller could not be transferred: nobody answered, or nobody is
-there at this hour."""
+"""What the agent is told, and who helps instead, where a transfer failed or nobody is there at this hour."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ _WHY = {
 
 
 class InsteadOfTransfer:
-    """Of one call with its session."""
+    """Of one call, as long as its session lasts."""
 
     def __init__(
         self,
@@ -94,7 +93,8 @@ class InsteadOfTransfer:
 
     async def _hand_over(self, name: str) -> bool:
         """Let the agent ``name`` lead, if the one that leads may hand over to it."""
-        for way in self._session.agent.handoffs:
+        leading = self._session.agent
+        for way in leading.handoffs:
             if (way.agent_name if isinstance(way, Handoff) else way.name) != name:
                 continue
             try:
@@ -103,9 +103,7 @@ class InsteadOfTransfer:
                 logger.warning("%s could not take over: %s", name, type(error).__name__)
                 return False
             return True
-        logger.warning(
-            "Nobody took over: %s is no agent that %s hands over to", name, self._session.agent.name
-        )
+        logger.warning("Nobody took over: %s is no agent that %s hands over to", name, leading.name)
         return False
 
     async def _agent_behind(self, way: RealtimeAgent[Any] | Handoff[Any, Any]) -> RealtimeAgent[Any]:
