@@ -133,7 +133,7 @@ class Answering:
         """
         if self._journal.state is not CallState.ACCEPTING:
             self._journal.enter(CallState.ACCEPTING)
-        else:
+        if maybe_accepted:
             loop = asyncio.get_running_loop()
             self._deadline = max(self._deadline, loop.time() + TAKEN_OVER_ANSWER_S)
         context = await self._find_out(prepared, context)
