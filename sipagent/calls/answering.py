@@ -221,8 +221,13 @@ class Answering:
         except TimeoutError:
             return await self._not_made("The functions that make the session took too long.")
         try:
+            async with asyncio.timeout_at(self._deadline):
+                await self._permitted()
+        except TimeoutError:
+            detail = "Until the caller had waited for too long, nobody could say whose the call is."
+            return Ending(reason=EndReason.ACCEPT_UNAVAILABLE, detail=detail, hang_up=False)
+        try:
             self._measures.reached("accept_asked")
-            await self._permitted()
             await self._line.accept(answer, deadline=self._deadline, maybe_accepted=maybe_accepted)
         except CallGoneError as error:
             return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)

@@ -33,6 +33,8 @@ from sipagent.telemetry import Metrics
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 300.0
+ASK_AGAIN_S = 0.25
+"""Between heartbeats of a process that must know whether its calls are still its own."""
 
 
 class Shift:
@@ -74,6 +76,8 @@ class Shift:
         """Since when every renewal has succeeded (``loop.time()``)."""
         self._joined = False
         self._in_doubt = False
+        self._slept_s = 0.0
+        """For how long this process did not run since the database last answered a heartbeat."""
         self._leaving = HandingOver(
             memory=memory,
             supervisor=supervisor,
@@ -176,7 +180,8 @@ class Shift:
                 logger.warning("This process did not run for %.1f s", now - last)
                 self._metrics.workers.stalled()
                 self._in_doubt = True
-                self._terms.outages.disturbed()
+                self._slept_s += now - last
+                self._terms.outages.slept()
                 self._beat_now.set()
             elif not self._in_doubt:
                 self._terms.lease.extend()
@@ -187,9 +192,9 @@ class Shift:
         while True:
             self._beat_now.clear()
             sent_at, doubted = loop.time(), self._in_doubt
+            answered, ours = True, True
             try:
                 async with asyncio.timeout(settings.database_timeout_s):
-                    ours = True
                     async with self._terms.outages.told(self._memory):
                         if self._joined:
                             ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
@@ -202,7 +207,7 @@ class Shift:
                 ours = False
             except (StoreError, TimeoutError) as error:
                 self._terms.outages.failed(error)
-                ours = True  # nobody says otherwise
+                answered, ours = False, True  # nobody says otherwise
                 if not self.database_away:
                     logger.warning("The database did not take a heartbeat: %s", _words(error))
                 self._standing_since = None
@@ -211,19 +216,31 @@ class Shift:
                 if self._standing_since is None:
                     logger.info("The database takes heartbeats again")
                     self._standing_since = sent_at
+            # What was asked before the process was frozen says nothing about afterwards.
+            counts = doubted or not self._in_doubt
             if not ours:
                 await self._begin_anew()
-            elif doubted or not self._in_doubt:
-                # What was asked before the process was frozen says nothing about afterwards.
+            elif counts and (answered or not self._may_be_missed):
                 self._in_doubt = False
                 self._terms.lease.extend()
+            if answered and counts:
+                self._slept_s = 0.0
+                self._terms.outages.renewed()
             if self._in_doubt:
+                if not answered:
+                    await asyncio.sleep(ASK_AGAIN_S)
                 continue
             try:
                 async with asyncio.timeout(settings.heartbeat_s):
                     await self._beat_now.wait()
             except TimeoutError:
                 pass
+
+    @property
+    def _may_be_missed(self) -> bool:
+        """Whether this process slept for so long that others may have its calls. Only the database can tell
+        then: to act on them beside somebody else is worse than to keep a caller waiting."""
+        return self._slept_s >= self._settings.lease_s / 2
 
     async def _begin_anew(self) -> None:
         """Others have this worker's calls: let go of them, and be another worker."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import pytest
 
 from sipagent.calls.checkpoint import Ringing, encode_ringing
-from tests.calls.outliving import SHIFT, incoming
+from tests.calls.outliving import CALLS, SHIFT, Turn, incoming
 from tests.calls.scene import CALL, IN_GOOD_STANDING_S, CountingLine, Play, Scene, stage
 
 
@@ -201,5 +202,92 @@ def test_a_worker_that_was_given_up_keeps_the_calls_that_nobody_else_knows_of(pl
         record = await scene.end()
         assert [note.kind for note in record.notes].count("adopted") == 1
         assert (scene.line.asked_to_accept, known.asked_to_accept) == (1, 1)
+
+    play(story)
+
+
+@pytest.mark.parametrize("away", ["hanging", "refused", "outage"])
+def test_who_slept_through_its_lease_does_nothing_before_the_database_has_answered(
+    away: Literal["hanging", "refused", "outage"], play: Play
+) -> None:
+    """Another has its calls, and the database tells nobody so when it wakes up."""
+
+    async def story(scene: Scene) -> None:
+        sleeper, _ = scene.worker()
+        other, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        assert await sleeper.deliver(incoming(0))
+        await scene.until(lambda: scene.line.attended, 2.0)
+        await asyncio.sleep(1.0)
+        sleeper.process.freeze()
+        await scene.until(lambda: other.supervisor.live(CALL) is not None, 2 * SHIFT.lease_s)
+        await asyncio.sleep(5.0)
+        if away == "outage":
+            scene.world.outage(begins=True)
+        else:
+            sleeper.store.way = away
+        sleeper.process.wake()
+        await asyncio.sleep(4.0)
+        arguments = '{"label": "a table", "seconds": 0.1, "fails": false}'
+        scene.line.take_turn(Turn(after_s=0.0, tool="book", arguments=arguments))
+        for _ in range(80):
+            await asyncio.sleep(0.1)
+            assert not sleeper.shift._terms.lease.held
+        assert scene.world.executed["a table"] == 1
+        scene.world.outage(begins=False)
+        sleeper.store.way = "open"
+        await scene.until(lambda: sleeper.supervisor.live_calls == 0, 3.0)
+        assert sleeper.shift._terms.lease.held
+        await scene.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize("way", ["hanging", "refused"])
+def test_who_slept_for_a_moment_goes_on_though_the_database_does_not_answer(
+    way: Literal["hanging", "refused"], play: Play
+) -> None:
+    async def story(scene: Scene) -> None:
+        sleeper, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        assert await sleeper.deliver(incoming(0))
+        await scene.until(lambda: scene.line.attended, 2.0)
+        sleeper.store.way = way
+        for _ in range(2):
+            sleeper.process.freeze()
+            await asyncio.sleep(SHIFT.stall_s + 0.1)
+            sleeper.process.wake()
+            held = sleeper.shift._terms.lease
+            await scene.until(lambda: held.held, 2 * SHIFT.database_timeout_s + 1.0)  # noqa: B023
+            await asyncio.sleep(1.0)
+            sleeper.store.way = "open"
+            await asyncio.sleep(SHIFT.database_timeout_s + 3 * SHIFT.heartbeat_s)
+            sleeper.store.way = way
+        sleeper.store.way = "open"
+        await scene.end()
+
+    play(story)
+
+
+def test_a_caller_is_not_left_ringing_by_who_does_not_know_whether_it_may_answer(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        sleeper, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        sleeper.process.freeze()
+        await asyncio.sleep(SHIFT.lease_s)
+        sleeper.store.way = "refused"
+        sleeper.process.wake()
+        await asyncio.sleep(3.0)
+        assert await sleeper.deliver(incoming(0))
+        await scene.until(lambda: sleeper.supervisor.live_calls == 1, 1.0)
+        await scene.until(lambda: sleeper.supervisor.live_calls == 0, CALLS.answer_timeout_s + 1.0)
+        assert scene.line.state == "ringing"
+        sleeper.store.way = "open"
+        await asyncio.sleep(5.0)
+        sleeper.leaves.set()
+        await asyncio.wait([sleeper.task])
+        record = scene.world.database.calls.record(CALL)
+        assert record is not None
+        assert record.summary.end_reason == "accept_unavailable"
 
     play(story)
