@@ -40,7 +40,6 @@ MOST_FORM_BYTES = 8 * 1024
 BAD_TOKEN_CLOSE = 4401
 """Codes from 4000 on are for applications (RFC 6455 section 7.4.2)."""
 BAD_START_CLOSE = 4400
-FULL_CLOSE = 1013
 
 CarrierSideOf = Callable[[CarrierLeg], CarrierSide | None]
 """What the carrier of a leg does for us besides."""
