@@ -178,7 +178,8 @@ async def test_an_address_of_the_configuration_in_use_is_the_one_that_is_named(t
         file = tmp_path / "sipagent.yaml"
         file.write_text(
             "version: 1\nagents: {desk: {instructions: Be kind.}}\nroutes: [{agent: desk}]\n"
-            f'admin: {{tokens: [{{name: a, token: "${{TOKEN_A}}", role: read}}], listen: "127.0.0.1:{port}"}}\n',
+            f'admin:\n  listen: "127.0.0.1:{port}"\n'
+            '  tokens: [{name: a, token: "${TOKEN_A}", role: read}]\n',
             encoding="utf-8",
         )
         database = f"sqlite:///{tmp_path / 'calls.db'}"
