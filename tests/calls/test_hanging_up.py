@@ -11,7 +11,6 @@ from sipagent.calls import EndReason
 from tests.calls.outliving import SHIFT, Answer, Worker, incoming
 from tests.calls.scene import CALL, IN_GOOD_STANDING_S, Play, Scene, stage
 
-
 NEVER: tuple[Answer, ...] = ("503",) * 1000
 
 
