@@ -107,9 +107,8 @@ class Database:
         async with self.translated("open"):
             records, leases = await self._backend.engines()
         try:
-            async with self.translated("open"), records.connect() as connection:
+            async with self.translated("open"), self._backend.migrating(records) as connection:
                 # Two processes may open a new database at once; the second waits, and finds it done.
-                await self._backend.begin_migrating(connection)
                 await connection.run_sync(migrate)
                 await connection.commit()
         except BaseException:
