@@ -98,17 +98,23 @@ class Heard:
             pass
         self._believes = True
         passed_at = now - self.round_trip_s
+        self._confirmed = mark.position
+        if self._began_at is not None and mark.position <= self._anchor:
+            # A mark of the sound before, or of the one before that: what plays now began behind it.
+            began_at = passed_at + (self._anchor - mark.position) / BYTES_PER_S
+            if began_at > self._anchored_at:
+                self._anchored_at, self._began_at = began_at, None
+            return
         if self._began_at is not None:
             late_s = passed_at - self._began_at - (mark.position - self._anchor) / BYTES_PER_S
             self._late_s = min(max(0.0, late_s), MOST_LATE_S)
             self._began_at = None
-        self._confirmed = mark.position
         self._anchor, self._anchored_at = mark.position, passed_at
 
     def cleared(self, now: float) -> None:
         """The carrier is told to throw away what it has not played; its marks come back at once."""
-        if self._marks and self.unplayed(now) >= _SURELY_UNPLAYED:
-            self._expect_back(self._marks[-1].name, now)
+        if self._marks and (last := self._marks[-1]).position - self._by_clock(now) >= _SURELY_UNPLAYED:
+            self._expect_back(last.name, now)
         self._marks.clear()
         self._anchor = self._confirmed = self.sent
         self._anchored_at, self._began_at = now, None
