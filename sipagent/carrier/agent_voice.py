@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sipagent.audio.g711 import PCMA_SILENCE, PCMU_SILENCE
 from sipagent.carrier.converting import from_session, session_format
-from sipagent.carrier.heard import Heard
+from sipagent.carrier.heard import BYTES_PER_S, Heard
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.playout import Playout
 from sipagent.carrier.stream import MediaStream
@@ -57,6 +57,8 @@ class AgentVoice(CallPlayer):
         self._clean_at = 0
         """How much had been sent when the carrier had nothing to play."""
         self._ended = False
+        self._heard_until = 0.0
+        """When the last frame that was told of has been heard."""
         self.tap: Tap | None = None
         self.on_connected: Callable[[], None] | None = None
         self.on_disconnected: Callable[[EndCause | None], None] | None = None
@@ -149,6 +151,15 @@ class AgentVoice(CallPlayer):
 
     # Inside ------------------------------------------------------------------------------------------
 
+    def _heard_at(self, frame: bytes, now: float) -> float:
+        """When ``frame``, just sent, begins to be heard."""
+        begins_at = self.heard.played_at(self.heard.sent - len(frame))
+        if self.heard.unplayed(now) > len(frame):
+            # Right behind the one before, whatever a mark has taught since then of when that was.
+            begins_at = self._heard_until
+        self._heard_until = begins_at + len(frame) / BYTES_PER_S
+        return begins_at
+
     def _beat(self) -> None:
         """Send what may be sent now."""
         stream, playout = self._stream, self._playout
@@ -156,8 +167,7 @@ class AgentVoice(CallPlayer):
         while stream.can_send and (frame := playout.next_frame(now)) is not None:
             stream.send_audio(frame if self._convert is None else self._convert(frame))
             if self.tap is not None:
-                ahead_s = (self.heard.unplayed(now) - len(frame)) / 8000
-                self.tap.agent_said(frame, now + max(0.0, ahead_s))
+                self.tap.agent_said(frame, self._heard_at(frame, now))
             if stream.confirms and (mark := playout.next_mark(now)) is not None:
                 stream.send_mark(mark)
         if stream.confirms and (mark := playout.next_mark(now)) is not None:

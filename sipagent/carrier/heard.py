@@ -136,6 +136,10 @@ class Heard:
         """What the carrier holds and has not played, by the clock."""
         return max(0, self.sent - self._by_clock(now))
 
+    def played_at(self, position: int) -> float:
+        """When the carrier is at a position, by the clock."""
+        return self._anchored_at + (position - self._anchor) / BYTES_PER_S
+
     # Inside ----------------------------------------------------------------------------------------
 
     def _by_clock(self, now: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,7 +66,10 @@ class LineSettings:
     transport: TransportConfig | None = None
     """Of the sockets to the Realtime API."""
     kept: Callable[[KeptRecording], None] | None = None
-    """Hears of every recording, when it is begun and when it is whole."""
+    """Hears of every recording, when it is begun and when nothing more is written to it."""
+    disk: Executor | None = None
+    """The threads that write recordings, by default those of the loop. With threads of their own, a disk that
+    hangs holds nothing up but recordings."""
 
 
 class StreamLine:
@@ -142,6 +146,8 @@ class StreamLine:
     def model(self, profile: AgentProfile) -> RealtimeModel:
         """See `Line.model`."""
         self._recording = profile.recording
+        if profile.recording is not None:
+            self.bridge.expect_recording()
         return self.bridge.new_model(
             keep_early=profile.greeting is None, transport_config=self._settings.transport
         )
@@ -165,6 +171,7 @@ class StreamLine:
             self._recording,
             formats=(self.bridge.caller_format, self.bridge.agent.session_format),
             kept=self._settings.kept,
+            disk=self._settings.disk,
         )
         self.bridge.record_to(self._recorder)
 
