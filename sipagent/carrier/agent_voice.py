@@ -59,6 +59,8 @@ class AgentVoice(CallPlayer):
         self._ended = False
         self._heard_until = 0.0
         """When the last frame that was told of has been heard."""
+        self._awaited: tuple[int, Callable[[], None]] | None = None
+        """Who wants to know when the carrier is past a position."""
         self.tap: Tap | None = None
         self.on_connected: Callable[[], None] | None = None
         self.on_disconnected: Callable[[EndCause | None], None] | None = None
@@ -83,11 +85,25 @@ class AgentVoice(CallPlayer):
     def confirmed(self, mark: str) -> None:
         """The carrier is past a mark."""
         self.heard.confirms(mark, self._now())
+        if self._awaited is not None and self.heard.confirmed >= self._awaited[0]:
+            (_, then), self._awaited = self._awaited, None
+            then()
 
     def end(self) -> None:
         """Nothing can be said any more."""
         self._ended = True
+        self._awaited = None
         self._pacer.remove(self._beat)
+
+    def when_heard(self, then: Callable[[], None]) -> None:
+        """Call ``then`` when it is certain that the caller has heard what they have by now: when the carrier
+        says so, which may be at once, and is where it says nothing of the kind. Never, if the agent is
+        interrupted before. Only the last one asked for is remembered."""
+        position = self.heard.position(self._now())
+        if self._stream.confirms and self.heard.confirmed < position:
+            self._awaited = (position, then)
+        elif self._stream.can_send:
+            then()
 
     @property
     def dropped_frames(self) -> int:
@@ -117,6 +133,7 @@ class AgentVoice(CallPlayer):
     def on_interrupted(self) -> None:
         """See `CallPlayer.on_interrupted`."""
         now = self._now()
+        self._awaited = None
         unplayed = self.heard.sent != self._clean_at
         self._playout.interrupt(now)
         self._clean_at = self.heard.sent

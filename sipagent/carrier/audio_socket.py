@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, cast
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 NAMED_WITHIN_S = 5.0
 MOST_UNSENT_BYTES = 16_000
 """Half a second of audio: from there on, what is said waits where it can be followed."""
+CLOSE_WITHIN_S = 2.0
+GONE_AFTER_S = (20, 10, 3)
+"""A peer of which nothing is heard is asked after so many seconds, and then every so many, so many times; one
+that does not answer is gone. Silence alone is no sign: a caller on hold may bring none of it."""
 MOST_CONNECTIONS = 1000
 
 
@@ -84,11 +89,19 @@ class AudioSocketStream(asyncio.Protocol):
         """See `MediaStream.clear`: nothing is kept."""
 
     async def close(self) -> None:
-        """See `MediaStream.close`. The dialplan goes on."""
+        """See `MediaStream.close`, within `CLOSE_WITHIN_S`. The dialplan goes on."""
         if self._transport is not None and self._stopped is None:
             self._transport.write(write_hangup())
         self._end(StreamStopped(reason="closed"))
-        await self._gone.wait()
+        if self._transport is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await self._gone.wait()
+        except TimeoutError:
+            # What it does not read would keep the connection, and the call, for ever.
+            self._transport.abort()
+            await self._gone.wait()
 
     def connection_over(self) -> None:
         """End the stream, without waiting."""
@@ -100,6 +113,7 @@ class AudioSocketStream(asyncio.Protocol):
         """Asterisk has connected, and is to say for which call."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
+        _watch_over(self._transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(NAMED_WITHIN_S, self._too_late)
         self._server.connected(self)
@@ -172,6 +186,17 @@ class AudioSocketStream(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _watch_over(transport: asyncio.Transport) -> None:
+    """Have the system end a connection whose other end has vanished without a word."""
+    opened = transport.get_extra_info("socket")
+    if opened is None:
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), GONE_AFTER_S, strict=True):
+        if hasattr(socket, name):  # not every system has all of them
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class AudioSocketServer:

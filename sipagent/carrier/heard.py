@@ -53,7 +53,6 @@ class Heard:
         self._late_s = 0.0
         """How long the carrier holds the first of a sound back, as far as it is known."""
         self._confirmed = 0
-        """Surely heard, or thrown away."""
         self._believes = confirms
         self._marks: deque[_Mark] = deque()
         self._echoes: dict[str, float] = {}
@@ -64,6 +63,11 @@ class Heard:
     def round_trip_s(self) -> float:
         """To the carrier and back, as far as it is known; 0 when it is not."""
         return min(self._trips, default=0.0)
+
+    @property
+    def confirmed(self) -> int:
+        """What was surely heard, or thrown away."""
+        return self._confirmed
 
     @property
     def is_quiet(self) -> bool:

@@ -163,7 +163,19 @@ class StreamLine:
         }
 
     def consented(self) -> None:
-        """See `Line.consented`. Where the caller has left meanwhile, there is nothing to be recorded."""
+        """See `Line.consented`. That it was played is known by the clock; recording begins when the carrier
+        has confirmed it. Where the caller has left meanwhile, there is nothing to be recorded."""
+        if self._recording is not None and self._recorder is None:
+            self.bridge.agent.when_heard(self._record)
+
+    def close(self, ending: Ending | None) -> None:
+        """See `Line.close`."""
+        self._is_over(ending)
+        self.bridge.abandon()
+
+    # Inside ------------------------------------------------------------------------------------------
+
+    def _record(self) -> None:
         if self._recording is None or self._recorder is not None or self._is_finished:
             return
         self._recorder = CallRecorder(
@@ -174,13 +186,6 @@ class StreamLine:
             disk=self._settings.disk,
         )
         self.bridge.record_to(self._recorder)
-
-    def close(self, ending: Ending | None) -> None:
-        """See `Line.close`."""
-        self._is_over(ending)
-        self.bridge.abandon()
-
-    # Inside ------------------------------------------------------------------------------------------
 
     @property
     def _is_finished(self) -> bool:

@@ -200,6 +200,31 @@ async def test_a_socket_that_does_not_say_whose_it_is_is_closed(monkeypatch: pyt
         await eventually(lambda: it.endpoint.live == 0)
 
 
+async def test_a_start_that_is_nested_without_end_is_none() -> None:
+    async with door() as it, twilio_stream(it.twilio, None) as caller:
+        await caller.socket.send_str('{"event": "start", "start": ' + "[" * 30_000 + "]" * 30_000 + "}")
+        assert await caller.closed() == 4400
+        assert it.metrics.webhooks == [("twilio", "bad_body")]
+
+
+async def test_a_call_that_cannot_be_taken_leaves_no_socket_open(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with door() as it:
+
+        def broken(*_: object, **__: object) -> bool:
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(it.practice.service._running, "take", broken)
+        async with twilio_stream(it.twilio, token()) as caller:
+            assert await caller.closed() is not None
+        await eventually(lambda: it.endpoint.live == 0)
+        assert "by a defect of ours" in caplog.text
+        monkeypatch.undo()
+        async with twilio_stream(it.twilio, token("CA2"), call_sid="CA2") as caller:
+            await eventually(lambda: caller.heard)
+
+
 async def test_what_is_no_web_socket_is_told_so() -> None:
     async with door() as it, aiohttp.ClientSession() as http:
         async with http.get(it.twilio) as response:

@@ -18,10 +18,10 @@ from sipagent.calls.profile import AgentProfile, Greeting, Recording
 from sipagent.calls.template import Template
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.recording import KeptRecording
-from sipagent.carrier.stream import StreamFormat, StreamStopped
+from sipagent.carrier.stream import MarkPlayed, StreamFormat, StreamStopped
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine, outcome_of
 from sipagent.errors import CallControlRefusedError, CallGoneError
-from sipagent.identifiers import CallId
+from sipagent.identifiers import CallId, ItemId
 from sipagent.realtime import CarriedCallModel, RealtimeAgent
 from tests.carrier.pretended_stream import PretendedStream
 from tests.support.eventually import eventually
@@ -171,6 +171,51 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
             await it.running
         assert [each.seconds is None for each in it.kept] == [True, False]
     assert [name[-4:] for name in names(tmp_path)] == [".wav"]
+
+
+@pytest.mark.parametrize("then", ["confirmed", "interrupted", "hung up"])
+async def test_what_the_carrier_has_not_confirmed_is_no_consent_yet(tmp_path: Path, then: str) -> None:
+    recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
+    async with lined() as it:
+        it.line.model(profile(recording=recording))
+        agent = it.line.bridge.agent
+        it.stream.mute_marks = True
+        agent.play(ItemId("item_1"), 0, bytes(320))
+        agent.finish(ItemId("item_1"), 0)
+        await eventually(lambda: agent.get_state()["elapsed_ms"] == 40.0)
+        it.line.consented()
+        match then:
+            case "confirmed":
+                assert it.kept == []
+                it.stream.say(MarkPlayed(name=it.stream.last_mark))
+            case "interrupted":
+                agent.on_interrupted()
+                it.stream.mute_marks = False
+                agent.play(ItemId("item_2"), 0, bytes(320))
+                agent.finish(ItemId("item_2"), 0)
+                await eventually(lambda: it.stream.marks_confirmed)
+            case _:
+                it.stream.stop()
+                it.stream.say(MarkPlayed(name=it.stream.last_mark))
+        if then == "confirmed":
+            await eventually(lambda: it.kept)
+        else:
+            await asyncio.sleep(0.05)
+            assert it.kept == []
+            assert names(tmp_path) == []
+
+
+async def test_a_carrier_that_confirms_nothing_is_believed_while_it_takes_what_it_is_sent(
+    tmp_path: Path,
+) -> None:
+    recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
+    for takes in (False, True):
+        async with lined(stream=PretendedStream(confirms=False)) as it:
+            it.line.model(profile(recording=recording))
+            it.stream.can_send = takes
+            it.line.consented()
+            await asyncio.sleep(0.05)
+            assert bool(it.kept) == takes
 
 
 async def test_cancelling_a_line_ends_its_recording_in_order(tmp_path: Path) -> None:
