@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self, cast
@@ -20,6 +19,7 @@ from sipagent.carrier.frames_audio_socket import (
     write_hangup,
 )
 from sipagent.carrier.frames_json import UnreadableFrameError
+from sipagent.carrier.peer_socket import ask_whether_alive, keep_little
 from sipagent.carrier.stream import StreamEvent, StreamFormat, StreamStart, StreamStopped
 
 logger = logging.getLogger(__name__)
@@ -28,9 +28,6 @@ NAMED_WITHIN_S = 5.0
 MOST_UNSENT_BYTES = 16_000
 """Half a second of audio: from there on, what is said waits where it can be followed."""
 CLOSE_WITHIN_S = 2.0
-GONE_AFTER_S = (20, 10, 3)
-"""A peer of which nothing is heard is asked after so many seconds, and then every so many, so many times; one
-that does not answer is gone. Silence alone is no sign: a caller on hold may bring none of it."""
 MOST_CONNECTIONS = 1000
 
 
@@ -112,8 +109,9 @@ class AudioSocketStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asterisk has connected, and is to say for which call."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
-        _watch_over(self._transport)
+        keep_little(self._transport, MOST_UNSENT_BYTES)
+        # Silence alone is no sign that a peer is gone: a caller on hold may bring none of it.
+        ask_whether_alive(self._transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(NAMED_WITHIN_S, self._too_late)
         self._server.connected(self)
@@ -186,17 +184,6 @@ class AudioSocketStream(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _watch_over(transport: asyncio.Transport) -> None:
-    """Have the system end a connection whose other end has vanished without a word."""
-    opened = transport.get_extra_info("socket")
-    if opened is None:
-        return
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in zip(("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"), GONE_AFTER_S, strict=True):
-        if hasattr(socket, name):  # not every system has all of them
-            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class AudioSocketServer:
