@@ -23,7 +23,8 @@ PROBE_EVERY_S = 5.0
 
 
 class Tap(Protocol):
-    """Hears what a call hears. Times are on the loop's clock; nothing here waits or raises."""
+    """Hears what a call hears. Times are on the loop's clock, and those of one moment where the caller is are
+    the same; nothing here waits or raises."""
 
     def caller_said(self, audio: bytes, at_s: float) -> None:
         """Audio of the caller in the session's format, whose first sample was said at ``at_s``."""
@@ -142,7 +143,7 @@ class AgentVoice(CallPlayer):
             # In this very turn of the loop: the caller speaks, and hears the agent until this gets there.
             self._stream.clear()
             if self.tap is not None:
-                self.tap.agent_cut(now)
+                self.tap.agent_cut(now + self.heard.round_trip_s)
 
     def get_state(self) -> RealtimePlaybackState:
         """See `CallPlayer.get_state`."""
@@ -169,8 +170,9 @@ class AgentVoice(CallPlayer):
     # Inside ------------------------------------------------------------------------------------------
 
     def _heard_at(self, frame: bytes, now: float) -> float:
-        """When ``frame``, just sent, begins to be heard."""
-        begins_at = self.heard.played_at(self.heard.sent - len(frame))
+        """When ``frame``, just sent, begins to be heard: when what is said at that moment gets here, so that
+        question and answer stand as far apart as they were where the caller is."""
+        begins_at = self.heard.played_at(self.heard.sent - len(frame)) + self.heard.round_trip_s
         if self.heard.unplayed(now) > len(frame):
             # Right behind the one before, whatever a mark has taught since then of when that was.
             begins_at = self._heard_until

@@ -64,6 +64,19 @@ async def test_linear_audio_is_converted_both_ways() -> None:
         await eventually(lambda: stream.heard == pcm)
 
 
+async def test_pieces_shorter_than_a_sample_make_no_messages() -> None:
+    stream = PretendedStream(hears=StreamFormat(encoding="pcm16", rate_hz=16000))
+    async with bridged(stream) as it:
+        for _ in range(40):
+            stream.speak(b"\x00")
+            await asyncio.sleep(0.002)
+        sizes: list[int] = []
+        while sum(sizes) < 9:
+            message = await it.peer.receive("input_audio_buffer.append")
+            sizes.append(len(base64.b64decode(message["audio"])))
+        assert all(sizes)
+
+
 async def test_one_frame_is_not_kept_waiting_for_another() -> None:
     stream = PretendedStream()
     async with bridged(stream) as it:
