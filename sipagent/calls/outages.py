@@ -103,11 +103,6 @@ class Outages:
 
     # What is done meanwhile ------------------------------------------------------------------------
 
-    @property
-    def has_untold(self) -> bool:
-        """Whether something was done that the database does not know."""
-        return bool(self._untold)
-
     async def begin(
         self, memory: CallLeases, call_id: CallId, key: str, *, worker: WorkerId, epoch: int
     ) -> EffectAnswer | None:

@@ -267,11 +267,6 @@ class Supervisor:
         return None if found is None else found.phone_call
 
     @property
-    def live_call_ids(self) -> tuple[CallId, ...]:
-        """The calls that are up here."""
-        return tuple(self._live)
-
-    @property
     def movable_call_ids(self) -> tuple[CallId, ...]:
         """Those of them that another process can go on with."""
         return tuple(call_id for call_id, live in self._live.items() if live.phone_call.is_movable)

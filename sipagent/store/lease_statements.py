@@ -163,9 +163,6 @@ TAKE = (
     )
     .returning(live_calls.c.call_id)
 )
-ORPHANS = sa.select(sa.func.count()).where(
-    live_calls.c.worker.not_in(_OWNED.where(workers.c.expires_unix_s > now_unix_s()))
-)
 
 
 def hand_over(call_ids: Sequence[CallId]) -> Any:

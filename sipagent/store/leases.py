@@ -212,9 +212,6 @@ class CallLeases(Protocol):
     async def holder(self, call_id: CallId) -> ClaimedCall | None:
         """Whom a call belongs to; None when it has ended or was never claimed."""
 
-    async def orphans(self) -> int:
-        """How many calls belong to workers that are not up."""
-
     # Effects
 
     async def begin_effect(self, call_id: CallId, key: str, worker: WorkerId, epoch: int) -> EffectAnswer:

@@ -220,12 +220,6 @@ class MemoryLeases:
         claim = self._database.claims.get(call_id)
         return None if claim is None else _claimed_call(call_id, claim, self._unseen_s(claim.worker))
 
-    async def orphans(self) -> int:
-        """See `CallLeases.orphans`."""
-        now_s = self._database.now_s()
-        up = {key for key, row in self._database.workers.items() if _state_of(row, now_s) == "up"}
-        return sum(claim.worker not in up for claim in self._database.claims.values())
-
     async def begin_effect(self, call_id: CallId, key: str, worker: WorkerId, epoch: int) -> EffectAnswer:
         """See `CallLeases.begin_effect`."""
         ledger = self._database.effects.setdefault(call_id, {})

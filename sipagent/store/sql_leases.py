@@ -143,11 +143,6 @@ class SqlLeases:
         rows = await self._database.run("read", query, {})
         return _claimed_call(rows[0]) if rows else None
 
-    async def orphans(self) -> int:
-        """See `CallLeases.orphans`."""
-        (row,) = await self._database.run("look for orphans in", statements.ORPHANS, {})
-        return int(row[0])
-
     # Effects ----------------------------------------------------------------------------------------
 
     async def begin_effect(self, call_id: CallId, key: str, worker: WorkerId, epoch: int) -> EffectAnswer:
