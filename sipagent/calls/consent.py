@@ -84,7 +84,7 @@ def _is_in(wanted: list[str], said: list[str]) -> bool:
 
 
 def _differences(wanted: list[str], said: list[str]) -> int:
-    """How many words are missing, too many, or others, in the part of ``said`` that is most like ``wanted``."""
+    """How many words are missing, too many, or others, in what of ``said`` is most like ``wanted``."""
     least = [0] * (len(said) + 1)
     for row, word in enumerate(wanted, start=1):
         before, least[0] = least[0], row
