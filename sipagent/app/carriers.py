@@ -22,10 +22,11 @@ from sipagent.calls.line import BringIn, CarrierSide, Line, WarmOutcome
 from sipagent.calls.retention import this_host
 from sipagent.calls.shift import Shift
 from sipagent.calls.sources import Sources
+from sipagent.carrier.asterisk_endpoint import AsteriskEndpoint
 from sipagent.carrier.base import LegReport
 from sipagent.carrier.desk import CarrierDesk
 from sipagent.carrier.endpoint import CarrierEndpoint
-from sipagent.carrier.media_endpoint import AsteriskEndpoint, MediaEndpoint
+from sipagent.carrier.media_endpoint import MediaEndpoint
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.recording import KeptRecording
 from sipagent.carrier.reports import LegReports, data_of

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
 from sipagent.audio.g711 import PCMA_SILENCE, PCMU_SILENCE
 from sipagent.carrier.converting import from_session, session_format
-from sipagent.carrier.heard import BYTES_PER_S, Heard
+from sipagent.carrier.heard import BYTES_PER_S, MOST_ROUND_TRIP_S, Heard
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.playout import Playout
 from sipagent.carrier.stream import MediaStream
@@ -60,8 +61,8 @@ class AgentVoice(CallPlayer):
         self._ended = False
         self._heard_until = 0.0
         """When the last frame that was told of has been heard."""
-        self._awaited: tuple[int, Callable[[], None]] | None = None
-        """Who wants to know when the carrier is past a position."""
+        self._awaited: tuple[int, float, Callable[[], None]] | None = None
+        """Who wants to know when the carrier is past a position, and until when."""
         self.tap: Tap | None = None
         self.on_connected: Callable[[], None] | None = None
         self.on_disconnected: Callable[[EndCause | None], None] | None = None
@@ -85,10 +86,12 @@ class AgentVoice(CallPlayer):
 
     def confirmed(self, mark: str) -> None:
         """The carrier is past a mark."""
-        self.heard.confirms(mark, self._now())
+        now = self._now()
+        self.heard.confirms(mark, now)
         if self._awaited is not None and self.heard.confirmed >= self._awaited[0]:
-            (_, then), self._awaited = self._awaited, None
-            then()
+            (_, until, then), self._awaited = self._awaited, None
+            if now <= until:
+                then()
 
     def end(self) -> None:
         """Nothing can be said any more."""
@@ -98,11 +101,11 @@ class AgentVoice(CallPlayer):
 
     def when_heard(self, then: Callable[[], None]) -> None:
         """Call ``then`` when it is certain that the caller has heard what they have by now: when the carrier
-        says so, which may be at once, and is where it says nothing of the kind. Never, if the agent is
-        interrupted before. Only the last one asked for is remembered."""
+        says so, or at once where it never does. Where the agent is interrupted before, it must say so soon:
+        what it says later may be of what was thrown away. Only the last one asked for is remembered."""
         position = self.heard.position(self._now())
         if self._stream.confirms and self.heard.confirmed < position:
-            self._awaited = (position, then)
+            self._awaited = (position, math.inf, then)
         elif self._stream.can_send:
             then()
 
@@ -134,7 +137,8 @@ class AgentVoice(CallPlayer):
     def on_interrupted(self) -> None:
         """See `CallPlayer.on_interrupted`."""
         now = self._now()
-        self._awaited = None
+        if self._awaited is not None:
+            self._awaited = (0, now + MOST_ROUND_TRIP_S, self._awaited[2])
         unplayed = self.heard.sent != self._clean_at
         self._playout.interrupt(now)
         self._clean_at = self.heard.sent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from sipagent.carrier.stream import MediaStream
 from sipagent.errors import CallControlRefusedError, CallGoneError
 from sipagent.identifiers import CallId
 from sipagent.realtime import RealtimeModel, RealtimeModelConfig, TransportConfig
+
+logger = logging.getLogger(__name__)
 
 LineOutcome = Literal["ended", "failed", "rejected"]
 """The call had its conversation, and is over; it had none, or was left alone in it, and whatever the plan
@@ -98,6 +101,7 @@ class StreamLine:
         self._settings = settings
         self._told = told
         self._recording: Recording | None = None
+        self._consented = False
         self._recorder: CallRecorder | None = None
         self._closing = asyncio.Event()
         self._refused = False
@@ -118,6 +122,8 @@ class StreamLine:
             self.bridge.record_to(None)
             if self._recorder is not None:
                 await self._recorder.finish()
+            elif self._consented:
+                logger.warning("The call was not recorded: nobody knows whether the caller had heard of it")
 
     # Line --------------------------------------------------------------------------------------------
 
@@ -166,6 +172,7 @@ class StreamLine:
         """See `Line.consented`. That it was played is known by the clock; recording begins when the carrier
         has confirmed it. Where the caller has left meanwhile, there is nothing to be recorded."""
         if self._recording is not None and self._recorder is None:
+            self._consented = True
             self.bridge.agent.when_heard(self._record)
 
     def close(self, ending: Ending | None) -> None:

@@ -16,6 +16,7 @@ from sipagent.calls.line import CarrierSide, Line
 from sipagent.calls.preparation import CallSession
 from sipagent.calls.profile import AgentProfile, Greeting, Recording
 from sipagent.calls.template import Template
+from sipagent.carrier import agent_voice
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.recording import KeptRecording
 from sipagent.carrier.stream import MarkPlayed, StreamFormat, StreamStopped
@@ -173,8 +174,10 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
     assert [name[-4:] for name in names(tmp_path)] == [".wav"]
 
 
-@pytest.mark.parametrize("then", ["confirmed", "interrupted", "hung up"])
-async def test_what_the_carrier_has_not_confirmed_is_no_consent_yet(tmp_path: Path, then: str) -> None:
+@pytest.mark.parametrize("then", ["confirmed", "interrupted", "interrupted late", "hung up"])
+async def test_what_the_carrier_has_not_confirmed_is_no_consent_yet(
+    tmp_path: Path, then: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
     async with lined() as it:
         it.line.model(profile(recording=recording))
@@ -189,20 +192,25 @@ async def test_what_the_carrier_has_not_confirmed_is_no_consent_yet(tmp_path: Pa
                 assert it.kept == []
                 it.stream.say(MarkPlayed(name=it.stream.last_mark))
             case "interrupted":
+                mark = it.stream.last_mark
                 agent.on_interrupted()
-                it.stream.mute_marks = False
-                agent.play(ItemId("item_2"), 0, bytes(320))
-                agent.finish(ItemId("item_2"), 0)
-                await eventually(lambda: it.stream.marks_confirmed)
+                it.stream.say(MarkPlayed(name=mark))
+            case "interrupted late":
+                monkeypatch.setattr(agent_voice, "MOST_ROUND_TRIP_S", 0.0)
+                mark = it.stream.last_mark
+                agent.on_interrupted()
+                await asyncio.sleep(0.01)
+                it.stream.say(MarkPlayed(name=mark))
             case _:
                 it.stream.stop()
                 it.stream.say(MarkPlayed(name=it.stream.last_mark))
-        if then == "confirmed":
+        if then in ("confirmed", "interrupted"):
             await eventually(lambda: it.kept)
         else:
             await asyncio.sleep(0.05)
             assert it.kept == []
             assert names(tmp_path) == []
+    assert ("was not recorded" in caplog.text) == (then in ("interrupted late", "hung up"))
 
 
 async def test_a_carrier_that_confirms_nothing_is_believed_while_it_takes_what_it_is_sent(
