@@ -41,6 +41,7 @@ class ConsentWatch:
     """Follows the first words of one conversation until it is known whether ``sentence`` was heard."""
 
     def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
         self._wanted = _words(sentence)
         self._said: bool | None = None
         self._ended: Heard | None = None

@@ -53,8 +53,7 @@ class KeptRecording:
     """Absolute."""
     started_at: datetime
     seconds: float | None
-    """None while it is being written; else as much as was, which is less than the call where the disk refused
-    to go on."""
+    """None until it is whole."""
     consent: str
     """What the caller was told before."""
     keep_until: datetime
@@ -72,12 +71,14 @@ class CallRecorder:
         call_id: CallId,
         recording: Recording,
         *,
+        consent: str,
         formats: tuple[SessionFormat, SessionFormat],
         kept: Callable[[KeptRecording], None] | None = None,
         disk: Executor | None = None,
     ) -> None:
-        """``formats`` are the caller's and the agent's. ``kept`` hears of the file when it is begun, and when
-        nothing more is written to it. ``disk`` has the threads that write, by default the loop's own."""
+        """``consent`` is what the caller was told. ``formats`` are the caller's and the agent's. ``kept`` hears
+        of the file when it is begun, and when it is whole. ``disk`` has the threads that write, by default the
+        loop's own."""
         started_at = utc_now()
         self._loop = asyncio.get_running_loop()
         self._zero_at_s = self._loop.time()
@@ -90,7 +91,7 @@ class CallRecorder:
             path=recording.folder.absolute() / file_name(call_id, started_at),
             started_at=started_at,
             seconds=None,
-            consent=recording.consent.text,
+            consent=consent,
             keep_until=started_at + timedelta(days=recording.keep_days),
         )
         self._samples = 0
@@ -149,11 +150,11 @@ class CallRecorder:
             self._tell(self._file)
             await self._write_on(file)
             await self._on_disk(_sync, file)
+            self._tell(replace(self._file, seconds=self._samples / BYTES_PER_S))
         except OSError as error:
             logger.error("The recording of the call ends early: %s", error)
         finally:
             self._open = False
-            self._tell(replace(self._file, seconds=self._samples / BYTES_PER_S))
             await self._close(file)
 
     async def _close(self, file: BinaryIO) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from sipagent.calls.endings import Ending, EndReason, FaultOwner, fault_owner
@@ -69,7 +70,7 @@ class LineSettings:
     transport: TransportConfig | None = None
     """Of the sockets to the Realtime API."""
     kept: Callable[[KeptRecording], None] | None = None
-    """Hears of every recording, when it is begun and when nothing more is written to it."""
+    """Hears of every recording, when it is begun and when it is whole."""
     disk: Executor | None = None
     """The threads that write recordings, by default those of the loop. With threads of their own, a disk that
     hangs holds nothing up but recordings."""
@@ -101,7 +102,7 @@ class StreamLine:
         self._settings = settings
         self._told = told
         self._recording: Recording | None = None
-        self._consented = False
+        self._consent: str | None = None
         self._recorder: CallRecorder | None = None
         self._closing = asyncio.Event()
         self._refused = False
@@ -122,7 +123,7 @@ class StreamLine:
             self.bridge.record_to(None)
             if self._recorder is not None:
                 await self._recorder.finish()
-            elif self._consented:
+            elif self._consent is not None:
                 logger.warning("The call was not recorded: nobody knows whether the caller had heard of it")
 
     # Line --------------------------------------------------------------------------------------------
@@ -168,12 +169,12 @@ class StreamLine:
             "playback_tracker": self.bridge.agent,
         }
 
-    def consented(self) -> None:
+    def consented(self, words: str) -> None:
         """See `Line.consented`. That it was played is known by the clock; recording begins when the carrier
         has confirmed it. Where the caller has left meanwhile, there is nothing to be recorded."""
         if self._recording is not None and self._recorder is None:
-            self._consented = True
-            self.bridge.agent.when_heard(self._record)
+            self._consent = words
+            self.bridge.agent.when_heard(partial(self._record, words))
 
     def close(self, ending: Ending | None) -> None:
         """See `Line.close`."""
@@ -182,12 +183,13 @@ class StreamLine:
 
     # Inside ------------------------------------------------------------------------------------------
 
-    def _record(self) -> None:
+    def _record(self, consent: str) -> None:
         if self._recording is None or self._recorder is not None or self._is_finished:
             return
         self._recorder = CallRecorder(
             self._call_id,
             self._recording,
+            consent=consent,
             formats=(self.bridge.caller_format, self.bridge.agent.session_format),
             kept=self._settings.kept,
             disk=self._settings.disk,

@@ -152,7 +152,7 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
     recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
     async with lined() as it:
         it.line.model(profile())
-        it.line.consented()
+        it.line.consented("Recorded.")
         it.line.close(ending(EndReason.AGENT_HUNG_UP))
         async with asyncio.timeout(10):
             await it.running
@@ -162,8 +162,8 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
         it.stream.speak(b"\x10" * 160)
         await asyncio.sleep(0.05)
         assert names(tmp_path) == []
-        it.line.consented()
-        it.line.consented()
+        it.line.consented("Recorded.")
+        it.line.consented("Recorded.")
         it.stream.speak(b"\x10" * 160)
         await eventually(lambda: it.kept)
         it.stream.stop()
@@ -186,7 +186,7 @@ async def test_what_the_carrier_has_not_confirmed_is_no_consent_yet(
         agent.play(ItemId("item_1"), 0, bytes(320))
         agent.finish(ItemId("item_1"), 0)
         await eventually(lambda: agent.get_state()["elapsed_ms"] == 40.0)
-        it.line.consented()
+        it.line.consented("Recorded.")
         match then:
             case "confirmed":
                 assert it.kept == []
@@ -221,7 +221,7 @@ async def test_a_carrier_that_confirms_nothing_is_believed_while_it_takes_what_i
         async with lined(stream=PretendedStream(confirms=False)) as it:
             it.line.model(profile(recording=recording))
             it.stream.can_send = takes
-            it.line.consented()
+            it.line.consented("Recorded.")
             await asyncio.sleep(0.05)
             assert bool(it.kept) == takes
 
@@ -230,7 +230,7 @@ async def test_cancelling_a_line_ends_its_recording_in_order(tmp_path: Path) -> 
     recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
     async with lined() as it:
         it.line.model(profile(recording=recording))
-        it.line.consented()
+        it.line.consented("Recorded.")
         await eventually(lambda: it.kept)
         it.running.cancel()
         await asyncio.wait([it.running])
@@ -279,7 +279,7 @@ async def test_consent_that_is_known_when_the_caller_has_left_begins_no_recordin
         async with asyncio.timeout(10):
             await it.running
         before = asyncio.all_tasks()
-        it.line.consented()
+        it.line.consented("Recorded.")
         assert asyncio.all_tasks() == before, "nobody would end it"
         it.line.close(ending(EndReason.CALLER_HUNG_UP))
     assert names(tmp_path) == []
