@@ -76,9 +76,9 @@ class CallRecorder:
         kept: Callable[[KeptRecording], None] | None = None,
         disk: Executor | None = None,
     ) -> None:
-        """``consent`` is what the caller was told. ``formats`` are the caller's and the agent's. ``kept`` hears
-        of the file when it is begun, and when it is whole. ``disk`` has the threads that write, by default the
-        loop's own."""
+        """``consent`` is what the caller was told; ``formats`` are theirs and the agent's. ``kept`` hears of
+        the file when it is begun, and when it is whole. ``disk`` has the threads that write, by default those
+        of the loop."""
         started_at = utc_now()
         self._loop = asyncio.get_running_loop()
         self._zero_at_s = self._loop.time()
