@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
 import sqlalchemy as sa
@@ -72,8 +73,9 @@ class Backend(Protocol):
         """The rows of a statement that commits itself, on an idle ``connection`` of the second engine. Raises
         ``foreign_errors``."""
 
-    async def begin_migrating(self, connection: AsyncConnection) -> None:
-        """Begin a transaction in which nobody else migrates."""
+    def migrating(self, records: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection with which nothing takes too long, in a transaction in which nobody else migrates.
+        ``records`` is the engine for records."""
 
     async def abandon(self, connection: AsyncConnection) -> None:
         """Give up a connection that did not answer, without waiting for it; it is not used again."""
