@@ -29,9 +29,9 @@ from sqlalchemy.pool import NullPool
 
 from sipagent.store.compiled import CompiledStatements
 
-SLOW_S = 0.02
+SLOW_S = 0.05
 """Nothing else on the event loop may wait that long for a transaction."""
-SLOW_FOR_S = 30.0
+SLOW_FOR_S = 10.0
 """For how long the thread does all the writing after one that was slow."""
 
 REFUSALS = (ValueError, OverflowError)

@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def writer(file: Path) -> AsyncIterator[WriterThread]:
-    writer = WriterThread(make_url(f"sqlite:///{file}"), prepare, set_patience=set_patience)
+    writer = WriterThread(make_url(f"sqlite:///{file}"), prepare, set_patience=set_patience, slow_s=60.0)
     yield writer
     await writer.dispose()
 
