@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime
 from types import TracebackType
@@ -393,9 +393,9 @@ class Service:
         self._working.cancel()
         await self._shift.leave()
 
-    async def _before_it_serves(self, newer: Loaded) -> None:
-        if self._carriers is not None:
-            await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
+    def _before_it_serves(self, newer: Loaded) -> AbstractAsyncContextManager[Callable[[], None]]:
+        assert self._carriers is not None, "they were put together before"
+        return self._carriers.change(newer.carriers, Sources(newer.access.trusted_proxies))
 
     def _serves(self, newer: Loaded) -> None:
         """Let in whoever the new configuration knows, from now on."""

@@ -7,6 +7,7 @@ becomes of a call is an *instruction*, which is rendered as TwiML, as TeXML, or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,6 +46,8 @@ class Delivery:
     body: bytes
     token: LegToken | None
     """Read and found good; None where the URL has none."""
+    calls_until_s: float = math.inf
+    """Until then (Unix seconds) whoever signed it may announce new calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,13 +281,21 @@ class Carrier(Protocol):
         ...
 
     @property
+    def signs_address(self) -> bool:
+        """Whether the address that a delivery goes to is a part of what is signed."""
+        ...
+
+    @property
     def purposes(self) -> tuple[Purpose, ...]:
         """The paths under `mount` that it delivers to."""
         ...
 
-    def verify(self, delivery: Delivery, now_s: float) -> None:
-        """Raises `WebhookSignatureError` for what the carrier did not sign, and `WebhookLateError` for what
-        it signed too long ago. ``now_s`` in Unix seconds."""
+    def verify(self, delivery: Delivery, now_s: float) -> float:
+        """Until when (Unix seconds) the key that signed may announce new calls: without an end for one of
+        the configuration, while one that was replaced tells of known calls a while longer.
+
+        Raises `WebhookSignatureError` for what the carrier did not sign, and `WebhookLateError` for what it
+        signed too long ago. ``now_s`` in Unix seconds."""
         ...
 
     def fingerprint(self, delivery: Delivery) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sipagent.errors import UserError
@@ -151,6 +151,10 @@ class CarrierSettings:
     twilio: TwilioSettings | None = None
     telnyx: TelnyxSettings | None = None
     audio_socket: AudioSocketSettings | None = None
+
+    def without_accounts(self) -> CarrierSettings:
+        """The same plans, and no carrier that anything may come from."""
+        return replace(self, twilio=None, telnyx=None, audio_socket=None)
 
     def plan_of(self, route: str) -> AnswerPlan:
         """What is tried for a call that ``route`` answers."""

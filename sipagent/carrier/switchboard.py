@@ -259,6 +259,12 @@ class Switchboard:
     ) -> None:
         """Give the commands of ``instruction``. What the API refuses, or does not answer, is a step that
         failed: the next one follows, until there is none."""
+        with desk.used():
+            await self._carry_out_all(desk, carrier, leg, instruction, answered)
+
+    async def _carry_out_all(
+        self, desk: CarrierDesk, carrier: Carrier, leg: CarrierLeg, instruction: Instruction, answered: bool
+    ) -> None:
         following: Instruction | None = instruction
         while following is not None:
             try:

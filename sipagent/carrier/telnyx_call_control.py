@@ -84,15 +84,16 @@ class CallControl:
     name = "telnyx"
     interface = CALL_CONTROL_INTERFACE
     mount = "/carriers/telnyx/call-control"
+    signs_address = False
     purposes: tuple[Purpose, ...] = ("event",)
 
     def __init__(self, signatures: TelnyxSignatures, tokens: LegTokens) -> None:
         self._signatures = signatures
         self._tokens = tokens
 
-    def verify(self, delivery: Delivery, now_s: float) -> None:
+    def verify(self, delivery: Delivery, now_s: float) -> float:
         """As `Carrier.verify`."""
-        self._signatures.verify(delivery, now_s)
+        return self._signatures.verify(delivery, now_s)
 
     def fingerprint(self, delivery: Delivery) -> str:
         """The event's identifier: a second try is signed anew, and keeps it."""

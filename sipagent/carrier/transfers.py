@@ -69,9 +69,9 @@ def carrier_side(
     people: People
     if leg.carrier == "twilio" and desk.twilio is not None:
         people = ByDocuments(leg, desk.twilio, TWIML)
-    elif leg.interface == TEXML_INTERFACE and desk.telnyx is not None and desk.settings.telnyx is not None:
+    elif leg.interface == TEXML_INTERFACE and desk.telnyx is not None and desk.telnyx_account is not None:
         api = TexmlApi(
-            desk.telnyx, account=leg.account or "", application_id=desk.settings.telnyx.connection_id
+            desk.telnyx, account=leg.account or "", application_id=desk.telnyx_account.connection_id
         )
         people = ByDocuments(leg, api, TEXML)
     elif leg.interface == CALL_CONTROL_INTERFACE and desk.call_control is not None:
