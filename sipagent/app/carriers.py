@@ -78,7 +78,7 @@ class Carriers:
             utc_now=utc_now,
         )
         self._media = MediaEndpoint(
-            take=self._take_stream,
+            take=self._take,
             read_token=self._read_token,
             lines=LineSettings(pacer=self._pacer, transport=_transport(), kept=self._recording_kept),
             metrics=metrics.carriers,
@@ -183,11 +183,11 @@ class Carriers:
         """Who answers what, at present."""
         return self._supervisor().current.door
 
-    def take(self, call: IncomingCall, received_at: float, line: Line) -> bool:
-        """See `Supervisor.take`."""
-        return self._supervisor().take(call, received_at, line=line)
+    async def refuse(self, call: IncomingCall, received_at: float, line: Line) -> None:
+        """See `FrontDoorView.refuse`."""
+        await self._take(call, received_at, line=line)
 
-    async def _take_stream(self, call: IncomingCall, received_at: float, *, line: Line) -> bool:
+    async def _take(self, call: IncomingCall, received_at: float, *, line: Line) -> bool:
         supervisor, shift, holding = self._supervisor(), self._shift(), None
         if supervisor.knows(call):
             return False
@@ -196,7 +196,8 @@ class Carriers:
             holding = await shift.claim(Ringing(incoming=call, received_at=self._utc_now()))
             if holding is None:
                 return False
-        return supervisor.take(call, received_at, holding, line=line)
+        leaving = shift is not None and shift.leaving
+        return supervisor.take(call, received_at, holding, line=line, leaving=leaving)
 
     def _read_token(self, text: str, now_s: float) -> LegToken:
         if self._desks.current is None:

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from sipagent.calls.adopting import Adopter
 from sipagent.calls.checkpoint import Ringing
 from sipagent.calls.claiming import Claims
+from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.lease import Holding, Lease, Terms
 from sipagent.calls.outages import Outages
 from sipagent.calls.shift_settings import ShiftSettings
@@ -85,6 +86,11 @@ class Shift:
         return self._terms.worker
 
     @property
+    def leaving(self) -> bool:
+        """Whether new calls are for the others."""
+        return self._leaving
+
+    @property
     def database_away(self) -> bool:
         """Whether the last heartbeat failed."""
         return self._standing_since is None
@@ -129,17 +135,21 @@ class Shift:
                 self._look_for_ours()
                 raise
             else:
-                return await self._granted(ringing.incoming.call_id, terms, epoch)
+                return await self._granted(ringing.incoming, terms, epoch)
         self._claims.defer(ringing)
         return self._terms.holding(1)
 
-    async def _granted(self, call_id: CallId, terms: Terms, epoch: int | None) -> Holding | None:
+    async def _granted(self, incoming: IncomingCall, terms: Terms, epoch: int | None) -> Holding | None:
         """The right to answer a call that belongs to this worker in ``epoch``."""
+        call_id = incoming.call_id
         if epoch is None or terms.over:
             return None
         holding = terms.holding(epoch)
         if self._supervisor.has_begun(call_id, holding):
             return None
+        if epoch == 1 and incoming.line != "sip":
+            # Nobody else can do anything for it: whoever leaves says no at once, and the carrier goes on.
+            return holding
         if self._leaving or (epoch > 1 and self._supervisor.draining):
             # Others answer it, or go on with it, at once.
             await self._give_up([call_id])

@@ -63,8 +63,8 @@ class FrontDoorView(Protocol):
         """Who answers what, at present."""
         ...
 
-    def take(self, call: IncomingCall, received_at: float, line: Line) -> bool:
-        """As `sipagent.calls.supervisor.Supervisor.take`."""
+    async def refuse(self, call: IncomingCall, received_at: float, line: Line) -> None:
+        """Have it recorded that ``call`` was refused, once, whichever process of ours was asked about it."""
         ...
 
 
@@ -162,12 +162,13 @@ class Switchboard:
             sip_call_id=None,
             sip_headers=request.sip_headers,
             media_security=None,
+            line="none",
             leg=leg,
         )
         outcome = self._front.door().decide(call, now).outcome
         self._reports.note(_announced(request, now))
         if isinstance(outcome, Refuse):
-            self._front.take(call, at, RefusingLine())
+            await self._front.refuse(call, at, RefusingLine())
             self._metrics.carrier_step(leg.carrier, "refuse", "done")
             return refusal(outcome.sip_status)
         return desk.planner.begin(leg, outcome.route, now_s)
