@@ -21,9 +21,10 @@ from sipagent.calls.line import BringIn, CarrierSide, Line, WarmOutcome
 from sipagent.calls.retention import this_host
 from sipagent.calls.shift import Shift
 from sipagent.calls.sources import Sources
+from sipagent.carrier.asterisk_endpoint import AsteriskEndpoint
 from sipagent.carrier.base import LegReport
 from sipagent.carrier.endpoint import CarrierEndpoint
-from sipagent.carrier.media_endpoint import AsteriskEndpoint, MediaEndpoint
+from sipagent.carrier.media_endpoint import MediaEndpoint
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.recording import KeptRecording
 from sipagent.carrier.reports import LegReports, data_of
@@ -115,7 +116,7 @@ class Carriers:
         wanted = self._audio_socket
         if wanted is None:
             return
-        asterisk = AsteriskEndpoint(self._media, wanted.token)
+        asterisk = AsteriskEndpoint(self._media, wanted.token, asked=self._reports.was_asked)
         asterisk.add_to(app)
         try:
             server = await stack.enter_async_context(asterisk.server(wanted.host, wanted.port))
@@ -225,7 +226,7 @@ class Carriers:
     def _line_ended(self, token: LegToken, outcome: LineOutcome, ending: Ending | None) -> None:
         left = ending is not None and ending.reason is EndReason.TRANSFERRED
         on_the_line = outcome != "ended" or (ending is not None and ending.hang_up)
-        if on_the_line and not left and token.leg.carrier != "asterisk":
+        if on_the_line and not left:
             self._reports.expect_question(token)
         # Who was sent to somebody else is not to be hung up because their audio left us.
         self._reports.line_ended(token, "transferred" if left else outcome, self._utc_now())

@@ -11,8 +11,14 @@ import aiohttp
 import pytest
 
 from sipagent.calls import Route
+from sipagent.calls.checkpoint import Checkpoint, Ringing, encode, encode_ringing
+from sipagent.calls.endings import EndReason
+from sipagent.calls.incoming import IncomingCall
 from sipagent.carrier.settings import AnswerByStream, SayMessage
+from sipagent.clock import utc_now
+from sipagent.identifiers import CallId, WorkerId
 from sipagent.simulator.carrier import PretendedTwilio
+from sipagent.store import CallCheckpointed
 from tests.carrier.doorway import ringing
 from tests.carrier.legs import LEG
 from tests.carrier.signing import twilio_headers
@@ -86,3 +92,39 @@ async def test_a_stream_that_opens_at_a_worker_that_leaves_goes_on_at_once(
         record = await place.record(call)
     assert record.summary.end_reason == "rejected_draining"
     assert [change.state for change in record.states].count("ended") == 1
+
+
+async def test_a_worker_that_dies_while_it_refuses_leaves_a_true_record() -> None:
+    """Nothing is left to be done for the caller, least of all at the Calls API, which has no such call."""
+    gone = WorkerId("worker_gone")
+    async with asyncio.timeout(LIMIT_S), town() as place:
+        incoming = IncomingCall(
+            call_id=CallId("twilio:CA1:refused"),
+            webhook_id="twilio:CA1",
+            caller=LEG.caller,
+            dialled=LEG.dialled,
+            sip_call_id=None,
+            sip_headers=(),
+            media_security=None,
+            line="none",
+            leg=LEG,
+        )
+        now = utc_now()
+        checkpoint = Checkpoint(
+            incoming=incoming,
+            received_at=now,
+            configuration="c0ffee",
+            profile=None,
+            refusal=(EndReason.REJECTED_CLOSED.value, 480, "Closed until Monday."),
+        )
+        await place.store.join(gone, name="gone", lease_s=0.1)
+        await place.store.claim_all(
+            gone, {incoming.call_id: encode_ringing(Ringing(incoming=incoming, received_at=now))}
+        )
+        await place.store.apply(
+            [CallCheckpointed(call_id=incoming.call_id, epoch=1, sequence=1, at=now, data=encode(checkpoint))]
+        )
+        while (record := await place.store.call(incoming.call_id)) is None or not record.summary.end_reason:  # noqa: ASYNC110 - a store is asked, it does not tell
+            await asyncio.sleep(0.02)
+    assert record.summary.end_reason == "rejected_closed"
+    assert record.end_detail == "Closed until Monday. Refused with SIP status 480."

@@ -17,6 +17,7 @@ from sipagent.calls.template import Template
 from sipagent.carrier.settings import (
     AnswerBySip,
     AnswerPlan,
+    AudioSocketSettings,
     CarrierSettings,
     SipTarget,
     Step,
@@ -25,7 +26,9 @@ from sipagent.carrier.settings import (
 )
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
 from sipagent.simulator.carrier import (
+    AsteriskOptions,
     CarrierCall,
+    PretendedAsterisk,
     PretendedCarrier,
     PretendedTelnyx,
     PretendedTwilio,
@@ -53,7 +56,7 @@ otherwise: I see.
 """
 
 
-CarrierKind = Literal["twilio", "texml", "call_control"]
+CarrierKind = Literal["twilio", "texml", "call_control", "asterisk"]
 """A carrier, and which of its ways to move a call."""
 
 
@@ -136,6 +139,15 @@ def pretended(by: CarrierKind, public_url: str, **options: Any) -> PretendedCarr
                     **common,
                 )
             )
+        case "asterisk":
+            return PretendedAsterisk(
+                AsteriskOptions(
+                    webhook_url=f"{public_url}/carriers/asterisk/call",
+                    outcome_url=f"{public_url}/carriers/asterisk/outcome",
+                    audio_socket=("127.0.0.1", free_port()),
+                    **common,
+                )
+            )
         case _:
             assert_never(by)
 
@@ -158,6 +170,9 @@ def account_of(carrier: PretendedCarrier) -> dict[str, Any]:
                 api_base_url=carrier.api_base_url,
             )
             return {"telnyx": telnyx}
+        case PretendedAsterisk():
+            host, port = carrier.audio_socket
+            return {"audio_socket": AudioSocketSettings(host=host, port=port, token=carrier.token)}
         case _:
             raise AssertionError(carrier)
 
