@@ -258,10 +258,16 @@ class _Side:
         self._leg = leg
         self._find = find
 
-    async def bring_in(self, person: BringIn) -> WarmOutcome:
+    async def bring_in(self, person: BringIn, moving: Callable[[], None]) -> WarmOutcome:
         """See `CarrierSide.bring_in`."""
         with self._now() as side:
-            return await side.bring_in(person)
+            return await side.bring_in(person, moving)
+
+    async def call_off(self, *, caller_is_here: bool) -> None:
+        """See `CarrierSide.call_off`."""
+        with self._find(self._leg) as side:
+            if side is not None:
+                await side.call_off(caller_is_here=caller_is_here)
 
     async def send_to(self, target_uri: str) -> None:
         """See `CarrierSide.send_to`."""

@@ -98,6 +98,23 @@ class OfferAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PersonWaited:
+    """A person who has taken a call was with nobody for as long as they are asked to be patient."""
+
+    token: LegToken
+    carrier_call_id: str
+    """The person's leg."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonLeft:
+    """The leg of a person is over whom a caller was offered to."""
+
+    token: LegToken
+    carrier_call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferRequest:
     """The SIP leg that the carrier dialled asks it to send the caller elsewhere."""
 
@@ -138,13 +155,30 @@ class LegReport:
 
 HEARD = "heard"
 """The route in the token of an offer that asks nothing: who has heard it to its end has taken the call."""
+WAITING = "waiting"
+"""The route in the token of a person who has taken a call, and waits for the caller."""
+SORRY = "sorry"
+"""The route in the token of a person who is told that the caller does not come."""
 TAKEN = "offer_taken"
 DECLINED = "offer_declined"
 """Our own reports: what a person said whom a caller was offered to."""
+JOINING = "offer_joining"
+JOINED = "offer_joined"
+"""Our own reports, of the person's leg: the caller is about to be put together with them; and is."""
 LINE_ENDED = "line_ended"
 """Our own report: how the call went whose audio came to us."""
 
-Message = VoiceRequest | LegAnswered | StepOutcome | OfferAnswer | ReferRequest | WordsSpoken | LegReport
+Message = (
+    VoiceRequest
+    | LegAnswered
+    | StepOutcome
+    | OfferAnswer
+    | PersonWaited
+    | PersonLeft
+    | ReferRequest
+    | WordsSpoken
+    | LegReport
+)
 
 
 # What we tell a carrier ---------------------------------------------------------------------------------
@@ -217,6 +251,17 @@ class OfferCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPerson:
+    """Let a person who has taken a call wait for the caller, and not for long: when nobody has moved them by
+    then, they are told so, and let go. What the carrier is told so holds whoever of us lives to see it."""
+
+    patience_s: int
+    sorry: str
+    language: str | None
+    callbacks: Callbacks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JoinConference:
     """Put the leg into a conference, which ends when it leaves."""
 
@@ -237,7 +282,15 @@ class HangUp:
 
 
 Instruction = (
-    DialSip | DialNumber | ConnectStream | SayAndHangUp | OfferCall | JoinConference | RejectLeg | HangUp
+    DialSip
+    | DialNumber
+    | ConnectStream
+    | SayAndHangUp
+    | OfferCall
+    | HoldPerson
+    | JoinConference
+    | RejectLeg
+    | HangUp
 )
 
 

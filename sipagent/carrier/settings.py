@@ -94,8 +94,10 @@ class OfferManner:
     question: str = "Press 1 to take the call."
     """Said after the briefing. "" asks nothing: who listens to the end of the briefing has taken the call,
     and so has a mailbox."""
+    sorry: str = "The call could not be put through to you. Goodbye."
+    """Said to somebody who has taken a call when the caller does not come, for whatever reason."""
     language: str | None = None
-    """BCP 47, of the briefing and the question; None: the carrier's default."""
+    """BCP 47, of all that is said to a person; None: the carrier's default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
