@@ -54,12 +54,14 @@ class Offered:
         offer = _offer_of(answer.token)
         return desk.planner.hold(answer.token.leg, offer, self._utc_now().timestamp())
 
-    async def waits(self, answer: OfferAnswer, holding: Coroutine[None, None, None] | None) -> None:
+    async def waits(
+        self, answer: OfferAnswer, hold: Callable[[], Coroutine[None, None, None]] | None
+    ) -> None:
         """Let who made the offer know of ``answer``, which they follow by the reports, once the person waits:
-        by commands, which ``holding`` gives, or by the document that is the answer to a webhook. Moved before
+        by commands, which ``hold`` gives, or by the document that is the answer to a webhook. Moved before
         that, they might be taken away again from where they were moved to."""
-        if holding is not None:
-            await holding
+        if hold is not None:
+            await hold()
         elif answer.taken:
             await asyncio.sleep(SETTLE_S)
         offer = _offer_of(answer.token)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol, assert_never
 
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
@@ -224,8 +225,9 @@ class Switchboard:
         person = replace(message.token.leg, carrier_call_id=message.carrier_call_id)
         instruction = self._people.follows(desk, message)
         answer = carrier.answer(instruction, person, answered=True)
-        holding = self._carry_out(desk, carrier, person, instruction, True) if answer.commands else None
-        self._work_on(desk, self._people.waits(message, holding), f"leg {message.carrier_call_id}: waits")
+        hold = partial(self._carry_out, desk, carrier, person, instruction, True)
+        waits = self._people.waits(message, hold if answer.commands else None)
+        self._work_on(desk, waits, f"leg {message.carrier_call_id}: waits")
         return answer
 
     # Carrying out ----------------------------------------------------------------------------------
@@ -261,6 +263,8 @@ class Switchboard:
         task = asyncio.create_task(use_desk(), name=name)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+        # Of one that was cancelled before it had begun.
+        task.add_done_callback(lambda _: work.close())
 
     async def _carry_out(
         self, desk: CarrierDesk, carrier: Carrier, leg: CarrierLeg, instruction: Instruction, answered: bool
