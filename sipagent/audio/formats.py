@@ -62,11 +62,3 @@ def audio_format(spelling: object) -> AudioFormat:
 def bytes_to_ms(byte_count: int, spelling: object) -> float:
     """Milliseconds that ``byte_count`` bytes last; a part of a sample counts as that part."""
     return byte_count * 1000 / audio_format(spelling).bytes_per_second
-
-
-def ms_to_bytes(milliseconds: float, spelling: object) -> int:
-    """Bytes of the whole samples that fit into ``milliseconds``; nothing for a negative time."""
-    meant = audio_format(spelling)
-    # Rounded first, since 0.02 s as a float may be a hair less than its 160 samples.
-    samples = int(round(milliseconds * meant.sample_rate_hz / 1000, 6))
-    return max(0, samples) * meant.sample_bytes

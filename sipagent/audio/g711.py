@@ -35,19 +35,6 @@ def encode_pcmu(pcm: bytes) -> bytes:
     return audioop.lin2ulaw(check_whole_samples(pcm), 2)
 
 
-def decode_pcma(alaw: bytes) -> bytes:
-    """A-law to 16-bit PCM, two bytes for each byte given."""
-    return audioop.alaw2lin(alaw, 2)
-
-
-def encode_pcma(pcm: bytes) -> bytes:
-    """16-bit PCM to A-law.
-
-    Raises `ValueError` when ``pcm`` is not a whole number of samples.
-    """
-    return audioop.lin2alaw(check_whole_samples(pcm), 2)
-
-
 def pcma_to_pcmu(alaw: bytes) -> bytes:
     """A-law to mu-law by table, without a detour over PCM."""
     return alaw.translate(_PCMA_TO_PCMU)

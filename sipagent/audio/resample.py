@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sipagent.audio.g711 import SAMPLE_RATE_HZ, decode_pcmu, encode_pcmu
+from sipagent.audio.g711 import SAMPLE_RATE_HZ, encode_pcmu
 from sipagent.audio.pcm import SAMPLE_BYTES, audioop, check_whole_samples
 
 REALTIME_RATE_HZ = 24000
@@ -41,8 +41,3 @@ def resample(pcm: bytes, *, from_hz: int, to_hz: int) -> bytes:
 def pcm_to_pcmu(pcm: bytes, *, from_hz: int) -> bytes:
     """A whole recording of any rate as telephone mu-law."""
     return encode_pcmu(resample(pcm, from_hz=from_hz, to_hz=SAMPLE_RATE_HZ))
-
-
-def pcmu_to_pcm(ulaw: bytes, *, to_hz: int = REALTIME_RATE_HZ) -> bytes:
-    """A whole piece of telephone mu-law as PCM of another rate."""
-    return resample(decode_pcmu(ulaw), from_hz=SAMPLE_RATE_HZ, to_hz=to_hz)

@@ -12,7 +12,7 @@ from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lifecycle import CallLifecycle, CallState
 from sipagent.calls.manners import GOOD_MANNERS, IdleStep, LoopLimits, Manners, WrapUp
-from sipagent.calls.preparation import PreparedProfile, prepare, prepare_all
+from sipagent.calls.preparation import PreparedProfile, prepare_all
 from sipagent.calls.profile import AgentProfile, CallTool, Greeting, TransferTarget
 from sipagent.calls.recorder import Recorder
 from sipagent.calls.routing import FrontDoor, Route
@@ -67,7 +67,6 @@ __all__ = [
     "WrapUp",
     "fault_owner",
     "parse_webhook",
-    "prepare",
     "prepare_all",
     "prepare_generation",
 ]

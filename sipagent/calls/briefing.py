@@ -12,7 +12,7 @@ import aiohttp
 
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.lookup import Lookup, LookupOutcome, fetch_all, open_lookup_session
-from sipagent.calls.variables import Business, CallFacts, Opening, VariableSource, values_of
+from sipagent.calls.variables import Business, CallFacts, Opening, values_of
 
 
 class OpeningHours(Protocol):
@@ -38,16 +38,6 @@ class Briefing:
     own: Mapping[str, str] = field(default_factory=dict)
     calendars: Mapping[str, OpeningHours] = field(default_factory=dict)
     lookups: tuple[Lookup, ...] = ()
-
-    @property
-    def source(self) -> VariableSource:
-        """What templates may name."""
-        looked_up: dict[str, str] = {}
-        for lookup in self.lookups:
-            looked_up.update(lookup.default_values)
-        return VariableSource(
-            business=self.business, calendars=frozenset(self.calendars), own=self.own, looked_up=looked_up
-        )
 
     async def about(
         self,

@@ -156,11 +156,6 @@ class Calendar:
         """Whether it is open at ``now`` (aware), until when, and why."""
         return self._found(now).opening
 
-    def valid_until(self, now: datetime) -> datetime:
-        """Before this moment, in UTC, `opening` answers as it does at ``now``: the kind of a closed time may
-        change at midnight, long before it opens."""
-        return self._found(now).before
-
     # Inside ----------------------------------------------------------------------------------------
 
     def _found(self, now: datetime) -> _Found:

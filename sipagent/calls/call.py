@@ -18,7 +18,7 @@ from sipagent.calls.checkpoint import Checkpoint, EndingUnderWay
 from sipagent.calls.context import CallContext
 from sipagent.calls.conversation import Conversation
 from sipagent.calls.conversation_keeping import SpendingBrake
-from sipagent.calls.effects import StoredEffects, restore
+from sipagent.calls.effects import StoredEffects
 from sipagent.calls.endings import Ending as Ending
 from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.incoming import IncomingCall
@@ -324,11 +324,11 @@ class PhoneCall:
     async def _known(self, context: CallContext) -> CallRecord | None:
         """What the store knows of the call, with what its tools did, in the ledger; None where it does not
         answer in time: the caller waits."""
-        if context.effects is None or self._services.memory is None:
+        if not isinstance(context.effects, StoredEffects) or self._services.memory is None:
             return None
         try:
             async with asyncio.timeout(REMEMBER_S):
-                restore(context.tools.ledger, await self._services.memory.effects(self.call_id))
+                await context.effects.recall(context.tools.ledger)
                 return await self._services.memory.call(self.call_id)
         except (StoreError, TimeoutError) as error:
             logger.warning("The call goes on without what was said before: %s", error)

@@ -45,11 +45,6 @@ class Lease:
         """Whether this process may act now."""
         return not self._lost and self._now() < self._good_until
 
-    @property
-    def lost(self) -> bool:
-        """Whether the calls belong to others now, which never changes again."""
-        return self._lost
-
     async def wait(self) -> None:
         """Return once this process may act; raises `NotOursError` when it never may again. Cancel-safe."""
         while not self.held:

@@ -88,11 +88,6 @@ class Lookup:
         """The default of each value that is taken, by the value's dotted name."""
         return {f"{self.name}.{taken}": self.defaults.get(taken, "") for taken in self.take}
 
-    @property
-    def templates(self) -> tuple[Template, ...]:
-        """Every text of it that names variables."""
-        return (self.url, *_templates_in(self.body))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupOutcome:
@@ -264,18 +259,6 @@ def _filled(body: BodyTemplate, values: Mapping[str, str]) -> Any:
             return [_filled(inner, values) for inner in body]
         case _:
             return body
-
-
-def _templates_in(body: BodyTemplate) -> tuple[Template, ...]:
-    match body:
-        case Template():
-            return (body,)
-        case Mapping():
-            return tuple(each for inner in body.values() for each in _templates_in(inner))
-        case list() | tuple():
-            return tuple(each for inner in body for each in _templates_in(inner))
-        case _:
-            return ()
 
 
 def _at(document: Any, pointer: str) -> Any:

@@ -61,11 +61,6 @@ class Admission:
         self._recent: deque[float] = deque()
         self._recent_of: OrderedDict[str, deque[float]] = OrderedDict()
 
-    @property
-    def total(self) -> int:
-        """How many places are taken, those of alternative agents included."""
-        return sum(self._by_agent.values())
-
     def of_agent(self, agent: str) -> int:
         """How many of them are calls of ``agent``."""
         return self._by_agent.get(agent, 0)

@@ -130,19 +130,11 @@ def spoken(words: Template, context: CallContext) -> str:
     return words.render(context.variables, missing=UNKNOWN)
 
 
-async def prepare(profile: AgentProfile, briefing: Briefing | None = None) -> PreparedProfile:
-    """Make ``profile`` ready; raises `UserError` when no session can be built from it.
-
-    Alone it hands over to nobody but whom its agent brings along; see `prepare_all`.
-    """
-    briefing = Briefing() if briefing is None else briefing
-    return await _prepare(profile, _whole_agent(profile), briefing, Team([profile]))
-
-
 async def prepare_all(door: FrontDoor, briefing: Briefing | None = None) -> dict[str, PreparedProfile]:
-    """Every profile of ``door`` by name, each able to hand over to those that it names. Raises as `prepare`.
+    """Every profile of ``door`` by name, each able to hand over to those that it names.
 
-    Whoever takes over is as whole as those who answer: with call tools and variables.
+    Whoever takes over is as whole as those who answer: with call tools and variables. Raises `UserError` when
+    no session can be built from a profile.
     """
     if briefing is None:
         briefing = Briefing(

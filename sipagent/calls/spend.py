@@ -205,17 +205,6 @@ class CallSpend:
         """False for a model without prices: its responses cannot be counted, and the brake does not hold."""
         return self._prices is not None
 
-    def remaining(self, now: datetime) -> float | None:
-        """What may still be spent, by the call's limit and by the day's; 0 when nothing may, None without
-        a limit. An upper bound, since costs are a lower one."""
-        limits = self._limits
-        left: list[float] = []
-        if limits.per_call is not None:
-            left.append(limits.per_call - self.cost)
-        if limits.per_day is not None:
-            left.append(limits.per_day - self._day.spent(now, limits.zone))
-        return max(0.0, min(left)) if left else None
-
     def observe(self, event: RealtimeSessionEvent, now: datetime) -> str | None:
         """Take in one event of the session at ``now`` (aware); why the call must end, or None."""
         match event:

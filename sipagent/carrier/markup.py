@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import assert_never
-from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, tostring  # written, never read  # nosec B405
 
 from sipagent.carrier.base import (
@@ -156,8 +155,3 @@ def _say(parent: Element, words: str, language: str | None) -> None:
 
 def _clean(text: str) -> str:
     return _NOT_IN_XML.sub("", text)
-
-
-def sip_header_value(text: str) -> str:
-    """``text`` as the value of a header in a SIP URI (RFC 3261 section 19.1.1)."""
-    return quote(text, safe="-_.!~*'()")

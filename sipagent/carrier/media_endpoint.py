@@ -35,7 +35,6 @@ MOST_STARTING = 64
 BAD_TOKEN_CLOSE = 4401
 """Codes from 4000 on are for applications (RFC 6455 section 7.4.2)."""
 BAD_START_CLOSE = 4400
-FULL_CLOSE = 1013
 
 CarrierSideOf = Callable[[CarrierLeg], CarrierSide | None]
 """What the carrier of a leg does for us besides."""

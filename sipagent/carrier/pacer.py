@@ -47,11 +47,6 @@ class Pacer:
     def __len__(self) -> int:
         return len(self._wheel)
 
-    @property
-    def turns_skipped(self) -> int:
-        """Frames given up after the whole process had stood still."""
-        return self._wheel.turns_skipped
-
     def add(self, beat: Callable[[], None]) -> None:
         """Call ``beat`` every 20 ms, the first time within that. Nothing happens where it takes part, or
         where the pacer is closed."""

@@ -24,11 +24,6 @@ class AccountSeen:
     database_url: str = field(repr=False)
     """May hold a password."""
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
-        return tuple(value for value in (self.api_key, *dict(self.webhook_secrets).values()) if value)
-
 
 def environment_text() -> str:
     """A file with every variable that the service reads, empty and explained: ``.env.example``."""

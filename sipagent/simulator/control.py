@@ -6,13 +6,11 @@ Bodies and answers are JSON; an error is ``{"error": "what is wrong"}``.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import json
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from sipagent.errors import SimulatorError
 from sipagent.simulator.call_table import CallTable
@@ -30,12 +28,18 @@ from sipagent.simulator.caller import (
     check_digits,
 )
 from sipagent.simulator.calls import SimulatedCall
+from sipagent.simulator.control_requests import (
+    Body,
+    Digits,
+    Faults,
+    Seconds,
+    explain_errors,
+    read_body,
+    wait_as_asked,
+)
 from sipagent.simulator.controllers import Attachment
 from sipagent.simulator.faults import FaultSet
 
-LONGEST_WAIT_S = 300.0
-
-Seconds = Annotated[float, Field(ge=0, le=3600)]
 FinalStatus = Annotated[int, Field(ge=200, le=699)]
 
 _USUAL = CallPlan()
@@ -55,11 +59,7 @@ class CallPlacer(Protocol):
 # What may be asked for
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Line(_Body):
+class _Line(Body):
     """One step: exactly one of ``say``, ``press``, ``hang_up``; at most one of the three times."""
 
     say: str | None = None
@@ -95,7 +95,7 @@ class _Line(_Body):
         return AfterAgent() if self.pause_s is None else AfterAgent(pause_s=self.pause_s)
 
 
-class NewCall(_Body):
+class NewCall(Body):
     """The body of ``POST /control/calls``, described in the guide page *simulator*."""
 
     caller: str = Field(default=_USUAL.caller, alias="from")
@@ -128,20 +128,9 @@ class NewCall(_Body):
         )
 
 
-class _Words(_Body):
+class _Words(Body):
     text: str
     duration_s: Seconds | None = None
-
-
-class _Digits(_Body):
-    digits: str
-
-
-class _Faults(_Body):
-    faults: str
-
-
-BodyT = TypeVar("BodyT", bound=_Body)
 
 
 # The routes
@@ -155,7 +144,7 @@ class ControlApi:
 
     def application(self) -> web.Application:
         """The routes, to be mounted at ``/control``."""
-        app = web.Application(middlewares=[_explain_errors])
+        app = web.Application(middlewares=[explain_errors])
         app.router.add_post("/calls", self._place)
         app.router.add_get("/calls", self._list)
         app.router.add_get("/calls/{call_id}", self._show)
@@ -168,7 +157,7 @@ class ControlApi:
         return app
 
     async def _place(self, request: web.Request) -> web.Response:
-        call = self._simulator.place_call((await _read(request, NewCall)).plan())
+        call = self._simulator.place_call((await read_body(request, NewCall)).plan())
         return web.json_response({"call_id": call.call_id}, status=201)
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -177,25 +166,18 @@ class ControlApi:
     async def _show(self, request: web.Request) -> web.Response:
         """With ``?wait_s=N`` the answer comes when the call is over, or after N seconds."""
         call = self._call(request)
-        if (wait := request.query.get("wait_s")) is not None:
-            try:
-                async with asyncio.timeout(min(float(wait), LONGEST_WAIT_S)):
-                    await call.wait_over()
-            except ValueError:
-                raise SimulatorError(f"wait_s is a number of seconds, not {wait!r}") from None
-            except TimeoutError:
-                pass  # shown as it is
+        await wait_as_asked(request, call.wait_over)
         return web.json_response(details(call))
 
     async def _say(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
-        words = await _read(request, _Words)
+        words = await read_body(request, _Words)
         caller.say(words.text, duration_s=words.duration_s)
         return web.json_response({})
 
     async def _press(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
-        caller.press((await _read(request, _Digits)).digits)
+        caller.press((await read_body(request, Digits)).digits)
         return web.json_response({})
 
     async def _hang_up(self, request: web.Request) -> web.Response:
@@ -205,14 +187,14 @@ class ControlApi:
 
     async def _set_call_faults(self, request: web.Request) -> web.Response:
         call = self._call(request)
-        call.set_faults(FaultSet.parse((await _read(request, _Faults)).faults))
+        call.set_faults(FaultSet.parse((await read_body(request, Faults)).faults))
         return web.json_response(summary(call))
 
     async def _show_faults(self, request: web.Request) -> web.Response:
         return web.json_response({"faults": str(self._simulator.faults)})
 
     async def _set_faults(self, request: web.Request) -> web.Response:
-        self._simulator.faults = FaultSet.parse((await _read(request, _Faults)).faults)
+        self._simulator.faults = FaultSet.parse((await read_body(request, Faults)).faults)
         return await self._show_faults(request)
 
     def _call(self, request: web.Request) -> SimulatedCall:
@@ -272,32 +254,3 @@ def _attachment(attachment: Attachment) -> dict[str, Any]:
         "commands": attachment.commands,
         "last_command_at": attachment.last_command_at_s,
     }
-
-
-# Around every request
-
-
-@web.middleware
-async def _explain_errors(request: web.Request, handler: Any) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)
-    except SimulatorError as error:
-        return web.json_response({"error": str(error)}, status=400)
-    except web.HTTPException as error:
-        return web.json_response({"error": error.reason}, status=error.status)
-    return response
-
-
-async def _read(request: web.Request, shape: type[BodyT]) -> BodyT:
-    """The body in ``shape``; an empty one counts as ``{}``. Raises `SimulatorError`."""
-    raw = await request.read()
-    try:
-        return shape.model_validate(json.loads(raw or b"{}"))
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
-            for problem in error.errors(include_url=False)
-        )
-        raise SimulatorError(problems) from error
-    except ValueError as error:
-        raise SimulatorError(f"the body is no JSON: {error}") from error

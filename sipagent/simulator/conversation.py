@@ -200,10 +200,6 @@ class Conversation:
         self._timers.cancel_all()
         await self._agent.aclose()
 
-    def replace_faults(self, faults: FaultSet) -> None:
-        """Let these faults strike from now on, and no others."""
-        self._faults.replace(faults)
-
     # Reports -----------------------------------------------------------------------------------------
 
     @property

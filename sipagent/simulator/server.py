@@ -22,6 +22,7 @@ from sipagent.simulator.caller import CallPlan, VirtualCaller
 from sipagent.simulator.calls import CallSurroundings, SimulatedCall
 from sipagent.simulator.control import ControlApi
 from sipagent.simulator.faults import FaultSet
+from sipagent.simulator.listening import serve_http
 from sipagent.simulator.parameters import check_response, check_session
 from sipagent.simulator.placing import faults_of, invite_headers, new_call_id, planned_steps
 from sipagent.simulator.rtp.pacer import Pacer
@@ -214,18 +215,10 @@ class Simulator:
         for path, application in self._mounted.items():
             app.add_subapp(path, application)  # first, since /control takes all that begins with it
         app.add_subapp("/control", ControlApi(self).application())
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
+        self.http = await serve_http(
+            app, host=self.options.http_host, port=self.options.http_port, until=stack
+        )
         stack.callback(api.abort_sockets)
-        site = web.TCPSite(runner, self.options.http_host, self.options.http_port, backlog=1024)
-        try:
-            await site.start()
-        except OSError as error:
-            where = f"{self.options.http_host}:{self.options.http_port}"
-            raise SimulatorError(f"cannot listen for HTTP on {where}: {error}") from error
-        host, port = runner.addresses[0][:2]
-        self.http = (str(host), int(port))
 
     async def _listen_sip(self, stack: AsyncExitStack) -> None:
         await stack.enter_async_context(self._pacer)

@@ -40,11 +40,6 @@ class SessionFaults:
         self.hides_playback_stop = Fault.PLAYBACK_STOP_MISSING in faults
         """Whether ``output_audio_buffer.stopped`` is kept back, always."""
 
-    def replace(self, faults: FaultSet) -> None:
-        """Other faults from now on; those that struck before may strike again."""
-        self._pending = set(faults.values)
-        self.hides_playback_stop = Fault.PLAYBACK_STOP_MISSING in faults
-
     def response_spoke(self, response_id: ResponseId, *, share: float) -> None:
         """A response has sent ``share`` (above 0, up to 1) of its words."""
         if not self._pending:

@@ -145,7 +145,10 @@ _PICKED = (
     sa.select(live_calls.c.call_id)
     .where(
         live_calls.c.worker.not_in(_OWNED),
-        ~sa.and_(_IS_NOBODYS, live_calls.c.former == _text("this_worker")),
+        sa.or_(
+            sa.bindparam("take_back", type_=sa.Boolean),
+            ~sa.and_(_IS_NOBODYS, live_calls.c.former == _text("this_worker")),
+        ),
     )
     .order_by(live_calls.c.claimed_at, live_calls.c.call_id)
     .limit(sa.bindparam("most", type_=sa.Integer))
@@ -162,9 +165,6 @@ TAKE = (
         epoch=live_calls.c.epoch + 1,
     )
     .returning(live_calls.c.call_id)
-)
-ORPHANS = sa.select(sa.func.count()).where(
-    live_calls.c.worker.not_in(_OWNED.where(workers.c.expires_unix_s > now_unix_s()))
 )
 
 

@@ -176,7 +176,9 @@ class MemoryLeases:
                 held[call_id] = claim.epoch
         return held
 
-    async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+    async def adopt(
+        self, worker: WorkerId, *, limit: int, quiet_s: float, take_back: bool = False
+    ) -> tuple[ClaimedCall, ...]:
         """See `CallLeases.adopt`."""
         database, now_s = self._database, self._database.now_s()
         for other, row in database.workers.items():
@@ -186,7 +188,7 @@ class MemoryLeases:
         free = sorted(
             (claim.claimed_s, call_id)
             for call_id, claim in database.claims.items()
-            if self._is_free(claim) and not (claim.worker == NOBODY and claim.former == worker)
+            if self._is_free(claim) and (take_back or not (claim.worker == NOBODY and claim.former == worker))
         )
         taken = []
         for _, call_id in free[:limit]:
@@ -219,12 +221,6 @@ class MemoryLeases:
         """See `CallLeases.holder`."""
         claim = self._database.claims.get(call_id)
         return None if claim is None else _claimed_call(call_id, claim, self._unseen_s(claim.worker))
-
-    async def orphans(self) -> int:
-        """See `CallLeases.orphans`."""
-        now_s = self._database.now_s()
-        up = {key for key, row in self._database.workers.items() if _state_of(row, now_s) == "up"}
-        return sum(claim.worker not in up for claim in self._database.claims.values())
 
     async def begin_effect(self, call_id: CallId, key: str, worker: WorkerId, epoch: int) -> EffectAnswer:
         """See `CallLeases.begin_effect`."""

@@ -253,11 +253,6 @@ class CallRecord:
     """About the caller's leg, legs made for it, and whatever else names this call."""
     recordings: tuple[RecordingFile, ...] = field(default=())
 
-    @property
-    def recording(self) -> RecordingFile | None:
-        """The one that was begun last."""
-        return self.recordings[-1] if self.recordings else None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageTotal:

@@ -105,7 +105,9 @@ class SqlLeases:
         rows = await self._database.run("claim calls in", self._claim, values)
         return {CallId(row.call_id): row.epoch for row in rows}
 
-    async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+    async def adopt(
+        self, worker: WorkerId, *, limit: int, quiet_s: float, take_back: bool = False
+    ) -> tuple[ClaimedCall, ...]:
         """See `CallLeases.adopt`. Three round trips when there is nothing to adopt.
 
         Whoever is gone is marked first, and that is committed: from then on its calls may be taken by
@@ -119,7 +121,7 @@ class SqlLeases:
             del values["quiet_s"]
         for gone in await self._database.run("adopt from", statements.fence(sorted(dead)), values):
             self._presence.bury(WorkerId(gone.worker))
-        values = {"this_worker": worker, "most": limit}
+        values = {"this_worker": worker, "most": limit, "take_back": take_back}
         rows = await self._database.run("adopt from", statements.TAKE, values)
         if not rows:
             return ()
@@ -142,11 +144,6 @@ class SqlLeases:
         query = statements.held(live_calls.c.call_id == call_id)
         rows = await self._database.run("read", query, {})
         return _claimed_call(rows[0]) if rows else None
-
-    async def orphans(self) -> int:
-        """See `CallLeases.orphans`."""
-        (row,) = await self._database.run("look for orphans in", statements.ORPHANS, {})
-        return int(row[0])
 
     # Effects ----------------------------------------------------------------------------------------
 

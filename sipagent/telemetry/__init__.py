@@ -6,7 +6,7 @@ from sipagent.telemetry.carrier_metrics import CarrierMetrics
 from sipagent.telemetry.latency import CallTimeline, Latency, LatencyName, Point
 from sipagent.telemetry.logs import bind_call, configure_logging
 from sipagent.telemetry.metrics import Metrics
-from sipagent.telemetry.redact import Redactor, mask_number
+from sipagent.telemetry.redact import Redactor
 from sipagent.telemetry.store_metrics import StoreMetrics
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "StoreMetrics",
     "bind_call",
     "configure_logging",
-    "mask_number",
 ]

@@ -97,17 +97,6 @@ def _written(secret: str) -> Iterable[str]:
     yield ascii(secret)[1:-1]
 
 
-def mask_number(number: str) -> str:
-    """A telephone number that people can recognise and nobody can dial: ``+1555•••0123``.
-
-    At least three characters are hidden; of a short one (or of a name) only the last two are shown.
-    """
-    if len(number) < 9:
-        return f"•••{number[-2:]}" if len(number) > 4 else "•••"
-    shown = min(5, len(number) - 7)
-    return f"{number[:shown]}•••{number[-4:]}"
-
-
 def _replacement(match: re.Match[str]) -> str:
     return (match["scheme"] or match["url"] or "") + REDACTED
 

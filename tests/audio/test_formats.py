@@ -3,10 +3,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sipagent.audio.formats import AudioFormat, audio_format, bytes_to_ms, ms_to_bytes
+from sipagent.audio.formats import AudioFormat, audio_format, bytes_to_ms
 
 
 @dataclass
@@ -60,17 +58,3 @@ def test_480_bytes_last_60_ms_on_the_telephone_and_10_ms_as_pcm() -> None:
     assert bytes_to_ms(480, None) == 10.0
     assert bytes_to_ms(1, "pcm16") == pytest.approx(1 / 48)
     assert bytes_to_ms(0, "pcmu") == 0.0
-
-
-def test_only_whole_samples_fit_into_a_time() -> None:
-    assert ms_to_bytes(20, "pcmu") == 160
-    assert ms_to_bytes(20.1, "pcmu") == 160
-    assert ms_to_bytes(20, "audio/pcm") == 960
-    assert ms_to_bytes(0.03, "audio/pcm") == 0
-    assert ms_to_bytes(-5, "pcmu") == 0
-
-
-@given(samples=st.integers(0, 10_000_000), spelling=st.sampled_from(["pcmu", "pcma", "pcm16"]))
-def test_bytes_survive_the_way_through_milliseconds(samples: int, spelling: str) -> None:
-    size = samples * audio_format(spelling).sample_bytes
-    assert ms_to_bytes(bytes_to_ms(size, spelling), spelling) == size

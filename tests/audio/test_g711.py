@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from sipagent.audio.g711 import (
     PCMU_SILENCE,
-    decode_pcma,
     decode_pcmu,
-    encode_pcma,
     encode_pcmu,
     pcma_to_pcmu,
     pcmu_to_pcma,
@@ -38,22 +36,22 @@ def test_every_mu_law_code_decodes_as_the_standard_says() -> None:
     assert list(decoded) == [expected_from_pcmu(code) for code in range(256)]
 
 
-def test_every_a_law_code_decodes_as_the_standard_says() -> None:
-    decoded = struct.unpack("=256h", decode_pcma(bytes(range(256))))
-    assert list(decoded) == [expected_from_pcma(code) for code in range(256)]
+def test_every_a_law_code_is_told_as_the_mu_law_code_of_its_level() -> None:
+    levels = struct.pack("=256h", *(expected_from_pcma(code) for code in range(256)))
+    assert pcma_to_pcmu(bytes(range(256))) == encode_pcmu(levels)
+
+
+def test_every_mu_law_code_is_told_as_the_a_law_code_nearest_to_its_level() -> None:
+    for code, told in enumerate(pcmu_to_pcma(bytes(range(256)))):
+        level = expected_from_pcmu(code)
+        # What lies beside a code lies half a step away at the most, and a step is a sixteenth of a segment.
+        assert abs(expected_from_pcma(told) - level) <= 8 + abs(level) / 32, code
 
 
 @given(st.binary())
 def test_encoding_undoes_decoding(codes: bytes) -> None:
     # 0x7F is a second zero, which comes back as the first.
     assert encode_pcmu(decode_pcmu(codes)) == codes.replace(b"\x7f", b"\xff")
-    assert encode_pcma(decode_pcma(codes)) == codes
-
-
-@given(st.binary())
-def test_the_tables_agree_with_the_way_over_pcm(codes: bytes) -> None:
-    assert pcma_to_pcmu(codes) == encode_pcmu(decode_pcma(codes))
-    assert pcmu_to_pcma(codes) == encode_pcma(decode_pcmu(codes))
 
 
 def test_silence_is_silent_and_a_full_signal_is_loud() -> None:
@@ -65,5 +63,3 @@ def test_silence_is_silent_and_a_full_signal_is_loud() -> None:
 def test_half_a_sample_is_refused() -> None:
     with pytest.raises(ValueError, match="3 bytes"):
         encode_pcmu(b"\x00\x01\x02")
-    with pytest.raises(ValueError, match="1 bytes"):
-        encode_pcma(b"\x00")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipagent.audio.g711 import encode_pcmu, rms_pcmu
-from sipagent.audio.resample import Resampler, pcm_to_pcmu, pcmu_to_pcm, resample
+from sipagent.audio.g711 import decode_pcmu, rms_pcmu
+from sipagent.audio.resample import Resampler, pcm_to_pcmu, resample
 
 
 def sine(hz: float, *, rate_hz: int, seconds: float = 0.5, peak: int = 10_000) -> bytes:
@@ -46,13 +46,11 @@ def test_equal_rates_change_nothing() -> None:
     assert resample(b"\x01\x02\x03\x04", from_hz=8000, to_hz=8000) == b"\x01\x02\x03\x04"
 
 
-def test_telephone_sound_goes_both_ways() -> None:
+def test_any_sound_becomes_telephone_sound() -> None:
     ulaw = pcm_to_pcmu(sine(400, rate_hz=24000), from_hz=24000)
     assert len(ulaw) == pytest.approx(4000, abs=2)
     assert rms_pcmu(ulaw) == pytest.approx(7071, rel=0.05)
-    assert len(pcmu_to_pcm(ulaw)) == pytest.approx(6 * len(ulaw), abs=12)
-    assert crossings(pcmu_to_pcm(ulaw)) == pytest.approx(200, abs=2)
-    assert len(pcmu_to_pcm(encode_pcmu(b"\x00\x00" * 160), to_hz=16000)) == pytest.approx(640, abs=4)
+    assert crossings(decode_pcmu(ulaw)) == pytest.approx(200, abs=2)
 
 
 def test_impossible_rates_and_half_samples_are_refused() -> None:

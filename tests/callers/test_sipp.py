@@ -74,7 +74,7 @@ async def test_ten_calls_with_media(tmp_path: Path, speech: Path, transport: str
 async def test_callers_that_give_up_while_it_rings(tmp_path: Path) -> None:
     uri = "sip:[service]@[remote_ip]:[remote_port];transport=[transport]"
     cancel = request("CANCEL", 1, uri=uri, to="<sip:+15550100000@sip.api.openai.test>")
-    # Long enough that the service has accepted and attached by then, on a machine that is busy with much else.
+    # Long enough that the service has accepted and attached by then, on a machine that is busy otherwise.
     ringing = '<recv response="100" optional="true"/>\n<recv response="180"/>\n<pause milliseconds="4000"/>'
     scenario = Scenario(name="cancel", steps=(invite(port="[media_port]"), ringing, cancel, OK, failed(487)))
     slow = SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=60)

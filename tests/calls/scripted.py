@@ -19,7 +19,6 @@ from sipagent.calls import (
     FrontDoor,
     IncomingCall,
     PhoneCall,
-    prepare,
     sip_line,
 )
 from sipagent.calls.preparation import PreparedProfile
@@ -34,6 +33,7 @@ from sipagent.realtime.inputs import (
 from sipagent.realtime.testing import ScriptedRealtimeModel
 from sipagent.store import CallEnded, CallNoted, Fact, StateChanged
 from sipagent.telemetry import Metrics
+from tests.support.profiles import prepared_alone
 
 CALL = CallId("rtc_1")
 
@@ -153,4 +153,4 @@ async def scripted(
         journal=CallJournal(CALL, facts.append, lambda: datetime(2026, 11, 20, tzinfo=UTC)),
         received_at=asyncio.get_running_loop().time(),
     )
-    return Scripted(call=call, prepared=await prepare(profile), api=api, model=model, facts=facts)
+    return Scripted(call=call, prepared=await prepared_alone(profile), api=api, model=model, facts=facts)

@@ -14,7 +14,7 @@ from sipagent.calls.briefing import Briefing
 from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.lookup import Lookup, open_lookup_session
 from sipagent.calls.template import Template
-from sipagent.calls.variables import Business, check_template
+from sipagent.calls.variables import Business
 from sipagent.identifiers import CallId
 from tests.calls.test_lookup import serving
 
@@ -117,16 +117,6 @@ async def test_a_default_that_is_empty_is_no_value() -> None:
     assert "customer.name" not in briefed.values
     assert briefed.values["customer.tier"] == "standard"
     assert briefed.outcomes[0].failure == "not asked: `caller` has no value."
-
-
-def test_the_loader_is_told_what_there_is() -> None:
-    source = briefing(crm("http://crm.test")).source
-    text = "{{business.name}} {{street}} {{customer.tier}} {{calendar.office.open}} {{business.timezone}}"
-    assert check_template(Template(text), source, spoken=True) == []
-    assert [p.message for p in check_template(Template("{{business.language}}"), source, spoken=False)] == [
-        "There is no variable `business.language`."
-    ]
-    assert source.may_be_empty("customer.name")
 
 
 async def test_it_takes_well_under_a_millisecond() -> None:

@@ -131,7 +131,6 @@ async def test_a_post_sends_its_body_as_json() -> None:
     assert seen == [
         ("application/json", {"who": '1 "", "admin": "yes"', "deep": ["1", 1, None, {"a": True}]})
     ]
-    assert {name for each in lookup.templates for name in each.names} == {"caller", "sip.x-n"}
 
 
 @pytest.mark.parametrize(

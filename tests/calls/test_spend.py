@@ -118,21 +118,6 @@ def test_two_zones_do_not_make_the_day_begin_again() -> None:
     assert day.spent(datetime(2026, 11, 20, 20, tzinfo=UTC), tokyo) == pytest.approx(8.0)
 
 
-def test_what_may_still_be_spent() -> None:
-    day = DaySpend()
-    assert CallSpend(SpendLimits(), day, model="gpt-realtime-2.1").remaining(NOW) is None
-    limits = SpendLimits(per_call=2 * COST, per_day=2.5 * COST)
-    first, second = (CallSpend(limits, day, model="gpt-realtime-2.1") for _ in range(2))
-    assert first.remaining(NOW) == pytest.approx(2 * COST)
-    first.observe(answered(), NOW)
-    assert first.remaining(NOW) == pytest.approx(COST)
-    assert second.remaining(NOW) == pytest.approx(1.5 * COST)
-    second.observe(answered(), NOW)
-    assert first.remaining(NOW) == pytest.approx(COST / 2), "the day has less"
-    second.observe(answered(), NOW)
-    assert (first.remaining(NOW), second.remaining(NOW)) == (0.0, 0.0)
-
-
 def used(**counts: int) -> TokensUsed:
     return TokensUsed(
         call_id=CallId("rtc_1"), source_id=ResponseId("resp_1"), kind="response", at=NOW, **counts

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from sipagent.carrier.settings import AnswerBySip, AnswerByStream, CallNumber, SayMessage
-from sipagent.simulator.carrier import Busy, Subscriber
+from sipagent.carrier.settings import AnswerBySip, AnswerByStream
+from sipagent.simulator.carrier import Subscriber
 from tests.carrier.bringing_in import (
     NOT_THERE,
     hangs_up_while_it_rings,
@@ -18,32 +18,19 @@ from tests.carrier.bringing_in import (
 from tests.carrier.town import LIMIT_S, town
 from tests.carrier.trouble import (
     ENDINGS,
-    PERSON,
     SIP_FAULTS,
-    WORDS,
     Heard,
     counted,
     hears,
-    hears_after_everything_failed,
+    hears_the_last_words,
     no_tls,
+    talk_to_each_other,
 )
 
 
 @pytest.mark.parametrize("step", [AnswerBySip(), AnswerByStream()])
 async def test_caller_and_agent_hear_each_other(step: AnswerBySip | AnswerByStream) -> None:
-    async with town(step) as place, asyncio.timeout(LIMIT_S):
-        call = await place.call()
-        assert await call.caller.hears_speech()
-        assert await call.caller.other_finished()
-        await call.caller.say("Good morning, do you have a slot?")
-        assert await call.caller.hears_speech(), "the agent answers what it heard"
-        call.caller.hang_up()
-        await place.over(call)
-        record = await place.record(call)
-        assert record.line == ("sip" if isinstance(step, AnswerBySip) else "stream")
-        assert record.summary.caller == "+15550100123"
-        assert record.summary.end_reason == "caller_hung_up"
-        assert not call.notices
+    await talk_to_each_other(step, "twilio")
 
 
 @pytest.mark.parametrize(
@@ -62,14 +49,7 @@ async def test_a_sip_leg_without_tls_is_not_the_end(heard: Heard) -> None:
 
 @pytest.mark.parametrize("stream", ["stream_refused", "stream_never_starts", "stream_cut=0.2"])
 async def test_when_everything_fails_the_caller_hears_so(stream: str) -> None:
-    steps = (
-        AnswerBySip(answer_timeout_s=1),
-        AnswerByStream(),
-        CallNumber(number=PERSON),
-        SayMessage(words=WORDS),
-    )
-    async with town(*steps, carrier={"numbers": {PERSON: Busy()}}) as place:
-        assert await hears_after_everything_failed(place, f"sip_status=503, {stream}") == (WORDS,)
+    await hears_the_last_words(f"sip_status=503, {stream}", "twilio")
 
 
 # Who is let in -------------------------------------------------------------------------------------------

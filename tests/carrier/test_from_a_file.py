@@ -168,10 +168,10 @@ async def test_a_call_whose_audio_comes_through_is_recorded_as_the_file_says(tmp
         await _ended(call)
         [record] = await here.records(1)
     assert record.line == "stream"
-    assert record.recording is not None
-    assert record.recording.consent == "This call is recorded."
-    assert [Path(record.recording.path)] == list((tmp_path / "kept").glob("*.wav"))
-    kept = record.recording.keep_until - record.recording.started_at
+    [recording] = record.recordings
+    assert recording.consent == "This call is recorded."
+    assert [Path(recording.path)] == list((tmp_path / "kept").glob("*.wav"))
+    kept = recording.keep_until - recording.started_at
     assert kept.days == 7
 
 
@@ -185,7 +185,7 @@ async def test_nothing_is_recorded_unless_the_file_says_so(tmp_path: Path) -> No
         await _ended(call)
         [record] = await here.records(1)
     assert record.line == "stream"
-    assert record.recording is None
+    assert record.recordings == ()
     assert not (tmp_path / "kept").exists()
 
 

@@ -1,4 +1,4 @@
-"""Calls whose ways fail, and what their callers hear in the end."""
+"""Calls that are answered, or whose ways fail, and what their callers hear in the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sipagent.carrier.settings import (
     SipTarget,
     Step,
 )
-from sipagent.simulator.carrier import Person, Sound
+from sipagent.simulator.carrier import Busy, Person, Sound
 from sipagent.simulator.carrier.announcer import tone
 from tests.carrier.town import LIMIT_S, CarrierKind, Town, town
 
@@ -91,11 +91,35 @@ async def no_tls() -> AsyncIterator[SipTarget]:
         yield SipTarget(project="proj_demo", host="127.0.0.1", port=port, transport="tls", secure=False)
 
 
-async def hears_after_everything_failed(place: Town, faults: str) -> tuple[str, ...]:
-    """What the carrier says to the caller of a call with ``faults``, until their leg is over."""
-    call = await place.call(faults=faults)
-    await place.over(call)
-    return call.sentences
+async def hears_the_last_words(faults: str, by: CarrierKind) -> None:
+    """A call with ``faults``, for which all other ways fail as well, ends with words of the carrier."""
+    steps = (
+        AnswerBySip(answer_timeout_s=1),
+        AnswerByStream(),
+        CallNumber(number=PERSON),
+        SayMessage(words=WORDS),
+    )
+    async with town(*steps, by=by, carrier={"numbers": {PERSON: Busy()}}) as place:
+        call = await place.call(faults=faults)
+        await place.over(call)
+        assert call.sentences == (WORDS,)
+
+
+async def talk_to_each_other(step: AnswerBySip | AnswerByStream, by: CarrierKind) -> None:
+    """A call that ``step`` answers: caller and agent hear each other, until the caller hangs up."""
+    async with town(step, by=by) as place, asyncio.timeout(LIMIT_S):
+        call = await place.call()
+        assert await call.caller.hears_speech()
+        assert await call.caller.other_finished()
+        await call.caller.say("Good morning, do you have a slot?")
+        assert await call.caller.hears_speech(), "the agent answers what it heard"
+        call.caller.hang_up()
+        await place.over(call)
+        record = await place.record(call)
+        assert record.line == ("sip" if isinstance(step, AnswerBySip) else "stream")
+        assert record.summary.caller == "+15550100123"
+        assert record.summary.end_reason == "caller_hung_up"
+        assert not call.notices
 
 
 async def until_counted(place: Town, result: str) -> None:

@@ -183,18 +183,17 @@ async def test_of_workers_that_are_told_the_same_at_once_one_writes_it(place: Pl
 
 async def test_a_recording_is_known_from_its_first_moment_and_whole_at_its_end(store: Store) -> None:
     await store.apply([opened(), recording(seconds=None)])
-    assert (await read(store)).recording == file_of(recording(seconds=None))
+    assert (await read(store)).recordings == (file_of(recording(seconds=None)),)
     await store.apply([recording()])
     await store.apply([recording(seconds=None)])  # found late, on the disk of a process that died
     assert (await read(store)).recordings == (file_of(recording()),)
-    assert (await read(store)).recording == file_of(recording())
 
 
 async def test_recordings_are_in_the_order_of_time(store: Store) -> None:
     later, earlier = recording("/b.wav", second=9), recording("/c.wav", second=1)
     await store.apply([opened(), later, earlier, recording("/a.wav", call_id="rtc_two")])
     assert [file.path for file in (await read(store)).recordings] == ["/c.wav", "/b.wav"]
-    assert (await read(store, "rtc_two")).recording == file_of(recording("/a.wav", call_id="rtc_two"))
+    assert (await read(store, "rtc_two")).recordings == (file_of(recording("/a.wav", call_id="rtc_two")),)
 
 
 async def test_a_recording_is_deleted_once_and_not_brought_back(store: Store) -> None:

@@ -77,7 +77,9 @@ async def test_everything_is_wrong_at_once_and_no_secret_is_shown(tmp_path: Path
         findings = await examine(replace(sick, live=True), utc_now=utc_now)
     areas = {area for area, _ in bad(findings)}
     assert areas == {Area.CONFIGURATION, Area.ACCOUNT, Area.API, Area.WEBHOOK}
-    assert not [secret for secret in sick.account.secrets if secret in str(findings)]
+    secrets = (sick.account.api_key, *dict(sick.account.webhook_secrets).values())
+    assert all(secrets)
+    assert not [secret for secret in secrets if secret in str(findings)]
 
 
 async def test_a_simulator_is_no_place_for_real_calls(tmp_path: Path) -> None:

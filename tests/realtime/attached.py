@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from sipagent.realtime import OpenAIRealtimeWebSocketModel, RealtimeModelSendSystemMessage
+from sipagent.realtime import (
+    OpenAIRealtimeSIPModel,
+    OpenAIRealtimeWebSocketModel,
+    RealtimeModelSendSystemMessage,
+)
 from tests.realtime.peer import Peer, RealtimeServer, Recorder
+
+SocketModel = OpenAIRealtimeSIPModel | OpenAIRealtimeWebSocketModel
+ModelT = TypeVar("ModelT", OpenAIRealtimeSIPModel, OpenAIRealtimeWebSocketModel, SocketModel)
 
 
 @asynccontextmanager
-async def connected(
-    server: RealtimeServer, **options: Any
-) -> AsyncIterator[tuple[OpenAIRealtimeWebSocketModel, Peer, Recorder]]:
-    """A model whose session.update was read already."""
-    model, recorder = OpenAIRealtimeWebSocketModel(), Recorder()
+async def attached(
+    model: ModelT, server: RealtimeServer, **options: Any
+) -> AsyncIterator[tuple[ModelT, Peer, Recorder]]:
+    """``model``, whose session.update was read already."""
+    recorder = Recorder()
     model.add_listener(recorder)
     config: Any = {"api_key": "sk-test", "base_url": server.base_url, **options}
     await model.connect(config)
@@ -27,7 +34,16 @@ async def connected(
         await model.close()
 
 
-async def fence(model: OpenAIRealtimeWebSocketModel, peer: Peer) -> None:
+@asynccontextmanager
+async def connected(
+    server: RealtimeServer, **options: Any
+) -> AsyncIterator[tuple[OpenAIRealtimeWebSocketModel, Peer, Recorder]]:
+    """A model over the socket, whose session.update was read already."""
+    async with attached(OpenAIRealtimeWebSocketModel(), server, **options) as found:
+        yield found
+
+
+async def fence(model: SocketModel, peer: Peer) -> None:
     """Nothing was sent before this that was not read: the next message is the one sent now."""
     await model.send_event(RealtimeModelSendSystemMessage(text="fence"))
     message = await peer.receive("conversation.item.create")

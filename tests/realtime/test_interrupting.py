@@ -17,40 +17,25 @@ from sipagent.realtime import (
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelRequestResponse,
     RealtimeModelSendInterrupt,
-    RealtimeModelSendSystemMessage,
     RealtimeModelTurnEndedEvent,
     RealtimeModelTurnStartedEvent,
 )
 from sipagent.realtime.interrupting import check_interrupt
 from tests.realtime import messages
+from tests.realtime.attached import SocketModel, attached, fence
 from tests.realtime.peer import Peer, Recorder, realtime_server
 
 AUDIO = base64.b64encode(bytes(9600)).decode()
 """200 ms of PCM at 24 kHz."""
 R1, R2 = ResponseId("resp_1"), ResponseId("resp_2")
-Model = OpenAIRealtimeSIPModel | OpenAIRealtimeWebSocketModel
 EITHER = pytest.mark.parametrize("kind", [OpenAIRealtimeSIPModel, OpenAIRealtimeWebSocketModel])
 
 
 @asynccontextmanager
-async def talking(kind: type[Model]) -> AsyncIterator[tuple[Model, Peer, Recorder]]:
+async def talking(kind: type[SocketModel]) -> AsyncIterator[tuple[SocketModel, Peer, Recorder]]:
     """A model on a call, or over the socket, whose session.update was read already."""
-    async with realtime_server() as server:
-        model, recorder = kind(), Recorder()
-        model.add_listener(recorder)
-        await model.connect({"api_key": "sk-test", "base_url": server.base_url, "call_id": "rtc_1"})
-        try:
-            peer = await server.peer()
-            await peer.receive("session.update")
-            yield model, peer, recorder
-        finally:
-            await model.close()
-
-
-async def fence(model: Model, peer: Peer) -> None:
-    """Nothing was sent before this that was not read."""
-    await model.send_event(RealtimeModelSendSystemMessage(text="fence"))
-    assert (await peer.receive())["type"] == "conversation.item.create"
+    async with realtime_server() as server, attached(kind(), server, call_id="rtc_1") as found:
+        yield found
 
 
 def test_fields_that_contradict_each_other_are_refused() -> None:
@@ -69,7 +54,7 @@ def test_fields_that_contradict_each_other_are_refused() -> None:
 
 
 @EITHER
-async def test_a_contradiction_reaches_nobody(kind: type[Model]) -> None:
+async def test_a_contradiction_reaches_nobody(kind: type[SocketModel]) -> None:
     async with talking(kind) as (model, peer, recorder):
         await peer.send(messages.response_created())
         await recorder.first(RealtimeModelTurnStartedEvent)
@@ -125,7 +110,9 @@ async def test_over_the_socket_only_the_making_can_be_ended() -> None:
 
 
 @EITHER
-async def test_a_request_that_waits_is_taken_back_unless_somebody_wants_it_said(kind: type[Model]) -> None:
+async def test_a_request_that_waits_is_taken_back_unless_somebody_wants_it_said(
+    kind: type[SocketModel],
+) -> None:
     async with talking(kind) as (model, peer, recorder):
         await peer.send(messages.response_created())
         await recorder.first(RealtimeModelTurnStartedEvent)
@@ -149,7 +136,7 @@ async def test_a_request_that_waits_is_taken_back_unless_somebody_wants_it_said(
 
 
 @EITHER
-async def test_a_request_on_its_way_is_cancelled_as_soon_as_it_is_granted(kind: type[Model]) -> None:
+async def test_a_request_on_its_way_is_cancelled_as_soon_as_it_is_granted(kind: type[SocketModel]) -> None:
     async with talking(kind) as (model, peer, recorder):
         await model.send_event(RealtimeModelRequestResponse())
         await peer.receive("response.create")
@@ -168,7 +155,7 @@ async def test_a_request_on_its_way_is_cancelled_as_soon_as_it_is_granted(kind: 
 
 
 @EITHER
-async def test_a_request_that_was_taken_back_and_refused_is_not_asked_again(kind: type[Model]) -> None:
+async def test_a_request_that_was_taken_back_and_refused_is_not_asked_again(kind: type[SocketModel]) -> None:
     async with talking(kind) as (model, peer, recorder):
         await model.send_event(RealtimeModelRequestResponse())
         asked = await peer.receive("response.create")
@@ -184,7 +171,7 @@ async def test_a_request_that_was_taken_back_and_refused_is_not_asked_again(kind
 
 
 @EITHER
-async def test_ending_one_response_takes_nothing_back(kind: type[Model]) -> None:
+async def test_ending_one_response_takes_nothing_back(kind: type[SocketModel]) -> None:
     async with talking(kind) as (model, peer, recorder):
         await peer.send(messages.response_created())
         await recorder.first(RealtimeModelTurnStartedEvent)

@@ -16,7 +16,6 @@ import pytest
 import websockets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from websockets.frames import Close
 
 from sipagent.errors import ConnectionLostError
 from sipagent.realtime import (
@@ -36,6 +35,7 @@ from sipagent.realtime import (
 )
 from sipagent.realtime.items import RealtimeToolCallItem
 from tests.realtime.peer import PATIENCE_S
+from tests.support.disturbances import Disturbances
 from tests.support.imagined_realtime import ImaginedRealtime, Json
 from tests.support.leaks import describe, leaked_tasks
 
@@ -171,18 +171,17 @@ def is_outside(command: Json) -> bool:
     return (command.get("response") or {}).get("conversation") == "none"
 
 
-class Play:
+class Play(Disturbances[WatchedServer]):
     """One session, and the steps that a test lets happen."""
 
     def __init__(self, server: WatchedServer, session: RealtimeSession, tools: Tools) -> None:
-        self.server = server
+        super().__init__(server, most_breaks=2)
         self.session = session
         self.tools = tools
         self.events: list[RealtimeSessionEvent] = []
         self.errands: list[asyncio.Task[None]] = []
         self.undecided: list[str] = []
         self.wanted: list[str] = []
-        self.breaks = 0
         self.cuts = 0
         """How often the application cut the agent off."""
         self.lost: list[str] = []
@@ -248,12 +247,6 @@ class Play:
 
     # What the server does --------------------------------------------------------------------------
 
-    def reads(self, number: int) -> None:
-        wire = self.server.wire
-        for _ in range(number + 1):
-            if wire is not None and wire.to_server:
-                self.server.read()
-
     def begins(self, number: int) -> None:
         if self.server.active is None:
             self.server.begin()
@@ -279,12 +272,6 @@ class Play:
         elif self.server.active is not None:
             self.server.end(self.server.active, status)
 
-    def is_interrupted(self, number: int) -> None:
-        self.server.caller_interrupts()
-
-    def has_played(self, number: int) -> None:
-        self.server.play_to_the_end()
-
     def will_refuse(self, number: int) -> None:
         self.server.refuses.append(("rate_limit_exceeded", "server_error")[number % 2])
 
@@ -296,37 +283,13 @@ class Play:
 
     # What the network does -------------------------------------------------------------------------
 
-    def hears(self, number: int) -> None:
-        wire = self.server.wire
-        for _ in range(number + 1):
-            if wire is not None and wire.to_client:
-                wire.deliver()
-
     def passes(self, number: int) -> None:
         pass
 
     def breaks_off(self, number: int) -> None:
-        """Some of what is on its way arrives before."""
-        if self.breaks == 2 or self.server.over or self.server.wire is None:
-            return
-        self.breaks += 1
-        if number % 2:
-            self.reads(20)
-        if number % 3:
-            self.hears(50)
-        if number == 7:
+        if number == 7 and self.may_break:
             self.server.statuses.append(500)
-        self.server.over = number == 11
-        self.server.wire.end(Close(1011, "broken") if number % 4 == 0 else None)
-
-    def says_it_twice(self, number: int) -> None:
-        if self.server.wire is not None and self.server.wire.to_client:
-            self.server.wire.to_client.insert(number % 4, self.server.wire.to_client[0])
-
-    def says_it_late(self, number: int) -> None:
-        if self.server.wire is not None and self.server.wire.to_client:
-            late = self.server.wire.to_client.popleft()
-            self.server.wire.to_client.insert(1 + number % 3, late)
+        super().breaks_off(number)
 
     # Afterwards ------------------------------------------------------------------------------------
 

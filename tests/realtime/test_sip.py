@@ -45,6 +45,8 @@ from sipagent.realtime.events import (
     RealtimeModelSessionEvent,
 )
 from tests.realtime import messages
+from tests.realtime.attached import attached as attached_to
+from tests.realtime.attached import fence
 from tests.realtime.peer import PATIENCE_S, Peer, RealtimeServer, Recorder, realtime_server
 
 QUICK = AttachPolicy(
@@ -66,26 +68,12 @@ def config(server: RealtimeServer, **settings: Any) -> RealtimeModelConfig:
 async def attached(
     server: RealtimeServer, policy: AttachPolicy = QUICK, **settings: Any
 ) -> AsyncIterator[tuple[OpenAIRealtimeSIPModel, Peer, Recorder]]:
-    """A model whose session.update was read already."""
+    """A model on a call, whose session.update was read and answered already."""
     model = OpenAIRealtimeSIPModel(attach_policy=policy)
-    recorder = Recorder()
-    model.add_listener(recorder)
-    await model.connect(config(server, **settings))
-    try:
-        peer = await server.peer()
-        await peer.receive("session.update")
+    async with attached_to(model, server, **config(server, **settings)) as (_, peer, recorder):
         await peer.send(messages.session_updated())
         await recorder.first(RealtimeModelSessionEvent)
         yield model, peer, recorder
-    finally:
-        await model.close()
-
-
-async def fence(model: OpenAIRealtimeSIPModel, peer: Peer) -> None:
-    """Nothing was sent before this that was not read: the next message is the one sent now."""
-    await model.send_event(RealtimeModelSendSystemMessage(text="fence"))
-    message = await peer.receive("conversation.item.create")
-    assert message["item"]["content"][0]["text"] == "fence"
 
 
 def ended(recorder: Recorder) -> tuple[str | None, int | None]:

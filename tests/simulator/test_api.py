@@ -23,7 +23,7 @@ from sipagent.simulator.script import Script, Step
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.speech import SilentVoice
 from sipagent.simulator.virtual import VirtualLeg
-from tests.simulator.receiver import LIMIT_S, WebhookReceiver, webhook_receiver
+from tests.simulator.receiver import LIMIT_S, WebhookReceiver
 from tests.support.eventually import eventually
 
 SESSION = {"type": "realtime", "model": "gpt-realtime-2.1"}
@@ -53,12 +53,6 @@ class Client:
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await self.open(**query)
         return refused.value.status
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[WebhookReceiver]:
-    async with webhook_receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from sipagent.simulator.script import Script, Step
 from sipagent.simulator.speech import SilentVoice
 from sipagent.simulator.virtual import VirtualLeg
 from sipagent.simulator.webhooks import WebhookSender, WebhookSettings, new_secret
-from tests.simulator.receiver import LIMIT_S, WebhookReceiver, webhook_receiver
+from tests.simulator.receiver import LIMIT_S, WebhookReceiver
 
 SESSION = {"type": "realtime"}
 QUICK = CallSettings(webhook_delay_s=0, answer_delay_s=0)
@@ -64,12 +64,6 @@ class Placed:
     async def answered(self) -> None:
         async with asyncio.timeout(LIMIT_S):
             assert await self.call.wait_answered()
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[WebhookReceiver]:
-    async with webhook_receiver() as receiver:
-        yield receiver
 
 
 class Room:

@@ -13,7 +13,7 @@ from sipagent.simulator.call_values import CallSettings
 from sipagent.simulator.script import Script, Step
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.speech import SilentVoice
-from tests.simulator.receiver import WebhookReceiver, webhook_receiver
+from tests.simulator.receiver import WebhookReceiver
 
 SESSION = {"type": "realtime", "audio": {"input": {"transcription": {"model": "gpt-transcribe"}}}}
 
@@ -52,12 +52,6 @@ class Control:
         assert status == 200
         assert answer["state"] in {"ended", "rejected", "cancelled"}
         return answer
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[WebhookReceiver]:
-    async with webhook_receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

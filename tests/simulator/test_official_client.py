@@ -19,7 +19,7 @@ from sipagent.simulator.script import Script, Step, ToolUse
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.speech import SilentVoice
 from sipagent.simulator.virtual import VirtualLeg
-from tests.simulator.receiver import LIMIT_S, Webhook, WebhookReceiver, webhook_receiver
+from tests.simulator.receiver import LIMIT_S, Webhook, WebhookReceiver
 
 SLOT_TOOL = {
     "type": "function",
@@ -42,12 +42,6 @@ SCRIPT = Script(
     ),
     delay_ms=1,
 )
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[WebhookReceiver]:
-    async with webhook_receiver() as receiver:
-        yield receiver
 
 
 @pytest.fixture

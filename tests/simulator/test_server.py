@@ -28,7 +28,7 @@ from sipagent.simulator.sip.sdp import choose_audio, parse_sdp
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.speech import SilentVoice
 from sipagent.simulator.voice import Voice
-from tests.simulator.receiver import LIMIT_S, WebhookReceiver, webhook_receiver
+from tests.simulator.receiver import LIMIT_S, WebhookReceiver
 
 UDP = ListenAddress(transport="udp", host="127.0.0.1", port=0)
 TCP = ListenAddress(transport="tcp", host="127.0.0.1", port=0)
@@ -46,12 +46,6 @@ OFFER = b"".join(
 )
 TRANSCRIBED: Final = "conversation.item.input_audio_transcription.completed"
 NO_G711 = OFFER.replace(b"RTP/AVP 0 101", b"RTP/AVP 18 101")
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[WebhookReceiver]:
-    async with webhook_receiver() as receiver:
-        yield receiver
 
 
 def options(receiver: WebhookReceiver, *, sip: tuple[ListenAddress, ...] = (UDP, TCP)) -> SimulatorOptions:

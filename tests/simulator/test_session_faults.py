@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sipagent.simulator.faults import FaultSet
 from sipagent.simulator.speech import SilentVoice
 from tests.simulator.session_rig import Rig
 
@@ -95,14 +94,3 @@ async def test_without_faults_nothing_goes_wrong() -> None:
         rig.leg.play_out()
         assert rig.host.done == ["finished"]
         assert rig.client.broken == []
-
-
-async def test_faults_can_be_exchanged_during_a_call() -> None:
-    async with Rig(faults="playback_stop_missing") as rig:
-        await rig.greet()
-        rig.conversation.replace_faults(FaultSet.parse("unknown_event"))
-        rig.say("Hello?")
-        await rig.client.until("response.done")
-        rig.leg.play_out()
-        assert rig.client.of("response.gesture.delta")
-        assert rig.client.types[-1] == "output_audio_buffer.stopped"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sipagent.audio.formats import AudioFormat
-from sipagent.audio.g711 import rms_pcmu
-from sipagent.audio.resample import pcmu_to_pcm
+from sipagent.audio.g711 import decode_pcmu, rms_pcmu
+from sipagent.audio.resample import resample
 from sipagent.simulator.socket_audio import SocketDecoder, SocketEncoder
 from sipagent.simulator.speech import SilentVoice
 from tests.simulator.session_rig import Rig
@@ -17,6 +17,10 @@ from tests.simulator.session_rig import Rig
 SOCKET_SESSION: dict[str, Any] = {"type": "realtime", "model": "gpt-realtime-2.1"}
 LOUD, QUIET = bytes([0x10, 0x10, 0x90, 0x90]) * 40, bytes([0xFF]) * 160
 DELTA = "response.output_audio.delta"
+
+
+def as_pcm(ulaw: bytes) -> bytes:
+    return resample(decode_pcmu(ulaw), from_hz=8000, to_hz=24_000)
 
 
 class LoudVoice:
@@ -45,7 +49,7 @@ async def test_a_turn_over_the_socket() -> None:
     script = "turns: [It is noon.]\ncaller: {lines: ['What time is it?']}\n"
     async with Rig(script, session=SOCKET_SESSION, on_the_phone=False, voice=LoudVoice()) as rig:
         turn = QUIET * 50 + LOUD * 30 + QUIET * 40
-        pcm = pcmu_to_pcm(turn)
+        pcm = as_pcm(turn)
         for start in range(0, len(pcm), 9999):
             append(rig, pcm[start : start + 9999])
         await rig.client.until("response.done")
@@ -83,7 +87,7 @@ async def test_speech_cancels_a_response_and_leaves_the_cut_to_the_client() -> N
     async with Rig(session=SOCKET_SESSION, on_the_phone=False, voice=voice) as rig:
         rig.send("response.create")
         await rig.client.until(DELTA)
-        append(rig, pcmu_to_pcm(QUIET * 50 + LOUD * 10))
+        append(rig, as_pcm(QUIET * 50 + LOUD * 10))
         done = rig.client.last("response.done")["response"]
         assert done["status_details"]["reason"] == "turn_detected"
         assert "output_audio_buffer.cleared" not in rig.client.types

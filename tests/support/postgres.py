@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import pytest
 
+from sipagent.store import postgres
 from tests.support.ports import free_port
 
 START_TIMEOUT_S = 60.0
@@ -233,8 +234,11 @@ def stoppable_postgres(_stoppable_postgres: PostgresServer) -> PostgresServer:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of an empty database on the server that runs all the time."""
+def postgres_url(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty database on the server that runs all the time. Whoever uses it in this process is
+    patient: a machine that is busy with much else must not make it look as if the server were away."""
+    for name in ("CONNECT_TIMEOUT_S", "LEASE_STATEMENT_TIMEOUT_S", "STATEMENT_TIMEOUT_S"):
+        monkeypatch.setattr(postgres, name, 30.0)
     name = postgres_server.create_database()
     yield postgres_server.url(name)
     postgres_server.drop_database(name)

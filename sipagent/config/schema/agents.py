@@ -23,12 +23,13 @@ from sipagent.config.schema.base import (
     word_as,
 )
 from sipagent.config.schema.carriers import RecordingEntry
+from sipagent.config.schema.kinds import refuse_several, tag_of, told_by_key
 from sipagent.config.schema.language import LanguageTag
 from sipagent.config.schema.numbers import TransferUri
 from sipagent.config.schema.patterns import Pattern
 from sipagent.config.schema.session import SessionKeys
 from sipagent.config.schema.tools import ToolEntry
-from sipagent.config.values import PythonReference, closest, parse_reference
+from sipagent.config.values import PythonReference, parse_reference
 
 MESSAGE = "message"
 """What a transfer offers when nobody was reached: to take a message."""
@@ -74,9 +75,6 @@ class TransferEntry(Entry):
     way: TransferWay = "refer"
     """``refer`` sends the caller there by SIP, ``carrier`` has the carrier do it by its own API, and ``warm``
     calls whoever it is first, tells them what it is about, and keeps the caller until they take the call."""
-
-
-_GUARDS = ("phrases", "patterns", "moderation", "python")
 
 
 class GuardEntry(Entry):
@@ -133,12 +131,13 @@ class PythonGuard(GuardEntry):
     """Module and function, with a colon between them."""
 
 
-def _guard_kind(value: object) -> str | None:
-    if isinstance(value, dict):
-        kind = next((kind for kind in _GUARDS if kind in value), None)
-        kind = kind or next((close for key in value if (close := closest(str(key), _GUARDS))), None)
-        return None if kind is None else f"<{kind}>"
-    return next((f"<{kind}>" for kind in _GUARDS if hasattr(value, kind)), None)
+_GUARDS: Mapping[str, type[BaseModel]] = {
+    "phrases": PhrasesGuard,
+    "patterns": PatternsGuard,
+    "moderation": ModerationGuard,
+    "python": PythonGuard,
+}
+_guard_kind = told_by_key(_GUARDS)
 
 
 def _look_at_guard(value: object) -> object:
@@ -146,19 +145,17 @@ def _look_at_guard(value: object) -> object:
     if not isinstance(value, dict | BaseModel):
         raise refuse(f"{shown(value)} is no guardrail.", remedy)
     if isinstance(value, dict):
-        kinds = [f"`{kind}`" for kind in _GUARDS if kind in value]
-        if len(kinds) > 1:
-            raise refuse(f"{' and '.join(kinds)} stand side by side.", "Begin a new `- ` for each guardrail.")
+        refuse_several(_GUARDS, value, what="guardrail")
         if _guard_kind(value) is None:
             raise refuse("This is no guardrail.", remedy)
     return value
 
 
 GuardrailEntry = Annotated[
-    Annotated[PhrasesGuard, Tag("<phrases>")]
-    | Annotated[PatternsGuard, Tag("<patterns>")]
-    | Annotated[ModerationGuard, Tag("<moderation>")]
-    | Annotated[PythonGuard, Tag("<python>")],
+    Annotated[PhrasesGuard, Tag(tag_of("phrases"))]
+    | Annotated[PatternsGuard, Tag(tag_of("patterns"))]
+    | Annotated[ModerationGuard, Tag(tag_of("moderation"))]
+    | Annotated[PythonGuard, Tag(tag_of("python"))],
     Discriminator(_guard_kind),
     BeforeValidator(_look_at_guard),
 ]

@@ -8,13 +8,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Discriminator, Field, Tag
 
 from sipagent.config.schema.base import DURATION_PATTERN, Entry, Text, listed, parsed_by, refuse, shown
+from sipagent.config.schema.kinds import WORD, refuse_several, tag_of, told_by_key
 from sipagent.config.schema.language import LanguageTag
 from sipagent.config.schema.numbers import CallableNumber
 from sipagent.config.values import closest, parse_ringing_s
 
 WORDS = ("sip", "stream")
 """Steps that need nothing but their name."""
-_KINDS = ("sip", "call", "say")
 MOST_STEPS = 8
 """Of one plan: a caller waits through all of them."""
 LONGEST_WORDS = 1000
@@ -64,6 +64,7 @@ class SayStep(Entry):
 
 
 _ENTRIES: Mapping[str, type[BaseModel]] = {"sip": SipStep, "call": CallStep, "say": SayStep}
+_tag = told_by_key(_ENTRIES)
 
 
 def _look_at_step(value: object) -> object:
@@ -81,12 +82,10 @@ def _look_at_step(value: object) -> object:
                 f"There is no step `{value}`.", f"Did you mean `{close}`?" if close else f"{remedy}{also}"
             )
         case dict():
-            kinds = [f"`{kind}`" for kind in (*_KINDS, "stream") if kind in value]
-            if len(kinds) > 1:
-                raise refuse(f"{' and '.join(kinds)} stand side by side.", "Begin a new `- ` for each step.")
+            refuse_several((*_ENTRIES, "stream"), value, what="step")
             if "stream" in value:
                 raise refuse("`stream` takes no settings.", "Write `- stream` without a colon.")
-            if not kinds and _tag(value) is None:
+            if _tag(value) is None:
                 raise refuse("This is no step.", remedy)
         case str():
             pass
@@ -95,21 +94,11 @@ def _look_at_step(value: object) -> object:
     return value
 
 
-def _tag(value: object) -> str | None:
-    if isinstance(value, dict):
-        kind = next((kind for kind in _KINDS if kind in value), None)
-        kind = kind or next((close for key in value if (close := closest(str(key), _KINDS))), None)
-        return None if kind is None else f"<{kind}>"
-    if isinstance(value, BaseModel):
-        return next(f"<{kind}>" for kind, entry in _ENTRIES.items() if isinstance(value, entry))
-    return "word"
-
-
 StepEntry = Annotated[
-    Annotated[Literal["sip", "stream"], Tag("word")]
-    | Annotated[SipStep, Tag("<sip>")]
-    | Annotated[CallStep, Tag("<call>")]
-    | Annotated[SayStep, Tag("<say>")],
+    Annotated[Literal["sip", "stream"], Tag(WORD)]
+    | Annotated[SipStep, Tag(tag_of("sip"))]
+    | Annotated[CallStep, Tag(tag_of("call"))]
+    | Annotated[SayStep, Tag(tag_of("say"))],
     Discriminator(_tag),
     BeforeValidator(_look_at_step),
 ]

@@ -10,13 +10,13 @@ from pydantic import BaseModel, BeforeValidator, Discriminator, Tag
 from sipagent.config.schema.asking import CollectDigits, TakeMessage
 from sipagent.config.schema.base import Entry, Text, ToolName, parsed_by, refuse, shown
 from sipagent.config.schema.http_tool import HttpTool
+from sipagent.config.schema.kinds import WORD, refuse_several, tag_of, told_by_key
 from sipagent.config.schema.mcp_tool import McpTool
 from sipagent.config.schema.tool_manners import ToolManners
 from sipagent.config.values import PythonReference, closest, parse_reference
 
 WORDS = ("hang_up", "transfer", "send_to_agent", "set_language")
 """Tools that need nothing but their name."""
-_KINDS = ("python", "http", "mcp", "collect_digits", "take_message")
 
 
 class PythonTool(ToolManners):
@@ -86,31 +86,29 @@ _ENTRIES: Mapping[str, type[BaseModel]] = {
     "collect_digits": CollectDigitsEntry,
     "take_message": TakeMessageEntry,
 }
+_tag = told_by_key(_ENTRIES)
 
 
 def _look_at_kind(value: object) -> object:
     """Says what is wrong with a tool of which nobody can tell what it is."""
-    remedy = f"Write {', '.join(WORDS)}, or one of {', '.join(f'`{kind}:`' for kind in _KINDS)}."
+    remedy = f"Write {', '.join(WORDS)}, or one of {', '.join(f'`{kind}:`' for kind in _ENTRIES)}."
     match value:
         case BaseModel():
             pass
-        case str() if value in _KINDS:
+        case str() if value in _ENTRIES:
             raise refuse(
                 f"`{value}` alone says too little.", f"Write `- {value}:` and below it what it needs."
             )
         case str() if value not in WORDS:
-            close = closest(value, (*WORDS, *_KINDS))
+            close = closest(value, (*WORDS, *_ENTRIES))
             raise refuse(f"There is no tool `{value}`.", f"Did you mean `{close}`?" if close else remedy)
         case dict():
-            kinds = [f"`{kind}`" for kind in _KINDS if kind in value]
-            words = [word for word in WORDS if word in value]
-            if len(kinds) > 1:
-                raise refuse(f"{' and '.join(kinds)} stand side by side.", "Begin a new `- ` for each tool.")
-            if words:
+            refuse_several(_ENTRIES, value, what="tool")
+            if words := [word for word in WORDS if word in value]:
                 raise refuse(
                     f"`{words[0]}` takes no settings here.", f"Write `- {words[0]}` without a colon."
                 )
-            if not kinds and _tag(value) is None:
+            if _tag(value) is None:
                 raise refuse("This is no tool.", remedy)
         case str():
             pass
@@ -119,25 +117,13 @@ def _look_at_kind(value: object) -> object:
     return value
 
 
-def _tag(value: object) -> str | None:
-    """The tag of the union's member. Its brackets keep it from being taken for a key of the file."""
-    if isinstance(value, dict):
-        kind = next((kind for kind in _KINDS if kind in value), None)
-        # Whoever misspells the kind is told so by its mapping, which knows the key.
-        kind = kind or next((close for key in value if (close := closest(str(key), _KINDS))), None)
-        return None if kind is None else f"<{kind}>"
-    if isinstance(value, BaseModel):
-        return next(f"<{kind}>" for kind, entry in _ENTRIES.items() if isinstance(value, entry))
-    return "word"
-
-
 ToolEntry = Annotated[
-    Annotated[Literal["hang_up", "transfer", "send_to_agent", "set_language"], Tag("word")]
-    | Annotated[PythonTool, Tag("<python>")]
-    | Annotated[HttpToolEntry, Tag("<http>")]
-    | Annotated[McpToolEntry, Tag("<mcp>")]
-    | Annotated[CollectDigitsEntry, Tag("<collect_digits>")]
-    | Annotated[TakeMessageEntry, Tag("<take_message>")],
+    Annotated[Literal["hang_up", "transfer", "send_to_agent", "set_language"], Tag(WORD)]
+    | Annotated[PythonTool, Tag(tag_of("python"))]
+    | Annotated[HttpToolEntry, Tag(tag_of("http"))]
+    | Annotated[McpToolEntry, Tag(tag_of("mcp"))]
+    | Annotated[CollectDigitsEntry, Tag(tag_of("collect_digits"))]
+    | Annotated[TakeMessageEntry, Tag(tag_of("take_message"))],
     Discriminator(_tag),
     BeforeValidator(_look_at_kind),
 ]

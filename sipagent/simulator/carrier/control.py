@@ -6,13 +6,11 @@ Mounted at ``/control/carrier`` of a simulator; it asks for no key. Bodies and a
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections import Counter
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.calls import CarrierCall
@@ -21,18 +19,19 @@ from sipagent.simulator.carrier.leg import Leg
 from sipagent.simulator.carrier.pretended import PretendedCarrier
 from sipagent.simulator.carrier.stream import StreamRecord
 from sipagent.simulator.carrier.subscribers import Act, parse_subscriber
+from sipagent.simulator.control_requests import (
+    Body,
+    Digits,
+    Faults,
+    Seconds,
+    explain_errors,
+    read_body,
+    wait_as_asked,
+)
 from sipagent.simulator.phone.settings import HangUp, Pause, Press, Say
 
-LONGEST_WAIT_S = 300.0
 
-Seconds = Annotated[float, Field(ge=0, le=3600)]
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _Act(_Body):
+class _Act(Body):
     """One thing a caller does: exactly one of ``say``, ``press``, ``pause_s`` and ``hang_up``."""
 
     say: str | None = None
@@ -54,7 +53,7 @@ class _Act(_Body):
         return HangUp(waits=self.waits)
 
 
-class NewCarrierCall(_Body):
+class NewCarrierCall(Body):
     """The body of ``POST /control/carrier/calls``, described in the guide page *simulator*."""
 
     caller: str = Field(default="+15550100123", alias="from")
@@ -67,23 +66,12 @@ class NewCarrierCall(_Body):
         return tuple(Say(text=each) if isinstance(each, str) else each.act() for each in self.does)
 
 
-class _Words(_Body):
+class _Words(Body):
     text: str
 
 
-class _Digits(_Body):
-    digits: str
-
-
-class _Faults(_Body):
-    faults: str
-
-
-class _Numbers(_Body):
+class _Numbers(Body):
     numbers: dict[str, str]
-
-
-BodyT = TypeVar("BodyT", bound=_Body)
 
 
 class CarrierControlApi:
@@ -94,7 +82,7 @@ class CarrierControlApi:
 
     def application(self) -> web.Application:
         """The routes, to be mounted."""
-        app = web.Application(middlewares=[_explain_errors])
+        app = web.Application(middlewares=[explain_errors])
         app.router.add_post("/calls", self._place)
         app.router.add_get("/calls", self._list)
         app.router.add_get("/calls/{call_id}", self._show)
@@ -108,7 +96,7 @@ class CarrierControlApi:
         return app
 
     async def _place(self, request: web.Request) -> web.Response:
-        wanted = await _read(request, NewCarrierCall)
+        wanted = await read_body(request, NewCarrierCall)
         call = await self._carrier.call(
             caller=wanted.caller, to=wanted.called, does=wanted.acts(), faults=wanted.faults
         )
@@ -120,14 +108,7 @@ class CarrierControlApi:
     async def _show(self, request: web.Request) -> web.Response:
         """With ``?wait_s=N`` the answer comes when the call is over, or after N seconds."""
         call = self._call(request)
-        if (wait := request.query.get("wait_s")) is not None:
-            try:
-                async with asyncio.timeout(min(float(wait), LONGEST_WAIT_S)):
-                    await call.ended()
-            except ValueError:
-                raise SimulatorError(f"wait_s is a number of seconds, not {wait!r}") from None
-            except TimeoutError:
-                pass  # shown as it is
+        await wait_as_asked(request, call.ended)
         return web.json_response(self._details(call))
 
     async def _sound(self, request: web.Request) -> web.Response:
@@ -135,12 +116,12 @@ class CarrierControlApi:
 
     async def _say(self, request: web.Request) -> web.Response:
         caller = self._call(request).caller
-        await caller.say((await _read(request, _Words)).text)
+        await caller.say((await read_body(request, _Words)).text)
         return web.json_response({})
 
     async def _press(self, request: web.Request) -> web.Response:
         caller = self._call(request).caller
-        await caller.dial_keys((await _read(request, _Digits)).digits)
+        await caller.dial_keys((await read_body(request, Digits)).digits)
         return web.json_response({})
 
     async def _hang_up(self, request: web.Request) -> web.Response:
@@ -149,7 +130,7 @@ class CarrierControlApi:
         return web.json_response(summary(call))
 
     async def _set_numbers(self, request: web.Request) -> web.Response:
-        numbers = (await _read(request, _Numbers)).numbers
+        numbers = (await read_body(request, _Numbers)).numbers
         self._carrier.network.numbers |= {number: parse_subscriber(text) for number, text in numbers.items()}
         return web.json_response({})
 
@@ -157,7 +138,7 @@ class CarrierControlApi:
         return web.json_response({"faults": str(self._carrier.faults)})
 
     async def _set_faults(self, request: web.Request) -> web.Response:
-        self._carrier.faults = CarrierFaults.parse((await _read(request, _Faults)).faults)
+        self._carrier.faults = CarrierFaults.parse((await read_body(request, Faults)).faults)
         return await self._show_faults(request)
 
     def _call(self, request: web.Request) -> CarrierCall:
@@ -226,29 +207,3 @@ def _stream(record: StreamRecord) -> dict[str, Any]:
         "end": None if record.end is None else record.end.value,
         "close_code": record.close_code,
     }
-
-
-@web.middleware
-async def _explain_errors(request: web.Request, handler: Any) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)
-    except SimulatorError as error:
-        return web.json_response({"error": str(error)}, status=400)
-    except web.HTTPException as error:
-        return web.json_response({"error": error.reason}, status=error.status)
-    return response
-
-
-async def _read(request: web.Request, shape: type[BodyT]) -> BodyT:
-    """The body in ``shape``; an empty one counts as ``{}``. Raises `SimulatorError`."""
-    raw = await request.read()
-    try:
-        return shape.model_validate(json.loads(raw or b"{}"))
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
-            for problem in error.errors(include_url=False)
-        )
-        raise SimulatorError(problems) from error
-    except ValueError as error:
-        raise SimulatorError(f"the body is no JSON: {error}") from error

@@ -14,7 +14,6 @@ import aiohttp
 from aiohttp import web
 
 from sipagent import clock
-from sipagent.errors import SimulatorError
 from sipagent.simulator.carrier.announcer import Announcer
 from sipagent.simulator.carrier.calls import CarrierCall
 from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
@@ -35,6 +34,7 @@ from sipagent.simulator.carrier.stream import MediaStream
 from sipagent.simulator.carrier.subscribers import Act
 from sipagent.simulator.carrier.switchboard import Switchboard
 from sipagent.simulator.carrier.verbs import DialTarget, Document, ReportTo, StreamTarget
+from sipagent.simulator.listening import serve_http
 from sipagent.simulator.phone.settings import Say
 from sipagent.simulator.rtp import Pacer
 from sipagent.simulator.sip.call import IncomingSipCall
@@ -171,15 +171,9 @@ class PretendedCarrier(ABC):
     async def _listen(self, stack: AsyncExitStack) -> None:
         application = web.Application()
         application.add_routes(self._routes())
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, self.options.http_host, self.options.http_port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise SimulatorError(f"cannot listen for HTTP on {self.options.http_host}: {error}") from error
-        self.http = runner.addresses[0][0], runner.addresses[0][1]
+        self.http = await serve_http(
+            application, host=self.options.http_host, port=self.options.http_port, until=stack
+        )
 
     async def _end_calls(self) -> None:
         for room in list(self.rooms.values()):

@@ -18,6 +18,7 @@ from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
 from sipagent.simulator.carrier.control_api import CallControlApi
 from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Kind, LegReport
+from sipagent.simulator.carrier.document_reports import room_report, stream_report
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg, LegStatus
 from sipagent.simulator.carrier.markup import Lacks
@@ -34,16 +35,6 @@ _LACKS: Lacks = {
     "Number": frozenset({"byoc"}),
 }
 """Of `Dial`, TeXML's reference knows no such attributes."""
-_ROOM_EVENTS: Mapping[RoomEvent, str] = {
-    "start": "conference-start",
-    "end": "conference-end",
-    "join": "participant-join",
-    "leave": "participant-leave",
-    "mute": "participant-mute",
-    "unmute": "participant-unmute",
-    "hold": "participant-hold",
-    "unhold": "participant-unhold",
-}
 
 
 class TelnyxDialect:
@@ -112,38 +103,17 @@ class TelnyxDialect:
         self, leg: Leg, event: str, *, stream_id: str, name: str, error: str
     ) -> dict[str, str]:
         """As in `Dialect`."""
-        parameters = {
-            "AccountSid": self._account,
-            "CallSid": leg.sid,
-            "CallSidLegacy": leg.sid,
-            "StreamEvent": event,
-            "StreamName": name,
-            "StreamSid": stream_id,
-            "Timestamp": clock.utc_now().isoformat(),
-        }
-        return {**parameters, "StreamError": error} if error else parameters
+        parameters = stream_report(
+            leg, event, account=self._account, stream_id=stream_id, name=name, error=error
+        )
+        return {**parameters, "CallSidLegacy": leg.sid}
 
     def room_parameters(
         self, room: Room, event: RoomEvent, member: Member | None, reason: str
     ) -> dict[str, str]:
         """As in `Dialect`."""
-        parameters = {
-            "AccountSid": self._account,
-            "ConferenceSid": room.sid,
-            "FriendlyName": room.name,
-            "StatusCallbackEvent": _ROOM_EVENTS[event],
-            "SequenceNumber": str(room.sequence),
-            "Timestamp": clock.utc_now().isoformat(),
-        }
-        if reason:
-            parameters["ReasonConferenceEnded"] = reason
-        if member is not None:
-            parameters |= {
-                "CallSid": member.leg.sid,
-                "Muted": str(member.muted).lower(),
-                "Hold": str(member.held).lower(),
-            }
-        return parameters
+        timestamp = clock.utc_now().isoformat()
+        return room_report(room, event, member, reason, account=self._account, timestamp=timestamp)
 
     def frames(self, leg: Leg, target: StreamTarget) -> StreamFrames:
         """As in `Dialect`."""

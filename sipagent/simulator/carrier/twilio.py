@@ -17,6 +17,7 @@ from sipagent.simulator.carrier.calls import CarrierCall
 from sipagent.simulator.carrier.conference import Member, Room, RoomEvent
 from sipagent.simulator.carrier.desk import Fetch
 from sipagent.simulator.carrier.dialect import Kind, LegReport
+from sipagent.simulator.carrier.document_reports import room_report, stream_report
 from sipagent.simulator.carrier.faults import CarrierFault, CarrierFaults
 from sipagent.simulator.carrier.leg import Leg, LegStatus
 from sipagent.simulator.carrier.markup import NOTHING_LACKS, Lacks
@@ -31,16 +32,6 @@ from sipagent.simulator.carrier.verbs import StreamTarget
 
 API_VERSION = "2010-04-01"
 _PREFIXES: Mapping[Kind, str] = {"call": "CA", "stream": "MZ", "conference": "CF", "session": "session-"}
-_ROOM_EVENTS: Mapping[RoomEvent, str] = {
-    "start": "conference-start",
-    "end": "conference-end",
-    "join": "participant-join",
-    "leave": "participant-leave",
-    "mute": "participant-mute",
-    "unmute": "participant-unmute",
-    "hold": "participant-hold",
-    "unhold": "participant-unhold",
-}
 
 
 class TwilioDialect:
@@ -117,35 +108,18 @@ class TwilioDialect:
         self, leg: Leg, event: str, *, stream_id: str, name: str, error: str
     ) -> dict[str, str]:
         """As in `Dialect`."""
-        parameters = {
-            "AccountSid": self._account_sid,
-            "CallSid": leg.sid,
-            "StreamSid": stream_id,
-            "StreamName": name,
-            "StreamEvent": event,
-            "Timestamp": clock.utc_now().isoformat(),
-        }
-        return {**parameters, "StreamError": error} if error else parameters
+        return stream_report(
+            leg, event, account=self._account_sid, stream_id=stream_id, name=name, error=error
+        )
 
     def room_parameters(
         self, room: Room, event: RoomEvent, member: Member | None, reason: str
     ) -> dict[str, str]:
         """As in `Dialect`."""
-        parameters = {
-            "AccountSid": self._account_sid,
-            "ConferenceSid": room.sid,
-            "FriendlyName": room.name,
-            "StatusCallbackEvent": _ROOM_EVENTS[event],
-            "SequenceNumber": str(room.sequence),
-            "Timestamp": format_datetime(clock.utc_now()),
-        }
-        if reason:
-            parameters["ReasonConferenceEnded"] = reason
+        timestamp = format_datetime(clock.utc_now())
+        parameters = room_report(room, event, member, reason, account=self._account_sid, timestamp=timestamp)
         if member is not None:
             parameters |= {
-                "CallSid": member.leg.sid,
-                "Muted": str(member.muted).lower(),
-                "Hold": str(member.held).lower(),
                 "Coaching": "false",
                 "StartConferenceOnEnter": str(member.target.starts_on_enter).lower(),
                 "EndConferenceOnExit": str(member.target.ends_on_exit).lower(),

@@ -23,11 +23,6 @@ class Pacer:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def turns_skipped(self) -> int:
-        """Frames given up after stalls of the whole process."""
-        return self._wheel.turns_skipped
-
     async def __aenter__(self) -> Self:
         assert self._task is None, "a pacer runs once"
         self._task = asyncio.create_task(self._run(), name="rtp pacer")

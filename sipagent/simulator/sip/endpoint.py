@@ -152,10 +152,6 @@ class SipEndpoint:
         call.start()
         return call
 
-    def local_host_towards(self, host: str, port: int) -> str:
-        """The address of this machine that ``host`` (an IP address) can reach, for an offer before `dial`."""
-        return self._settings.advertised_host or local_host_towards((host, port))
-
     async def aclose(self) -> None:
         """End every call with one message each, then close all sockets; idempotent, safe to cancel."""
         if self._closed:

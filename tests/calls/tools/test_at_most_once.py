@@ -16,7 +16,6 @@ import pytest
 import websockets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from websockets.frames import Close
 
 from sipagent.calls import CallContext, TransferTarget
 from sipagent.calls.tools.failures import ToolFailureError
@@ -35,6 +34,7 @@ from sipagent.realtime import (
 from sipagent.realtime.tools import ToolResult
 from tests.calls.controls import call
 from tests.calls.tools.using import caller_answers, question_put, use
+from tests.support.disturbances import Disturbances
 from tests.support.imagined_realtime import ImaginedRealtime
 from tests.support.leaks import describe, leaked_tasks
 from tests.support.virtual_time import run_virtually
@@ -275,17 +275,16 @@ class SessionControls:
         pass
 
 
-class Table:
+class Table(Disturbances[ImaginedRealtime]):
     """One session, and the steps that a test lets happen."""
 
     def __init__(
         self, server: ImaginedRealtime, session: RealtimeSession, shop: Shop, context: CallContext
     ) -> None:
-        self.server = server
+        super().__init__(server, most_breaks=3)
         self.session = session
         self.shop = shop
         self.context = context
-        self.breaks = 0
         self.listening = asyncio.create_task(self.listen(), name="listening")
 
     async def listen(self) -> None:
@@ -316,49 +315,12 @@ class Table:
         if self.server.active is not None:
             self.server.end(self.server.active, ("completed", "completed", "failed")[number % 3])
 
-    def is_interrupted(self, number: int) -> None:
-        self.server.caller_interrupts()
-
-    def has_played(self, number: int) -> None:
-        self.server.play_to_the_end()
-
     def goes(self, number: int) -> None:
         self.shop.ways.append(WAYS[number % len(WAYS)])
 
     def finishes(self, number: int) -> None:
         if self.shop.waiting:
             self.shop.waiting.pop(number % len(self.shop.waiting)).set()
-
-    def reads(self, number: int) -> None:
-        for _ in range(number + 1):
-            if self.server.wire is not None and self.server.wire.to_server:
-                self.server.read()
-
-    def hears(self, number: int) -> None:
-        for _ in range(number + 1):
-            if self.server.wire is not None and self.server.wire.to_client:
-                self.server.wire.deliver()
-
-    def breaks_off(self, number: int) -> None:
-        """Some of what is on its way arrives before."""
-        if self.breaks == 3 or self.server.over or self.server.wire is None:
-            return
-        self.breaks += 1
-        if number % 2:
-            self.reads(20)
-        if number % 3:
-            self.hears(50)
-        self.server.over = number == 11
-        self.server.wire.end(Close(1011, "broken") if number % 4 == 0 else None)
-
-    def says_it_twice(self, number: int) -> None:
-        if self.server.wire is not None and self.server.wire.to_client:
-            self.server.wire.to_client.insert(number % 4, self.server.wire.to_client[0])
-
-    def says_it_late(self, number: int) -> None:
-        if self.server.wire is not None and self.server.wire.to_client:
-            late = self.server.wire.to_client.popleft()
-            self.server.wire.to_client.insert(1 + number % 3, late)
 
     def repeats_a_call(self, number: int) -> None:
         """The server tells once more of a call that it told of before."""

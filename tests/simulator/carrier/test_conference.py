@@ -10,14 +10,8 @@ import pytest
 from sipagent.simulator.carrier import CarrierCall, PretendedTwilio, TwilioOptions
 from sipagent.simulator.carrier.leg import LegStatus
 from tests.simulator.carrier.rig import Quick, over
-from tests.simulator.carrier.service import LIMIT_S, Service, service
+from tests.simulator.carrier.service import LIMIT_S, Service
 from tests.simulator.carrier.twiml import Dial, VoiceResponse
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Service]:
-    async with service() as found:
-        yield found
 
 
 @pytest.fixture

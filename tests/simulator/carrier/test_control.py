@@ -11,10 +11,9 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from sipagent.simulator.carrier import Busy, CarrierFaults, PretendedTwilio, TwilioOptions
+from sipagent.simulator.carrier import Busy, CarrierFaults, PretendedTwilio
 from sipagent.simulator.carrier.control import CarrierControlApi
-from tests.simulator.carrier.rig import Quick
-from tests.simulator.carrier.service import Service, service
+from tests.simulator.carrier.service import Service
 
 BOSS: Final = "+15550100777"
 
@@ -29,21 +28,6 @@ class Client:
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         async with self.http.request(method, self.base + path, json=body) as response:
             return response.status, await response.json()
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Service]:
-    async with service() as found:
-        yield found
-
-
-@pytest.fixture
-async def twilio(site: Service) -> AsyncIterator[PretendedTwilio]:
-    options = TwilioOptions(
-        webhook_url=site.address("/voice"), turn_gap_ms=300, voice=Quick(), people_voice=Quick()
-    )
-    async with PretendedTwilio(options) as found:
-        yield found
 
 
 @pytest.fixture

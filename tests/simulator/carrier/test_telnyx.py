@@ -19,16 +19,10 @@ from sipagent.simulator.carrier.announcer import tone
 from sipagent.simulator.carrier.leg import LegStatus
 from sipagent.simulator.phone.settings import HangUp, Press, Say
 from tests.simulator.carrier.rig import Quick, World, over, world
-from tests.simulator.carrier.service import LIMIT_S, Asked, Service, service
+from tests.simulator.carrier.service import LIMIT_S, Asked, Service
 
 BOSS: Final = "+15550100777"
 OURS: Final = "+15550100100"
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Service]:
-    async with service() as found:
-        yield found
 
 
 @asynccontextmanager

@@ -21,17 +21,11 @@ from sipagent.simulator.carrier.announcer import tone
 from sipagent.simulator.carrier.leg import LegStatus
 from sipagent.simulator.phone.settings import HangUp, Pause, Press, Say
 from tests.simulator.carrier.rig import Quick, over
-from tests.simulator.carrier.service import LIMIT_S, Service, service
+from tests.simulator.carrier.service import LIMIT_S, Service
 from tests.simulator.carrier.twiml import Connect, Dial, Gather, RequestValidator, VoiceResponse
 
 EVENTS: Final = "initiated answered completed"
 BOSS: Final = "+15550100777"
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Service]:
-    async with service() as found:
-        yield found
 
 
 @pytest.fixture

@@ -10,30 +10,15 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from sipagent.simulator.carrier import Busy, CarrierFaults, NoAnswer, Person, PretendedTwilio, TwilioOptions
+from sipagent.simulator.carrier import Busy, CarrierFaults, NoAnswer, Person, PretendedTwilio
 from sipagent.simulator.carrier.leg import LegStatus
 from sipagent.simulator.phone.settings import Press, Say
-from tests.simulator.carrier.rig import Quick, over
-from tests.simulator.carrier.service import LIMIT_S, Service, service
+from tests.simulator.carrier.rig import over
+from tests.simulator.carrier.service import LIMIT_S, Service
 from tests.simulator.carrier.twiml import Dial, Gather, VoiceResponse
 
 BOSS: Final = "+15550100777"
 OURS: Final = "+15550100100"
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Service]:
-    async with service() as found:
-        yield found
-
-
-@pytest.fixture
-async def twilio(site: Service) -> AsyncIterator[PretendedTwilio]:
-    options = TwilioOptions(
-        webhook_url=site.address("/voice"), turn_gap_ms=300, voice=Quick(), people_voice=Quick()
-    )
-    async with PretendedTwilio(options) as found:
-        yield found
 
 
 @pytest.fixture

@@ -276,7 +276,7 @@ async def test_the_advertised_host_is_named() -> None:
         call, _ = await rig.next_call()
         call.ring()
         assert "@sip.example.test:" in header(await peer.expect("SIP/2.0 180"), "Contact")
-        assert call.local_host == rig.endpoint.local_host_towards("127.0.0.1", 5060) == "sip.example.test"
+        assert call.local_host == "sip.example.test"
         peer.close()
 
 
@@ -287,7 +287,6 @@ async def test_an_unspecified_address_is_never_named() -> None:
         peer = await Peer.open(("127.0.0.1", address.port))
         peer.send(peer.request("INVITE", body=OFFER))
         assert header(await peer.expect("SIP/2.0 180"), "Contact") == f"<sip:OAI@127.0.0.1:{address.port}>"
-        assert sip.local_host_towards("127.0.0.1", 5060) == "127.0.0.1"
         peer.close()
     finally:
         await sip.aclose()
