@@ -27,7 +27,7 @@ from sipagent.calls.outages import Outages
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
 from sipagent.errors import StoreError, WorkerGoneError
-from sipagent.identifiers import CallId, WorkerId
+from sipagent.identifiers import WorkerId
 from sipagent.store import Fact, SignalKind, Store
 from sipagent.telemetry import Metrics
 

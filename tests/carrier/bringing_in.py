@@ -10,7 +10,7 @@ from dataclasses import replace
 from sipagent.calls import FrontDoor
 from sipagent.carrier.base import OfferCall
 from sipagent.carrier.plan import AFTER_THE_LAST
-from sipagent.carrier.settings import AnswerByStream, OfferManner, Step
+from sipagent.carrier.settings import OfferManner, Step
 from sipagent.carrier.transfers import people_of
 from sipagent.clock import utc_now
 from sipagent.simulator.carrier import (
@@ -132,11 +132,11 @@ async def hangs_up_while_it_rings(by: CarrierKind, *steps: Step) -> None:
 
 async def is_told_that_nobody_comes(by: CarrierKind) -> None:
     """Whoever made the offer is gone when the colleague takes the call."""
-    async with asyncio.timeout(LIMIT_S), town(AnswerByStream(), by=by) as place:
+    async with asyncio.timeout(LIMIT_S), town(by=by) as place:
         place.carrier.network.numbers[COLLEAGUE] = TAKES_IT
         call = await place.call()
         assert await call.caller.hears_speech()
-        (live,) = place.service._running.live_call_ids
+        (live,) = place.service._running.movable_call_ids
         phone_call = place.service._running.live(live)
         assert phone_call is not None
         leg = phone_call._incoming.leg
