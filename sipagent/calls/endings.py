@@ -62,8 +62,8 @@ class EndReason(StrEnum):
     OPERATOR_CODE_FAILED = "operator_code_failed"
     """A function of the operator's that the session needs failed, or took too long, before the answer."""
     SESSION_NOT_FOUND = "session_not_found"
-    """Accept said yes, but no session could be attached to (404 until the deadline): the caller gave up in that
-    moment, or the API made no session. The API does not tell which."""
+    """Accept said yes, but no session could be attached to (404 until the deadline): the caller gave up in
+    that moment, or the API made no session. The API does not tell which."""
     ATTACH_FAILED = "attach_failed"
     """The Realtime socket could not be opened."""
     MODEL_SILENT = "model_silent"
