@@ -192,6 +192,7 @@ class Answering:
             detail = f"The socket was not open {timeout_s:g} s after the webhook."
             return Ending(reason=EndReason.ATTACH_FAILED, detail=detail)
         self._measures.reached("attached")
+        logger.info("%s answers", session.agent.name, extra={"fields": {"agent": session.agent.name}})
         return Answered(session=session, context=context, expiry=expiry)
 
     async def _find_out(self, prepared: PreparedProfile, context: CallContext) -> CallContext:

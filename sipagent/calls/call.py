@@ -404,7 +404,7 @@ class PhoneCall:
         owner = fault_owner(ending.reason)
         self._services.metrics.call_ended(ending.reason.value, owner.value)
         logger.info(
-            "The call is over: %s. %s",
+            "The call ended as %s: %s",
             ending.reason.value,
             ending.detail,
             extra={"fields": {"end_reason": ending.reason.value, "fault_owner": owner.value}},

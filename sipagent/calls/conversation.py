@@ -268,7 +268,8 @@ class Conversation:
                 if event.tool.name == CallTool.HANG_UP.value and not event.is_error:
                     return self._agent_hung_up()
             case RealtimeConnectionLost():
-                logger.warning("The Realtime socket was lost (close code %s); re-attaching", event.close_code)
+                # So ends every call whose caller hangs up: only what follows says whether something is wrong.
+                logger.info("The Realtime socket is closed (code %s); trying it again", event.close_code)
             case RealtimeConnectionRestored():
                 logger.info("Attached to the call again")
             case RealtimeResponseEnded(status="failed"):
