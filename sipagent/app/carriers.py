@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -39,6 +40,9 @@ from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
+RECORDING_THREADS = 4
+"""A second of sound takes a disk a moment."""
+
 
 class Carriers:
     """Speaks with carriers for one service. Used as an async context manager, inside that of the supervisor;
@@ -69,6 +73,8 @@ class Carriers:
         self._desks = Desks(settings, utc_now=utc_now)
         self._stack = AsyncExitStack()
         self._pacer = Pacer()
+        # No thread is started before one is needed.
+        self._recording_threads = ThreadPoolExecutor(RECORDING_THREADS, thread_name_prefix="recordings")
         self._reports = LegReports(record=self._reported, look_up=self._look_up)
         self._endpoint = CarrierEndpoint(
             desk=self._desks.current,
@@ -81,7 +87,12 @@ class Carriers:
         self._media = MediaEndpoint(
             take=self._take,
             read_token=self._read_token,
-            lines=LineSettings(pacer=self._pacer, transport=_transport(), kept=self._recording_kept),
+            lines=LineSettings(
+                pacer=self._pacer,
+                transport=_transport(),
+                kept=self._recording_kept,
+                disk=self._recording_threads,
+            ),
             metrics=metrics.carriers,
             side_of=self.side_of,
             told=self._line_ended,
@@ -94,6 +105,8 @@ class Carriers:
     async def __aenter__(self) -> Self:
         """Raises `UserError` where the address for Asterisk cannot be had."""
         async with AsyncExitStack() as stack:
+            # Behind the last of the calls there is nothing to be written; and a disk that hangs is left.
+            stack.callback(self._recording_threads.shutdown, wait=False)
             stack.enter_context(self._pacer)
             stack.push_async_callback(self._close)
             await self._desks.open()

@@ -1,4 +1,4 @@
-"""Where carriers bring their callers' audio: the WebSockets of Twilio and Telnyx."""
+"""Where carriers bring their callers' audio, over WebSockets as Twilio and Telnyx do, and what leads each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -19,7 +19,7 @@ from sipagent.carrier import frames_telnyx, frames_twilio
 from sipagent.carrier.stream import MediaStream, StreamFormat
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine
 from sipagent.carrier.tokens import LegToken
-from sipagent.carrier.web_socket import TakenOver, is_handshake, take_over
+from sipagent.carrier.web_socket import CarrierSocket, TakenOver, is_handshake, take_over
 from sipagent.carrier.web_stream import MessageReader, MessageWriter, WebStream, first_start
 from sipagent.clock import unix_s
 from sipagent.errors import MediaStreamError, WebhookSignatureError
@@ -35,6 +35,7 @@ MOST_STARTING = 64
 BAD_TOKEN_CLOSE = 4401
 """Codes from 4000 on are for applications (RFC 6455 section 7.4.2)."""
 BAD_START_CLOSE = 4400
+DEFECT_CLOSE = 1011
 
 CarrierSideOf = Callable[[CarrierLeg], CarrierSide | None]
 """What the carrier of a leg does for us besides."""
@@ -60,6 +61,16 @@ class StreamMetrics(Protocol):
         """So many frames were lost on their way ``to_model`` or ``to_carrier``, because somebody was too
         slow."""
         ...
+
+
+class _Opened(NamedTuple):
+    """A carrier's socket that is open, and how it came."""
+
+    carrier: str
+    socket: CarrierSocket
+    request: web.Request
+    source: str | None
+    received_at: float
 
 
 class MediaEndpoint:
@@ -134,27 +145,41 @@ class MediaEndpoint:
                 socket = take_over(request)
             except MediaStreamError as error:
                 raise web.HTTPBadRequest(text=f"{error}\n") from error
+            opened = _Opened(carrier, socket, request, source, received_at)
             try:
-                with self._waits_for_start(source):
-                    start = await first_start(socket, read)
-            except MediaStreamError as error:
-                logger.warning("An audio socket of %s is closed: %s", carrier, error)
-                self._metrics.carrier_webhook(carrier, "bad_body")
-                await socket.close(code=BAD_START_CLOSE)
-                return TakenOver()
-            given = start.parameters.get(TOKEN_PARAMETER) or request.query.get(TOKEN_PARAMETER, "")
-            token = self._token(carrier, start.carrier_call_id, given)
-            if token is None:
-                await socket.close(code=BAD_TOKEN_CLOSE)
-                return TakenOver()
-            stream = WebStream(
-                socket, start, read=read, writer=write(start), lead_ms=lead_ms, disordered=carrier == "telnyx"
-            )
-            call_id = CallId(f"{carrier}:{token.leg.carrier_call_id}:{token.step}")
-            async with asyncio.TaskGroup() as group:
-                group.create_task(stream.run(), name=f"carrier's socket of {call_id}")
-                await self.serve(stream, call_id, token, received_at)
+                await self._lead(opened, read, write, lead_ms)
+            except Exception:
+                # The wall between calls; and nobody could be answered over what is no HTTP any more.
+                logger.exception("A call of an audio socket of %s ended by a defect of ours", carrier)
+            finally:
+                await socket.close(code=DEFECT_CLOSE)
         return TakenOver()
+
+    async def _lead(
+        self, opened: _Opened, read: MessageReader, write: Callable[..., MessageWriter], lead_ms: int
+    ) -> None:
+        """Lead what comes over a socket that is open, until it is over."""
+        carrier, socket = opened.carrier, opened.socket
+        try:
+            with self._waits_for_start(opened.source):
+                start = await first_start(socket, read)
+        except MediaStreamError as error:
+            logger.warning("An audio socket of %s is closed: %s", carrier, error)
+            self._metrics.carrier_webhook(carrier, "bad_body")
+            await socket.close(code=BAD_START_CLOSE)
+            return
+        given = start.parameters.get(TOKEN_PARAMETER) or opened.request.query.get(TOKEN_PARAMETER, "")
+        token = self._token(carrier, start.carrier_call_id, given)
+        if token is None:
+            await socket.close(code=BAD_TOKEN_CLOSE)
+            return
+        stream = WebStream(
+            socket, start, read=read, writer=write(start), lead_ms=lead_ms, disordered=carrier == "telnyx"
+        )
+        call_id = CallId(f"{carrier}:{token.leg.carrier_call_id}:{token.step}")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stream.run(), name=f"carrier's socket of {call_id}")
+            await self.serve(stream, call_id, token, opened.received_at)
 
     def _token(self, carrier: str, carrier_call_id: str, given: str) -> LegToken | None:
         """The token of a stream, or None for one that is not ours to serve."""
