@@ -122,7 +122,8 @@ class SqlLeases:
         for gone in await self._database.run("adopt from", statements.fence(sorted(dead)), values):
             self._presence.bury(WorkerId(gone.worker))
         values = {"this_worker": worker, "most": limit, "take_back": take_back}
-        rows = await self._database.run("adopt from", statements.TAKE, values)
+        # Once: of calls that the first attempt took, and whose answer was lost, a second one says nothing.
+        rows = await self._database.run("adopt from", statements.TAKE, values, once=True)
         if not rows:
             return ()
         query = statements.taken([CallId(row.call_id) for row in rows])
