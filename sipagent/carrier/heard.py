@@ -162,7 +162,7 @@ class Heard:
         return self._anchor + max(0, round((now - self._anchored_at) * BYTES_PER_S))
 
     def _smoothed(self, passed_at: float, expected_at: float) -> float:
-        """When a mark was passed whose word came as if at ``passed_at``. Words are held up, and none comes too
+        """When a mark was passed whose word came as if at ``passed_at``. Words are held up; none comes too
         early: so one that is late is believed as far as the one before it was late as well."""
         late_s = passed_at - expected_at
         believed_s = min(late_s, self._behind_s)
