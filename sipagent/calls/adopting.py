@@ -152,6 +152,9 @@ class Adopter:
         try:
             ringing = decode_ringing(claimed.webhook)
             checkpoint = None if claimed.checkpoint is None else decode(claimed.checkpoint)
+            if ringing.incoming.line == "none":
+                self._end_refused(claimed.call_id, checkpoint)
+                return True
             if ringing.incoming.line != "sip":
                 # Nobody can attach to audio that went to another process; the carrier has asked what is next.
                 self._end(claimed.call_id, "The caller's audio went to a process that was gone.")
@@ -248,8 +251,15 @@ class Adopter:
             logger.error("Call %s could not be hung up: %s", call_id, error)
         self._end(call_id, detail)
 
-    def _end(self, call_id: CallId, detail: str) -> None:
-        reason = EndReason.WORKER_LOST
+    def _end_refused(self, call_id: CallId, checkpoint: Checkpoint | None) -> None:
+        """The carrier has the refusal, and only the record lacks its end."""
+        if checkpoint is None or checkpoint.refusal is None:
+            self._end(call_id, "The process that refused the call was gone before it had said why.")
+            return
+        reason, status, detail = checkpoint.refusal
+        self._end(call_id, f"{detail} Refused with SIP status {status}.", EndReason(reason))
+
+    def _end(self, call_id: CallId, detail: str, reason: EndReason = EndReason.WORKER_LOST) -> None:
         self._record(
             CallEnded(
                 call_id=call_id,

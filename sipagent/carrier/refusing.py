@@ -20,8 +20,8 @@ class RefusingLine:
 
     @property
     def kind(self) -> LineKind:
-        """No audio has come to us."""
-        return "sip"
+        """No audio comes to anybody."""
+        return "none"
 
     @property
     def carrier(self) -> CarrierSide | None:
@@ -51,7 +51,7 @@ class RefusingLine:
         """A call that is refused has no session."""
         raise AssertionError("a call that is refused has no session")
 
-    def consented(self) -> None:
+    def consented(self, words: str) -> None:
         """Nobody was asked."""
 
     def close(self, ending: Ending | None) -> None:
