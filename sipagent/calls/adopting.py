@@ -29,6 +29,8 @@ RESTORE_S = 5.0
 """How long a caller waits, at most, for a configuration that is not loaded here."""
 UNCLAIMED_FOR_S = 120.0
 """A call without an end that nobody has claimed, and that began so long ago, is nobody's."""
+LOOK_AGAIN_S = 15.0
+"""If it still is after so long."""
 
 
 class Adopter:
@@ -230,8 +232,13 @@ class Adopter:
     async def sweep(self) -> None:
         """End truthfully what a total outage left behind without a claim. Raises `StoreError`."""
         before = self._utc_now() - timedelta(seconds=UNCLAIMED_FOR_S)
+        if not (found := {call.call_id for call in await self._memory.unfinished(before)}):
+            return
+        # Whoever was cut off may be telling just now, one after the other, what it answered meanwhile, that
+        # it has the call, and how it ended.
+        await asyncio.sleep(LOOK_AGAIN_S)
         for call in await self._memory.unfinished(before):
-            if self._supervisor.live(call.call_id) is None:
+            if call.call_id in found and self._supervisor.live(call.call_id) is None:
                 await self._close(call.call_id, "Nobody held the call any more.")
 
     async def _close(self, call_id: CallId, detail: str) -> None:
