@@ -260,7 +260,7 @@ class Conversation:
                 note = Note(kind="spend", data={"detail": detail})
                 self._minder.stop(EndReason.SPEND_LIMIT, detail, now=now, note=note)
         if self._consent is not None and (heard := self._consent.observe(event)) is not None:
-            self._consented(heard)
+            self._consented(self._consent.sentence, heard)
         self._keeping.observe(event)
         match event:
             case RealtimeToolEnd():
@@ -280,12 +280,12 @@ class Conversation:
                 pass
         return None
 
-    def _consented(self, heard: Heard) -> None:
-        """It is known whether the caller has heard that the call is recorded."""
+    def _consented(self, words: str, heard: Heard) -> None:
+        """It is known whether the caller has heard ``words``: that the call is recorded."""
         self._consent = None
         self._journal.note("recording_consent", heard=heard.value)
         if heard is Heard.IN_FULL:
-            self._line.consented()
+            self._line.consented(words)
         else:
             logger.warning("The call is not recorded: the caller did not hear of it (%s)", heard.value)
 

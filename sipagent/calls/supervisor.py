@@ -303,11 +303,11 @@ class Supervisor:
         # Asked once: what follows, and the whole call, is of this generation.
         generation = self._current
         door, now = generation.door, self._utc_now()
-        if call.leg is None:
+        if call.leg is not None:
+            call = replace(call, caller=call.leg.caller, dialled=call.leg.dialled)
+        elif not door.numbers.are_usual:
             caller, dialled = door.numbers_of(call)
-        else:
-            caller, dialled = call.leg.caller, call.leg.dialled
-        call = replace(call, caller=caller, dialled=dialled)
+            call = replace(call, caller=caller, dialled=dialled)
         received = self._reception.receive(door, call, now=now, at=received_at)
         refusal = received.refusal
         if self._draining:
@@ -325,8 +325,8 @@ class Supervisor:
                 profile=None if refusal is not None else received.agent,
                 refusal=None if refusal is None else refusal.kept,
             )
+            # Written with the next state of the call; without any, it is answered as if it came then.
             keeper = self._keeper(call.call_id, first, holding)
-            keeper.write()
         record = self._record if holding is None else holding.lease.record
         journal = CallJournal(call.call_id, record, self._utc_now, keeper=keeper)
         answer: PreparedProfile | Refusal | None = refusal

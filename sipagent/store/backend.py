@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sipagent.identifiers import WorkerId
+from sipagent.store.compiled import CompiledStatement
 from sipagent.store.leases import SignalKind
 from sipagent.store.writer_thread import WriterThread
 
@@ -65,8 +67,15 @@ class Backend(Protocol):
         may write, the thread that does all of it. Raises ``foreign_errors`` when it can be told already that
         there is no database."""
 
-    async def begin_migrating(self, connection: AsyncConnection) -> None:
-        """Begin a transaction in which nobody else migrates."""
+    async def fetch(
+        self, connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement that commits itself, on an idle ``connection`` of the second engine. Raises
+        ``foreign_errors``."""
+
+    def migrating(self, records: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection with which nothing takes too long, in a transaction in which nobody else migrates.
+        ``records`` is the engine for records."""
 
     async def abandon(self, connection: AsyncConnection) -> None:
         """Give up a connection that did not answer, without waiting for it; it is not used again."""

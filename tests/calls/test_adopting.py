@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from sipagent.calls.generation import Generation
 from sipagent.errors import StoreAwayError, StoreError, UserError
 from tests.calls import outliving
-from tests.calls.outliving import SHIFT, Turn, Worker, incoming
+from tests.calls.outliving import SHIFT, Answer, Turn, Worker, incoming
 from tests.calls.scene import CALL, IN_GOOD_STANDING_S, Play, Scene, stage
 
 BOOK = '{"label": "a table", "seconds": 0.1, "fails": false}'
@@ -150,5 +151,30 @@ def test_a_caller_who_still_rings_is_answered_long_after_the_webhook(
         first.process.wake()
         await asyncio.sleep(2.0)
         await scene.end()
+
+    play(story)
+
+
+def test_a_refusal_that_died_with_its_process_still_reaches_the_caller(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        first, _ = scene.worker()
+        second, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        scene.world.answers["reject"] = deque[Answer](["503"] * 1000)
+        first.supervisor._draining = True
+        assert await first.deliver(incoming(0))
+        await asyncio.sleep(1.0)
+        assert scene.line.state == "ringing"
+        first.kill()
+        scene.world.answers["reject"].clear()
+        await scene.until(lambda: scene.line.state == "over", 2 * SHIFT.lease_s)
+        assert scene.line.why_over == "rejected"
+        await asyncio.sleep(1.0)
+        record = scene.world.database.calls.record(CALL)
+        assert record is not None
+        assert record.summary.end_reason == "rejected_draining"
+        second.leaves.set()
+        await asyncio.wait([second.task])
+        await first.process.clear_away()
 
     play(story)

@@ -8,9 +8,7 @@ import math
 import secrets
 import string
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -27,16 +25,10 @@ from sipagent.store import (
     UsageTotal,
 )
 from sipagent.store.leases import NOBODY
-from tests.contracts.places import KINDS, LEASE_S, Place, open_place
+from tests.contracts.places import LEASE_S, Place
 from tests.store.facts import CALL, at, checkpoint, ended, opened, response_tokens, transcription_seconds
 
 QUIET_S = 3.0
-
-
-@pytest.fixture(params=KINDS)
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    async with open_place(request, tmp_path) as place:
-        yield place
 
 
 def calls(count: int) -> list[CallId]:
