@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime
 from types import TracebackType
@@ -337,9 +337,9 @@ class Service:
         reading = group.create_task(spending.run(), name="day's spend")
         stack.callback(reading.cancel)
 
-    async def _before_it_serves(self, newer: Loaded) -> None:
-        if self._carriers is not None:
-            await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
+    def _before_it_serves(self, newer: Loaded) -> AbstractAsyncContextManager[Callable[[], None]]:
+        assert self._carriers is not None, "they were put together before"
+        return self._carriers.change(newer.carriers, Sources(newer.access.trusted_proxies))
 
     async def _end_calls(self, carriers: Carriers) -> None:
         """Hang up what is left, while carriers can ask what is to become of callers whose audio came here."""

@@ -95,6 +95,8 @@ class World:
     async def connect(self, url: str, **options: Any) -> Any:
         """Stands in for ``websockets.connect``."""
         (call_id,) = parse_qs(urlsplit(url).query)["call_id"]
+        if (hold := options["create_connection"].keywords["hold"]) is not None:
+            await hold()
         return await self.lines[CallId(call_id)].connect(url, **options)
 
     def outage(self, *, begins: bool) -> None:
