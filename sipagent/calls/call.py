@@ -279,6 +279,7 @@ class PhoneCall:
         finally:
             await asyncio.wait([calling_off], timeout=CALL_OFF_S)
             calling_off.cancel()
+            await asyncio.wait([calling_off])
 
     async def _call_off(self, checkpoint: Checkpoint, *, caller_is_here: bool) -> None:
         """Whom the process before was bringing in waits for nobody."""

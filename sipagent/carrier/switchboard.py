@@ -56,6 +56,8 @@ LINE_RESULT_WAIT_S = 1.5
 """The longest a carrier waits for what became of a call whose audio came to us: another process may know."""
 RINGING_S = 300.0
 """A call that was first heard of longer ago does not ring any more."""
+ANSWER_TRIES = 3
+"""How often a leg is answered, each time as long as a request may take, while nobody says whether it is."""
 MOST_AT_WORK = 500
 """Commands that are carried out at the same time."""
 
@@ -270,8 +272,10 @@ class Switchboard:
         self, desk: CarrierDesk, carrier: Carrier, leg: CarrierLeg, instruction: Instruction, answered: bool
     ) -> None:
         """Give the commands of ``instruction``. What the API refuses, or does not answer, is a step that
-        failed: the next one follows, until there is none."""
+        failed: the next one follows, until there is none. Only a leg that is to be answered, and may have
+        been, is left to what its events say: another step would end the one that has begun."""
         following: Instruction | None = instruction
+        tries = 1
         while following is not None:
             try:
                 for command in carrier.answer(following, leg, answered=answered).commands:
@@ -281,6 +285,12 @@ class Switchboard:
                 return
             except CarrierError as error:
                 logger.warning("A carrier did not do what it was asked: %s", error)
+                if not answered and error.status is None:
+                    if tries == ANSWER_TRIES:
+                        return
+                    # Given twice, it acts once.
+                    tries += 1
+                    continue
                 following = await self._instead(desk, leg, following)
             else:
                 return

@@ -62,13 +62,13 @@ def warm_door() -> FrontDoor:
 
 @asynccontextmanager
 async def asked_for(
-    by: CarrierKind, colleague: Subscriber, *steps: Step
+    by: CarrierKind, colleague: Subscriber, *steps: Step, workers: int = 1
 ) -> AsyncIterator[tuple[Town, CarrierCall]]:
     """A call whose caller has just asked for the colleague."""
     carrier = {"numbers": {COLLEAGUE: colleague}}
     async with (
         asyncio.timeout(LIMIT_S),
-        town(*steps, door=warm_door(), script=SCRIPT, carrier=carrier, by=by) as place,
+        town(*steps, door=warm_door(), script=SCRIPT, carrier=carrier, by=by, workers=workers) as place,
     ):
         call = await place.call()
         assert await call.caller.hears_speech()

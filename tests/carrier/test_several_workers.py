@@ -14,15 +14,17 @@ from sipagent.calls import Route
 from sipagent.calls.checkpoint import Checkpoint, Ringing, encode, encode_ringing
 from sipagent.calls.endings import EndReason
 from sipagent.calls.incoming import IncomingCall
-from sipagent.carrier.settings import AnswerByStream, SayMessage
+from sipagent.carrier.settings import AnswerBySip, AnswerByStream, SayMessage
 from sipagent.clock import utc_now
 from sipagent.identifiers import CallId, WorkerId
-from sipagent.simulator.carrier import PretendedTwilio
+from sipagent.simulator.carrier import Person, PretendedTwilio
+from sipagent.simulator.phone.settings import Pause
 from sipagent.store import CallCheckpointed
+from tests.carrier.bringing_in import SORRY, asked_for, call_to_colleague
 from tests.carrier.doorway import ringing
 from tests.carrier.legs import LEG
 from tests.carrier.signing import twilio_headers
-from tests.carrier.town import LIMIT_S, Town, town
+from tests.carrier.town import LIMIT_S, CarrierKind, Town, town
 from tests.support.practice import front_door
 
 WORDS = "Please call again in a minute."
@@ -128,3 +130,34 @@ async def test_a_worker_that_dies_while_it_refuses_leaves_a_true_record() -> Non
             await asyncio.sleep(0.02)
     assert record.summary.end_reason == "rejected_closed"
     assert record.end_detail == "Closed until Monday. Refused with SIP status 480."
+
+
+@pytest.mark.parametrize(
+    ("colleague", "hears"),
+    [(Person(answers_after_s=40.0), ()), (Person(does=(Pause(seconds=40.0),)), (SORRY,))],
+    ids=["rings", "listens"],
+)
+@pytest.mark.parametrize("by", ["twilio", "call_control"])
+async def test_a_worker_that_dies_while_it_brings_a_colleague_in(
+    by: CarrierKind, colleague: Person, hears: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on with the call lets the colleague go, and the caller talks with the agent."""
+
+    async def died(*_: object) -> None:
+        """Nothing more is done by the first worker."""
+
+    monkeypatch.setattr("sipagent.carrier.offer.let_go", died)
+    async with asked_for(by, colleague, AnswerBySip(), workers=2) as (place, call):
+        theirs = await call_to_colleague(place)
+        if hears:
+            await theirs.until(lambda: bool(theirs.moments("saying") or theirs.moments("said")))
+        assert place.other is not None
+        await place.service.drain(10.0)
+        await place.over(theirs)
+        assert theirs.sentences[-len(hears) :] == hears or not hears
+        assert not call.leg.is_over
+        assert place.other.live_calls == 1
+        call.caller.hang_up()
+        await place.over(call)
+        record = await place.record(call)
+    assert "adopted" in [note.kind for note in record.notes]

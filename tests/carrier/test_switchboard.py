@@ -36,12 +36,16 @@ class Commanded:
     def __init__(self) -> None:
         self.actions: list[str] = []
         self.refused: dict[str, int] = {}
+        self.silent: set[str] = set()
+        """What is not answered for longer than anybody waits."""
         self.came = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         action = request.path.rpartition("/")[2]
         self.actions.append(action)
         self.came.set()
+        if action in self.silent:
+            await asyncio.sleep(3.0)
         if status := self.refused.get(action):
             return web.json_response({"errors": [{"code": "1"}]}, status=status)
         return web.json_response({"data": {"result": "ok"}})
@@ -197,6 +201,21 @@ async def test_a_stream_that_a_caller_was_taken_out_of_is_no_step() -> None:
         await way.event("streaming.stopped", "e1", call_control_id=OWN, client_state=state(own(1000), way))
         await way.endpoint.close()
         assert api.actions == []
+        assert way.metrics.steps == []
+
+
+async def test_a_leg_that_may_have_been_answered_is_not_hung_up_on() -> None:
+    """The API does what it is told, and its answers are lost for a while; what came of it, events tell."""
+    async with commanded() as (way, api):
+        api.silent.add("answer")
+        await initiated(way)
+        await eventually(lambda: api.actions.count("answer") > 1)
+        await way.event("call.answered", "e2", call_control_id=OWN, client_state=state(own(), way))
+        await eventually(lambda: api.actions.count("transfer") == 1)
+        # By now it would be told that the leg is answered already.
+        api.silent.clear()
+        await way.endpoint.close()
+        assert "hangup" not in api.actions
         assert way.metrics.steps == []
 
 
