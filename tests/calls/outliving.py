@@ -140,7 +140,6 @@ class _Api(CallsClient):
     def __init__(self, world: World) -> None:
         # No connection is made, so nothing of the real one is.
         self._settings = CallsClientSettings()
-        self._calls = cast(Any, None)
         self._world = world
 
     async def _once(self, action: str, call_id: CallId, request: Callable[[], Awaitable[None]]) -> None:
