@@ -55,7 +55,7 @@ class SqliteBackend:
 
     def __init__(self, url: URL) -> None:
         assert url.database, "a database in SQLite is a file"
-        self.name = url.render_as_string(hide_password=True)
+        self.name = url.set(drivername="sqlite").render_as_string(hide_password=True)
         self._url = url
         self._path = Path(url.database).absolute()
 
@@ -71,7 +71,10 @@ class SqliteBackend:
         return sa.select(first.label("first"), second.label("second")).subquery("pairs")
 
     async def engines(self) -> tuple[AsyncEngine, WriterThread]:
-        """See `Backend.engines`."""
+        """See `Backend.engines`. Raises `StoreError` where there is no folder for the file."""
+        if not await asyncio.to_thread(self._path.parent.is_dir):
+            message = f"cannot open the database {self.name}: there is no folder {self._path.parent}"
+            raise StoreError(message)
         await asyncio.to_thread(_touch, self._url.database)
         engine = create_async_engine(self._url)
         sa.event.listen(engine.sync_engine, "connect", prepare)
