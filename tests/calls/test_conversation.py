@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -23,7 +23,7 @@ from sipagent.realtime import RealtimeAgent
 from sipagent.realtime.session_events import RealtimeResponseEnded, RealtimeSessionEvent
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
 from sipagent.simulator.call_values import EndedBy
-from sipagent.simulator.caller import AfterAgent, At, CallPlan, DuringAgent, HangUp, Press, Say
+from sipagent.simulator.caller import AfterAgent, At, CallPlan, DuringAgent, HangUp, Say, VirtualCaller
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.faults import FaultSet
 from sipagent.simulator.speech import SilentVoice
@@ -127,10 +127,21 @@ async def test_a_step_counts_from_the_end_of_what_is_heard_not_of_what_is_made()
     assert (asked - talking).total_seconds() >= 2.5
 
 
-@pytest.mark.parametrize("sign", [Say(text="Yes!"), Press(digits="5")], ids=["speaks", "presses"])
-async def test_a_caller_who_answers_begins_the_ladder_anew(sign: Any) -> None:
-    plan = CallPlan(steps=(replace(sign, when=At(since_answer_s=1.3)),), hangs_up=False)
-    _, record = await one_call(door_with(manners=LADDER), TALKS, plan)
+@pytest.mark.parametrize(
+    "sign", [lambda caller: caller.say("Yes!"), lambda caller: caller.press("5")], ids=["speaks", "presses"]
+)
+async def test_a_caller_who_answers_begins_the_ladder_anew(sign: Callable[[VirtualCaller], None]) -> None:
+    # The caller speaks up in the middle of the pause after the question, whatever comes late.
+    question, goodbye = LADDER.idle
+    patient = replace(LADDER, idle=(question, replace(goodbye, after_s=3.0)))
+    async with desk_with(door_with(manners=patient), TALKS) as desk:
+        call = desk.simulator.place_call(SILENT)
+        await eventually(lambda: call.conversation is not None and heard(call, QUESTION))
+        caller = desk.simulator.calls.caller_of(call)
+        assert caller is not None
+        await eventually(lambda: call.conversation is not None and call.conversation.agent_is_idle)
+        sign(caller)
+        record = await desk.ended_record(call.call_id)
     assert [note["step"] for note in notes(record, "idle_step")] == [1, 1, 2]
 
 
@@ -172,7 +183,7 @@ async def test_a_service_that_stops_while_the_goodbye_is_said_hangs_up_once() ->
 
 async def test_a_goodbye_whose_end_is_never_told_is_bounded() -> None:
     plan = replace(SILENT, faults=FaultSet.parse("playback_stop_missing"))
-    manners = Manners(idle=(), maximum_duration_s=1.5, wrap_up=WrapUp(before_s=0.2), goodbye=Template("Bye."))
+    manners = Manners(idle=(), maximum_duration_s=3.0, wrap_up=WrapUp(before_s=0.2), goodbye=Template("Bye."))
     settings = replace(QUICK, finish_speaking_timeout_s=0.7)
     call, record = await one_call(door_with(manners=manners), TALKS, plan, calls=settings)
     assert call.ended_by is EndedBy.HANGUP
@@ -230,8 +241,8 @@ async def test_after_a_handoff_the_call_lasts_as_long_and_ends_as_the_other_agen
 
 async def test_a_call_whose_time_is_over_is_wrapped_up_and_ends_with_a_goodbye() -> None:
     manners = Manners(
-        maximum_duration_s=2.5,
-        wrap_up=WrapUp(before_s=1.2, say=Template("We have one minute left.")),
+        maximum_duration_s=6.0,
+        wrap_up=WrapUp(before_s=3.0, say=Template("We have one minute left.")),
         goodbye=Template("Our time is over. Goodbye."),
     )
     call, record = await one_call(door_with(manners=manners), TALKS, SILENT)
@@ -242,7 +253,7 @@ async def test_a_call_whose_time_is_over_is_wrapped_up_and_ends_with_a_goodbye()
 
 
 async def test_an_agent_finds_its_own_words_for_wrapping_up_and_goodbye() -> None:
-    manners = Manners(maximum_duration_s=2.0, wrap_up=WrapUp(before_s=1.0))
+    manners = Manners(maximum_duration_s=6.0, wrap_up=WrapUp(before_s=3.0))
     call, record = await one_call(door_with(manners=manners), TALKS, SILENT)
     assert said(record) == ["Hello.", "I see.", "I see."]
     assert call.conversation is not None
@@ -251,9 +262,9 @@ async def test_an_agent_finds_its_own_words_for_wrapping_up_and_goodbye() -> Non
 
 
 async def test_a_call_is_over_before_the_api_closes_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipagent.calls.wrapping_up.SESSION_MARGIN_S", 1.0)
+    monkeypatch.setattr("sipagent.calls.wrapping_up.SESSION_MARGIN_S", 3.0)
     simulated = SimulatedCallSettings(
-        webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=3, maximum_duration_s=6.0
+        webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=20, maximum_duration_s=9.0
     )
     manners = Manners(wrap_up=WrapUp(before_s=1.0), goodbye=Template("Goodbye."))
     call, record = await one_call(door_with(manners=manners), TALKS, SILENT, simulated=simulated)
@@ -264,7 +275,7 @@ async def test_a_call_is_over_before_the_api_closes_its_session(monkeypatch: pyt
 
 
 async def test_without_a_wrap_up_a_call_whose_time_is_over_is_hung_up_at_once() -> None:
-    settings = replace(QUICK, limits=replace(QUICK.limits, maximum_duration_s=1.0))
+    settings = replace(QUICK, limits=replace(QUICK.limits, maximum_duration_s=3.0))
     call, record = await one_call(door_with(), TALKS, SILENT, calls=settings)
     assert call.ended_by is EndedBy.HANGUP
     assert said(record) == ["Hello."]
