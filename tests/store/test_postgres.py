@@ -347,7 +347,7 @@ async def test_a_claim_never_waits_for_a_batch_and_takes_one_statement(postgres_
             told.append(statement)
 
         sa.event.listen(engine.sync_engine, "before_cursor_execute", tell)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await store.claim(CallId("rtc_two"), A, webhook="")
         assert len(told) == 1
         assert not batch.done()
@@ -364,7 +364,7 @@ async def test_a_call_that_somebody_writes_of_is_adopted_later_and_holds_up_no_o
             assert await store.claim(CallId(f"rtc_{number}"), A, webhook="")
         await other.execute("BEGIN")
         await other.execute("UPDATE live_calls SET checkpoint = 'x' WHERE call_id = 'rtc_0'")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             adopted = await store.adopt(B, limit=2, quiet_s=QUIET_S)
         assert [one.call_id for one in adopted] == ["rtc_1", "rtc_2"]
         await other.execute("COMMIT")
