@@ -541,8 +541,10 @@ async def test_calls_whose_adoption_was_not_confirmed_are_not_forgotten() -> Non
 
         lost = False
 
-        async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
-            adopted = await super().adopt(worker, limit=limit, quiet_s=quiet_s)
+        async def adopt(
+            self, worker: WorkerId, *, limit: int, quiet_s: float, take_back: bool = False
+        ) -> tuple[ClaimedCall, ...]:
+            adopted = await super().adopt(worker, limit=limit, quiet_s=quiet_s, take_back=take_back)
             if adopted and not self.lost:
                 self.lost = True
                 raise StoreAwayError("the answer was lost", serves_nobody=False)

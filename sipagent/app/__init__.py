@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sipagent.app.service import WEBHOOK_PATH, Service
+from sipagent.app.doors import WEBHOOK_PATH
+from sipagent.app.service import Service
 from sipagent.app.settings import ServiceSettings, SpokenWords
 from sipagent.calls.carrier_says import CarrierSays, carrier_says
 from sipagent.calls.shift_settings import ShiftSettings

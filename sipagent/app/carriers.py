@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import datetime
 from importlib.util import find_spec
@@ -21,10 +22,11 @@ from sipagent.calls.line import BringIn, CarrierSide, Line, WarmOutcome
 from sipagent.calls.retention import this_host
 from sipagent.calls.shift import Shift
 from sipagent.calls.sources import Sources
+from sipagent.carrier.asterisk_endpoint import AsteriskEndpoint
 from sipagent.carrier.base import LegReport
 from sipagent.carrier.desk import CarrierDesk
 from sipagent.carrier.endpoint import CarrierEndpoint
-from sipagent.carrier.media_endpoint import AsteriskEndpoint, MediaEndpoint
+from sipagent.carrier.media_endpoint import MediaEndpoint
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.recording import KeptRecording
 from sipagent.carrier.reports import LegReports, data_of
@@ -41,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 MOST_FORMER_URLS = 4
 """Public URLs that are remembered for the callbacks of calls in progress."""
+RECORDING_THREADS = 4
+"""A second of sound takes a disk a moment."""
 RETIRED_S = 60.0
 """How long connections of a configuration that was replaced may still be used: longer than any request."""
 
@@ -75,6 +79,8 @@ class Carriers:
         self._retired: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
         self._pacer = Pacer()
+        # No thread is started before one is needed.
+        self._recording_threads = ThreadPoolExecutor(RECORDING_THREADS, thread_name_prefix="recordings")
         self._reports = LegReports(record=self._reported, look_up=self._look_up)
         self._endpoint = CarrierEndpoint(
             desk=self._desk,
@@ -87,7 +93,12 @@ class Carriers:
         self._media = MediaEndpoint(
             take=self._take_stream,
             read_token=self._read_token,
-            lines=LineSettings(pacer=self._pacer, transport=_transport(), kept=self._recording_kept),
+            lines=LineSettings(
+                pacer=self._pacer,
+                transport=_transport(),
+                kept=self._recording_kept,
+                disk=self._recording_threads,
+            ),
             metrics=metrics.carriers,
             side_of=self.side_of,
             told=self._line_ended,
@@ -100,6 +111,8 @@ class Carriers:
     async def __aenter__(self) -> Self:
         """Raises `UserError` where the address for Asterisk cannot be had."""
         async with AsyncExitStack() as stack:
+            # Behind the last of the calls there is nothing to be written; and a disk that hangs is left.
+            stack.callback(self._recording_threads.shutdown, wait=False)
             stack.enter_context(self._pacer)
             stack.push_async_callback(self._close)
             if self._desk is not None:

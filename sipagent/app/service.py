@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -14,11 +11,12 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
-
 from sipagent.app.carriers import Carriers
+from sipagent.app.doors import Doors
+from sipagent.app.membership import Membership
 from sipagent.app.serving import Serving
 from sipagent.app.settings import ServiceSettings, SpokenWords
+from sipagent.app.stopping import serve_until
 from sipagent.calls import (
     CallObserver,
     CallServices,
@@ -27,25 +25,18 @@ from sipagent.calls import (
     Recorder,
     Spill,
     Supervisor,
-    WebhookEndpoint,
     WebhookVerifier,
 )
 from sipagent.calls.access import Access
-from sipagent.calls.adopting import Adopter
-from sipagent.calls.commands import CommandDesk
-from sipagent.calls.connections import serve_http
 from sipagent.calls.day_spend import DaySpendReader
 from sipagent.calls.lookup import open_lookup_session
 from sipagent.calls.retention import RecordingRetention, folders_of
-from sipagent.calls.shift import Shift
 from sipagent.calls.sources import Sources
-from sipagent.calls.steering import Steering
 from sipagent.calls.watched import WatchedStore
-from sipagent.calls.webhook import MAXIMUM_BODY_BYTES
 from sipagent.carrier.settings import CarrierSettings
 from sipagent.clock import utc_now
 from sipagent.config import Loaded, Reload
-from sipagent.dashboard import AdminSurface, Guard, Probes, Readiness, Reloaded
+from sipagent.dashboard import Readiness, Reloaded
 from sipagent.errors import StoreAwayError, StoreError
 from sipagent.identifiers import CallId
 from sipagent.realtime.session_events import RealtimeSessionEvent, RealtimeTranscriptDelta
@@ -55,7 +46,6 @@ from sipagent.telemetry import Metrics
 logger = logging.getLogger(__name__)
 
 
-WEBHOOK_PATH = "/webhooks/openai"
 OPEN_AGAIN_S = 1.0
 """How often a database that was away at the start is looked for."""
 
@@ -88,7 +78,6 @@ class Service:
         """
         self._api_key = api_key
         self._base_url = base_url
-        self._verifier = WebhookVerifier(webhook_secrets)
         self._store = store
         self._settings = settings or ServiceSettings()
         self._utc_now = utc_now
@@ -109,15 +98,22 @@ class Service:
         )
         self._stop = asyncio.Event()
         self._supervisor: Supervisor | None = None
-        self._shift: Shift | None = None
-        self._working: asyncio.Task[None] | None = None
-        self._port = 0
-        self._admin_port: int | None = None
+        self._membership = Membership(
+            store, settings=self._settings.shift, metrics=self.metrics, utc_now=utc_now
+        )
         loaded = self._serving.loaded
         self._carrier_settings = carriers if loaded is None else loaded.carriers
         self._carriers: Carriers | None = None
-        self._guard = Guard(Access() if loaded is None else loaded.access)
-        self._endpoint: WebhookEndpoint | None = None
+        self._doors = Doors(
+            access=Access() if loaded is None else loaded.access,
+            verifier=WebhookVerifier(webhook_secrets),
+            store=store,
+            metrics=self.metrics,
+            settings=self._settings,
+            utc_now=utc_now,
+            readiness=self._readiness,
+            reload=None if loaded is None else self._read_again,
+        )
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -136,13 +132,12 @@ class Service:
     @property
     def port(self) -> int:
         """The TCP port in use."""
-        return self._port
+        return self._doors.port
 
     @property
     def webhook_url(self) -> str:
         """Where OpenAI (or the simulator) posts webhooks, as seen from this machine."""
-        host = self._settings.host if self._settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound  # nosec B104
-        return f"http://{host}:{self._port}{WEBHOOK_PATH}"
+        return self._doors.webhook_url
 
     @property
     def audio_socket_port(self) -> int | None:
@@ -152,7 +147,7 @@ class Service:
     @property
     def admin_port(self) -> int | None:
         """The TCP port of what is not for everybody, where it has one of its own."""
-        return self._admin_port
+        return self._doors.admin_port
 
     @property
     def live_calls(self) -> int:
@@ -200,8 +195,9 @@ class Service:
     async def drain(self, timeout_s: float) -> int:
         """Hand the live calls to other workers; where there are none, refuse new calls and let the live ones
         finish, see `Supervisor.drain`."""
-        assert self._shift is not None, "the service's context is open"
-        if self._settings.hands_over and await self._shift.hand_over():
+        shift = self._membership.shift
+        assert shift is not None, "the service's context is open"
+        if self._settings.hands_over and await shift.hand_over():
             return 0
         return await self._running.drain(timeout_s)
 
@@ -211,24 +207,11 @@ class Service:
         A second signal ends the drain at once. SIGHUP reads the configuration again. Cancelling leaves
         draining to the context manager.
         """
-        loop = asyncio.get_running_loop()
-        hurry = asyncio.Event()
-
-        def stop_or_hurry() -> None:
-            (hurry if self._stop.is_set() else self._stop).set()
-
-        signals = [signal.SIGTERM, signal.SIGINT]
-        for number in signals:
-            loop.add_signal_handler(number, stop_or_hurry)
-        if self._serving.watcher is not None:
-            signals.append(signal.SIGHUP)
-            loop.add_signal_handler(signal.SIGHUP, self._serving.watcher.ask)
-        try:
-            await self._stop.wait()
-            await self._drain(hurry)
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
+        await serve_until(
+            self._stop,
+            drain=lambda: self.drain(self._settings.drain_timeout_s),
+            reload=None if self._serving.watcher is None else self._serving.watcher.ask,
+        )
         return 0
 
     # Putting it together ---------------------------------------------------------------------------
@@ -266,7 +249,7 @@ class Service:
             memory=self._store,
         )
         # After the last call has ended: until then the lease is kept, and then nobody is to adopt what ended.
-        stack.push_async_callback(self._end_shift, recorder)
+        stack.push_async_callback(self._membership.leave, recorder)
         self._supervisor = await stack.enter_async_context(
             Supervisor(
                 generation=generation,
@@ -294,22 +277,31 @@ class Service:
             services=services,
             record=recorder.record,
             before=self._before_it_serves,
-            after=self._serves,
+            after=lambda newer: self._doors.let_in(newer.access),
         )
-        await self._join(group, stack, services, recorder)
-        # The door opens last and closes first, but webhooks are still answered while calls drain.
-        await self._listen(stack)
+        await self._membership.join(
+            group,
+            stack,
+            supervisor=self._running,
+            services=services,
+            serving=self._serving,
+            recorder=recorder,
+        )
+        await self._doors.open(
+            stack, supervisor=self._running, shift=self._membership.shift, carriers=self._carriers
+        )
+        stack.push_async_callback(self._end_calls, self._carriers)
 
     def _new_carriers(self, recorder: Recorder) -> Carriers:
         return Carriers(
             self._carrier_settings,
             supervisor=lambda: self._running,
-            shift=lambda: self._shift,
+            shift=lambda: self._membership.shift,
             recorder=recorder,
             store=self._store,
             metrics=self.metrics,
             utc_now=self._utc_now,
-            sources=Sources(self._guard.access.trusted_proxies),
+            sources=self._doors.sources,
         )
 
     async def _store_opened(self) -> bool:
@@ -332,47 +324,6 @@ class Service:
                 logger.info("The database is there")
                 return
 
-    async def _join(
-        self, group: asyncio.TaskGroup, stack: AsyncExitStack, services: CallServices, recorder: Recorder
-    ) -> None:
-        """Become one of the workers that share the database."""
-        desk = CommandDesk(self._store, self._steering_of, utc_now=self._utc_now)
-        stack.push_async_callback(desk.aclose)
-        adopter = Adopter(
-            memory=self._store,
-            supervisor=self._running,
-            client=services.client,
-            record=recorder.record,
-            restore=self._serving.restore,
-            services_at=self._serving.services_at,
-            metrics=self.metrics,
-            utc_now=self._utc_now,
-            settings=self._settings.shift,
-        )
-        self._shift = Shift(
-            memory=self._store,
-            supervisor=self._running,
-            adopter=adopter,
-            record=recorder.record,
-            flush=recorder.flush,
-            look_for_commands=desk.look,
-            metrics=self.metrics,
-            name=f"{socket.gethostname()}:{os.getpid()}",
-            settings=self._settings.shift,
-        )
-        # What a dead process wrote down and did not get into the database comes before what is adopted.
-        await recorder.flush(self._settings.shift.database_timeout_s)
-        try:
-            await self._shift.join()
-        except StoreError as error:
-            logger.warning("This worker joins the others as soon as the database lets it: %s", error)
-        self._working = group.create_task(self._shift.run(), name="worker")
-
-    def _steering_of(self, call_id: CallId) -> Steering | None:
-        live = self._running.live(call_id)
-        conversation = None if live is None else live.conversation
-        return None if conversation is None else conversation.steering
-
     async def _follow_spending(self, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
         """Learn what the day has cost before the first call, if the database says it in time, and from then
         on."""
@@ -386,76 +337,14 @@ class Service:
         reading = group.create_task(spending.run(), name="day's spend")
         stack.callback(reading.cancel)
 
-    async def _end_shift(self, recorder: Recorder) -> None:
-        if self._shift is None or self._working is None:
-            return
-        await recorder.flush(self._settings.shift.database_timeout_s)
-        self._working.cancel()
-        await self._shift.leave()
-
     async def _before_it_serves(self, newer: Loaded) -> None:
         if self._carriers is not None:
             await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
-
-    def _serves(self, newer: Loaded) -> None:
-        """Let in whoever the new configuration knows, from now on."""
-        access = newer.access
-        if access.listen != self._guard.access.listen:
-            logger.warning("`admin.listen` has changed in the file; it counts after a restart")
-        self._guard.access = access
-        if self._endpoint is not None:
-            self._endpoint.sources = Sources(access.trusted_proxies)
-
-    async def _listen(self, stack: AsyncExitStack) -> None:
-        assert self._carriers is not None, "they were put together before"
-        access = self._guard.access
-        self._endpoint = WebhookEndpoint(
-            verifier=self._verifier,
-            supervisor=self._running,
-            metrics=self.metrics,
-            sources=Sources(access.trusted_proxies),
-            shift=self._shift,
-            utc_now=self._utc_now,
-            leg_of=self._carriers.leg_of,
-        )
-        probes = Probes(guard=self._guard, metrics=self.metrics, readiness=self._readiness)
-        admin = AdminSurface(
-            guard=self._guard,
-            store=self._store,
-            reload=None if self._serving.watcher is None else self._read_again,
-            utc_now=self._utc_now,
-        )
-        app = web.Application(client_max_size=MAXIMUM_BODY_BYTES)
-        app.router.add_post(WEBHOOK_PATH, self._endpoint.handle)
-        await self._carriers.serve(app, stack)
-        probes.add_to(app, for_us=access.listen is None)
-        if access.listen is None:
-            admin.add_to(app)
-        else:
-            ours = web.Application()
-            probes.add_to(ours)
-            admin.add_to(ours)
-            self._admin_port = await serve_http(ours, *access.listen, stack)
-            logger.info("Listening for people of the company on port %d", self._admin_port)
-        self._port = await serve_http(app, self._settings.host, self._settings.port, stack)
-        stack.push_async_callback(self._end_calls, self._carriers)
-        logger.info("Listening for webhooks at %s", self.webhook_url)
 
     async def _end_calls(self, carriers: Carriers) -> None:
         """Hang up what is left, while carriers can ask what is to become of callers whose audio came here."""
         await self._running.hang_up_all()
         await carriers.answered()
-
-    async def _drain(self, hurry: asyncio.Event) -> None:
-        """Drain until the deadline, or until ``hurry`` is set."""
-        drain = asyncio.ensure_future(self.drain(self._settings.drain_timeout_s))
-        hurried = asyncio.ensure_future(hurry.wait())
-        try:
-            await asyncio.wait({drain, hurried}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (drain, hurried):
-                task.cancel()
-            await asyncio.wait({drain, hurried})
 
     def _observed(self, call_id: CallId, event: RealtimeSessionEvent) -> None:
         for observer in self._observers:

@@ -76,9 +76,7 @@ class Serving:
         """The first generation. MCP servers run until ``stack`` is left. Raises `UserError` when no session
         can be made of the configuration. Cancel-safe."""
         await stack.enter_async_context(self._servers)
-        return await self._furnishing.make(
-            self._door, number=1, loaded_at=self._utc_now(), base_url=self._base_url
-        )
+        return await self._furnishing.make(self._door, number=1, loaded_at=self._utc_now())
 
     async def open_client(self, stack: AsyncExitStack) -> CallsClient:
         """A client for the address that served first; all of them are closed with ``stack``."""
@@ -183,9 +181,7 @@ class Serving:
             number = supervisor.current.number + 1
             base_url = newer.base_url if loaded.base_url == self._base_url else self._base_url
             try:
-                generation = await self._furnishing.make(
-                    newer.door, number=number, loaded_at=self._utc_now(), base_url=base_url
-                )
+                generation = await self._furnishing.make(newer.door, number=number, loaded_at=self._utc_now())
                 await before(newer)
                 # Opened last: nobody may let go of it before it is in use.
                 client = await self._clients.open(base_url)

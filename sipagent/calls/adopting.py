@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 DOUBT_S = 15.0
 """For how long the database may still do what it was asked and has not answered."""
+RESTORE_S = 5.0
+"""How long a caller waits, at most, for a configuration that is not loaded here."""
 UNCLAIMED_FOR_S = 120.0
 """A call without an end that nobody has claimed, and that began so long ago, is nobody's."""
 
@@ -57,6 +59,16 @@ class Adopter:
         self._utc_now = utc_now
         self._settings = settings
         self._doubts_until: float | None = None
+        self._working = asyncio.Lock()
+        """Held while calls are gone on with."""
+
+    async def settled(self, patience_s: float) -> None:
+        """Return when no call is being gone on with, or after ``patience_s``. Cancel-safe."""
+        try:
+            async with asyncio.timeout(patience_s), self._working:
+                pass
+        except TimeoutError:
+            logger.warning("Calls are still being adopted after %g s", patience_s)
 
     def doubt(self) -> None:
         """An answer of the database was lost, or is late: calls may be ours without our knowing it, or become
@@ -68,27 +80,36 @@ class Adopter:
         database only where there is doubt. Raises, and is cancelled, as `adopt_some`."""
         if self._doubts_until is None:
             return 0
-        async with asyncio.timeout(self._settings.database_timeout_s):
-            ours = await self._memory.claims(terms.worker)
-        if asyncio.get_running_loop().time() >= self._doubts_until:
-            self._doubts_until = None
-        count = 0
-        for claimed in ours:
-            if not self._is_being_answered(claimed, terms):
-                count += await self._go_on_with(claimed, terms, doubtful=True)
-        return count
+        async with self._working:
+            async with asyncio.timeout(self._settings.database_timeout_s):
+                ours = await self._memory.claims(terms.worker)
+            if asyncio.get_running_loop().time() >= self._doubts_until:
+                self._doubts_until = None
+            count = 0
+            for claimed in ours:
+                if not self._is_being_answered(claimed, terms):
+                    count += await self._go_on_with(claimed, terms, doubtful=True)
+            return count
 
-    async def adopt_some(self, terms: Terms) -> int:
-        """Take over a few calls of workers that are gone, and go on with them; how many those were. Raises
-        `StoreError`, and `TimeoutError` when the database does not answer. When it raises, or is cancelled,
-        calls may have been taken: `find_ours` goes on with them."""
+    async def adopt_some(self, terms: Terms, *, take_back: bool = False) -> int:
+        """Take over a few calls of workers that are gone, and go on with them; how many those were. With
+        ``take_back`` calls are among them that this worker gave up and nobody took. Raises `StoreError`, and
+        `TimeoutError` when the database does not answer. When it raises, or is cancelled, calls may have been
+        taken: `find_ours` goes on with them."""
+        async with self._working:
+            return await self._adopt_some(terms, take_back=take_back)
+
+    async def _adopt_some(self, terms: Terms, *, take_back: bool) -> int:
         settings = self._settings
         adopted: tuple[ClaimedCall, ...] = ()
         certain = False
         try:
             async with asyncio.timeout(settings.database_timeout_s):
                 adopted = await self._memory.adopt(
-                    terms.worker, limit=settings.adopt_at_once, quiet_s=settings.quiet_s
+                    terms.worker,
+                    limit=settings.adopt_at_once,
+                    quiet_s=settings.quiet_s,
+                    take_back=take_back,
                 )
                 uptime_s = await self._memory.uptime_s() if adopted else 0.0
             # Only while the database served nobody may a worker have done what is not entered there.
@@ -133,11 +154,11 @@ class Adopter:
                 # Nobody can attach to audio that went to another process; the carrier has asked what is next.
                 self._end(claimed.call_id, "The caller's audio went to a process that was gone.")
                 return True
-            generation = await self._generation_for(checkpoint)
-        except (StoreError, UserError) as error:
+        except StoreError as error:
             logger.error("Call %s cannot be gone on with: %s", claimed.call_id, error)
             await self._close(claimed.call_id, "What was known of the call could not be read.")
             return True
+        generation = await self._generation_for(checkpoint)
         if self._supervisor.live(claimed.call_id) is not None:
             # It was answered here without a claim, and elsewhere with one, by a worker that is gone.
             await self._supervisor.let_go([claimed.call_id])
@@ -147,6 +168,8 @@ class Adopter:
         except UserError as error:
             logger.error("Call %s goes on where new calls are: %s", claimed.call_id, error)
             services = None
+        if self._supervisor.is_closed:
+            return False  # a process that ends leaves it to whoever adopts from it
         if not terms.over:
             self._supervisor.adopt(
                 ringing, checkpoint, holding, generation, services=services, doubtful=doubtful
@@ -185,7 +208,12 @@ class Adopter:
             return current
         found = self._supervisor.generation(checkpoint.configuration)
         if found is None:
-            found = await self._restore(checkpoint.configuration)
+            try:
+                async with asyncio.timeout(RESTORE_S):
+                    found = await self._restore(checkpoint.configuration)
+            except (StoreError, UserError, TimeoutError) as error:
+                # The caller waits, and any agent is better than none.
+                logger.warning("A configuration could not be had: %s", str(error) or "it took too long")
         if found is None:
             logger.warning(
                 "Configuration %s is not to be had: the call goes on with %s",

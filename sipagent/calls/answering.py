@@ -133,7 +133,7 @@ class Answering:
         """
         if self._journal.state is not CallState.ACCEPTING:
             self._journal.enter(CallState.ACCEPTING)
-        else:
+        if maybe_accepted:
             loop = asyncio.get_running_loop()
             self._deadline = max(self._deadline, loop.time() + TAKEN_OVER_ANSWER_S)
         context = await self._find_out(prepared, context)
@@ -192,6 +192,7 @@ class Answering:
             detail = f"The socket was not open {timeout_s:g} s after the webhook."
             return Ending(reason=EndReason.ATTACH_FAILED, detail=detail)
         self._measures.reached("attached")
+        logger.info("%s answers", session.agent.name, extra={"fields": {"agent": session.agent.name}})
         return Answered(session=session, context=context, expiry=expiry)
 
     async def _find_out(self, prepared: PreparedProfile, context: CallContext) -> CallContext:
@@ -221,8 +222,13 @@ class Answering:
         except TimeoutError:
             return await self._not_made("The functions that make the session took too long.")
         try:
+            async with asyncio.timeout_at(self._deadline):
+                await self._permitted()
+        except TimeoutError:
+            detail = "Until the caller had waited for too long, nobody could say whose the call is."
+            return Ending(reason=EndReason.ACCEPT_UNAVAILABLE, detail=detail, hang_up=False)
+        try:
             self._measures.reached("accept_asked")
-            await self._permitted()
             await self._line.accept(answer, deadline=self._deadline, maybe_accepted=maybe_accepted)
         except CallGoneError as error:
             return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)

@@ -18,7 +18,7 @@ from sipagent.calls.checkpoint import Checkpoint, EndingUnderWay
 from sipagent.calls.context import CallContext
 from sipagent.calls.conversation import Conversation
 from sipagent.calls.conversation_keeping import SpendingBrake
-from sipagent.calls.effects import StoredEffects, restore
+from sipagent.calls.effects import StoredEffects
 from sipagent.calls.endings import Ending as Ending
 from sipagent.calls.endings import EndReason, fault_owner
 from sipagent.calls.incoming import IncomingCall
@@ -33,7 +33,14 @@ from sipagent.calls.services import CallObserver as CallObserver
 from sipagent.calls.services import CallServices as CallServices
 from sipagent.calls.services import CallSettings as CallSettings
 from sipagent.calls.transferring import LineControls
-from sipagent.errors import CallControlError, CallGoneError, NotOursError, StoreAwayError, StoreError
+from sipagent.errors import (
+    CallControlError,
+    CallControlRefusedError,
+    CallGoneError,
+    NotOursError,
+    StoreAwayError,
+    StoreError,
+)
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.realtime import RealtimeSession
 from sipagent.store import CallRecord
@@ -46,6 +53,8 @@ REMEMBER_S = 2.0
 DOUBT_S = 60.0
 """How long a call whose socket was closed waits for a database that does not say whose it is."""
 ASK_AGAIN_S = 1.0
+HANG_UP_AGAIN_S = 2.0
+"""Between attempts to hang up that failed."""
 _ON_THE_WIRE = frozenset(
     {CallState.RINGING, CallState.REJECTING, CallState.ACCEPTING, CallState.ATTACHING, CallState.ENDING}
 )
@@ -85,6 +94,10 @@ class PhoneCall:
         self._doubtful = doubtful
         self._conversation: Conversation | None = None
         self._let_go = False
+        self._ending: Ending | None = None
+        """Why the call is being hung up, as soon as it is."""
+        self._may_be_up = False
+        """It could not be hung up."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -162,6 +175,7 @@ class PhoneCall:
                 if self._let_go:  # before this task had begun
                     raise NotOursError("The call was left to another process before anything was done.")
                 ending = await work
+                await self._see_it_end(ending)
             except NotOursError as error:
                 self._let_go = True
                 logger.warning("The call goes on without this process: %s", error)
@@ -169,7 +183,7 @@ class PhoneCall:
                 if self._let_go:
                     logger.info("The call is left to another process")
                     raise
-                ending = Ending(
+                ending = self._ending or Ending(
                     reason=EndReason.SERVICE_STOPPED,
                     detail="The service stopped before the call was over.",
                 )
@@ -182,6 +196,7 @@ class PhoneCall:
                     detail=f"A defect of ours: {type(error).__name__}. The log has the traceback.",
                 )
                 await self._hang_up(ending)
+                await self._see_it_end(ending)
             finally:
                 self._line.close(None if self._let_go else ending)
                 if self._let_go:
@@ -191,14 +206,19 @@ class PhoneCall:
                     self._end(ending)
 
     async def _refuse(self, refusal: Refusal) -> Ending:
-        self._journal.enter(CallState.REJECTING)
+        settings = self._services.settings
+        deadline = self._received_at + settings.answer_timeout_s
+        maybe_refused = self._journal.state is CallState.REJECTING
+        if maybe_refused:
+            # By another process, which may not have got through to the caller.
+            deadline = max(deadline, asyncio.get_running_loop().time() + settings.hang_up_timeout_s)
+        else:
+            self._journal.enter(CallState.REJECTING)
         try:
-            await self._line.reject(
-                refusal.sip_status,
-                deadline=self._received_at + self._services.settings.answer_timeout_s,
-            )
+            await self._line.reject(refusal.sip_status, deadline=deadline)
         except CallGoneError as error:
-            return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)
+            if not maybe_refused:
+                return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)
         except CallControlError as error:
             logger.warning("The refusal did not reach the caller: %s", error)
         detail = f"{refusal.detail} Refused with SIP status {refusal.sip_status}."
@@ -311,11 +331,11 @@ class PhoneCall:
     async def _known(self, context: CallContext) -> CallRecord | None:
         """What the store knows of the call, with what its tools did, in the ledger; None where it does not
         answer in time: the caller waits."""
-        if context.effects is None or self._services.memory is None:
+        if not isinstance(context.effects, StoredEffects) or self._services.memory is None:
             return None
         try:
             async with asyncio.timeout(REMEMBER_S):
-                restore(context.tools.ledger, await self._services.memory.effects(self.call_id))
+                await context.effects.recall(context.tools.ledger)
                 return await self._services.memory.call(self.call_id)
         except (StoreError, TimeoutError) as error:
             logger.warning("The call goes on without what was said before: %s", error)
@@ -364,12 +384,14 @@ class PhoneCall:
 
     async def _hung_up(self, ending: Ending) -> Ending:
         if ending.hang_up:
+            self._ending = ending
             self._journal.keep(ending=EndingUnderWay(reason=ending.reason, detail=ending.detail))
             await self._hang_up(ending)
         return ending
 
     async def _hang_up(self, ending: Ending) -> None:
         """Hang up within a bound; the call being over already is what was wanted."""
+        self._may_be_up = False
         if self._journal.state in (CallState.RINGING, CallState.REJECTING, CallState.ENDED):
             return
         if self._journal.state is not CallState.ENDING:
@@ -383,15 +405,28 @@ class PhoneCall:
             logger.debug("The call was over before it was hung up")
         except NotOursError:
             self._let_go = True
-        except (CallControlError, TimeoutError) as error:
+        except CallControlRefusedError as error:
             logger.error("The call could not be hung up and may go on without an agent: %s", error)
+        except (CallControlError, TimeoutError) as error:
+            self._may_be_up = True
+            why = str(error) or "no answer in time"
+            logger.error("The call could not be hung up and may go on without an agent: %s", why)
+
+    async def _see_it_end(self, ending: Ending) -> None:
+        """Go on trying to hang up while that fails: a call that is up costs money, and its caller is kept by
+        nobody. Until then it has no end in the store, so that whoever adopts it goes on trying."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._services.settings.hang_up_for_s
+        while self._may_be_up and loop.time() + HANG_UP_AGAIN_S < until:
+            await asyncio.sleep(HANG_UP_AGAIN_S)
+            await self._hang_up(ending)
 
     def _end(self, ending: Ending) -> None:
         self._journal.ended(ending.reason, ending.detail)
         owner = fault_owner(ending.reason)
         self._services.metrics.call_ended(ending.reason.value, owner.value)
         logger.info(
-            "The call is over: %s. %s",
+            "The call ended as %s: %s",
             ending.reason.value,
             ending.detail,
             extra={"fields": {"end_reason": ending.reason.value, "fault_owner": owner.value}},

@@ -10,11 +10,10 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from sipagent.calls.actions import call_tools
+from sipagent.calls.chat_call import PretendedCall, call_from_nobody, readied
 from sipagent.calls.chat_view import (
     AgentLines,
     ChatAgent,
@@ -26,11 +25,9 @@ from sipagent.calls.chat_view import (
     sentence,
 )
 from sipagent.calls.context import CallContext
-from sipagent.calls.mcp_door import furnished
 from sipagent.calls.profile import AgentProfile, CallTool, TransferTarget
 from sipagent.calls.tools.state import ToolState
 from sipagent.calls.tools.updates import partial_update
-from sipagent.calls.variables import UNKNOWN
 from sipagent.calls.writing import in_writing
 from sipagent.errors import ConnectionLostError
 from sipagent.identifiers import CallId
@@ -81,11 +78,15 @@ class Chat:
         api_key: str,
         base_url: str,
         view: ChatView,
+        pretended: PretendedCall | None = None,
         silence_timeout_s: float = SILENCE_TIMEOUT_S,
     ) -> None:
-        """``base_url`` is the REST base of the Realtime API, as for calls. A model that owes an answer and
-        says nothing for ``silence_timeout_s`` has left."""
+        """``base_url`` is the REST base of the Realtime API, as for calls. ``pretended`` is the call that
+        ``profile`` would answer; without one nothing is known of it, and there is nobody to hand over to. A
+        model that owes an answer and says nothing for ``silence_timeout_s`` has left."""
         self._profile = profile
+        self._pretended = pretended or call_from_nobody(profile)
+        self._greeting: str | None = None
         self._view = view
         self._tools = ToolState()
         self._settings = in_writing(profile.settings)
@@ -108,24 +109,29 @@ class Chat:
     async def __aenter__(self) -> Self:
         """Connect. Raises `AttachError` when that fails, `UserError` for an agent that cannot be used.
         Cancel-safe: nothing stays open."""
-        context = CallContext(
-            call_id=CallId(f"chat_{secrets.token_hex(6)}"),
-            caller=None,
-            dialled=None,
-            sip_headers=(),
-            controls=self,
-            tools=self._tools,
-        )
+        call = self._pretended.call
         async with AsyncExitStack() as stack:
-            profile, missing = await stack.enter_async_context(furnished(self._profile))
-            for words in missing:
+            ready = await stack.enter_async_context(readied(self._profile, self._pretended))
+            for words in ready.missing:
                 self._view.failed(words)
-            agent: RealtimeAgent[Any] = replace(
-                profile.agent,
-                tools=[*profile.agent.tools, *call_tools(profile.call_tools, profile.transfer_targets)],
+            context = CallContext(
+                call_id=CallId(f"chat_{secrets.token_hex(6)}"),
+                caller=call.caller,
+                dialled=call.dialled,
+                sip_headers=call.sip_headers,
+                controls=self,
+                variables=ready.values,
+                tools=self._tools,
             )
+            self._greeting = ready.prepared.greeting_for(context)
+            team = ready.prepared.team
             runner = RealtimeRunner(
-                agent, model=OpenAIRealtimeWebSocketModel(), config={"model_settings": self._settings}
+                ready.prepared.agent,
+                model=OpenAIRealtimeWebSocketModel(),
+                config={
+                    "model_settings": self._settings,
+                    "settings_of_agent": lambda *of_agent: in_writing(team.settings_of_agent(*of_agent)),
+                },
             )
             session = await runner.run(context=context, model_config=self._config)
             # The group is left after the session: closing that is what ends the task in it.
@@ -182,8 +188,8 @@ class Chat:
 
     async def greet(self) -> None:
         """Have the agent say its greeting, if it has one; returns when it was said. Raises as `say`."""
-        if self._profile.greeting is not None:
-            await self._running.say(self._profile.greeting.text.render({}, missing=UNKNOWN))
+        if self._greeting is not None:
+            await self._running.say(self._greeting)
             await self._answered()
 
     async def say(self, text: str) -> None:

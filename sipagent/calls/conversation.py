@@ -260,7 +260,7 @@ class Conversation:
                 note = Note(kind="spend", data={"detail": detail})
                 self._minder.stop(EndReason.SPEND_LIMIT, detail, now=now, note=note)
         if self._consent is not None and (heard := self._consent.observe(event)) is not None:
-            self._consented(heard)
+            self._consented(self._consent.sentence, heard)
         self._keeping.observe(event)
         match event:
             case RealtimeToolEnd():
@@ -268,7 +268,8 @@ class Conversation:
                 if event.tool.name == CallTool.HANG_UP.value and not event.is_error:
                     return self._agent_hung_up()
             case RealtimeConnectionLost():
-                logger.warning("The Realtime socket was lost (close code %s); re-attaching", event.close_code)
+                # So ends every call whose caller hangs up: only what follows says whether something is wrong.
+                logger.info("The Realtime socket is closed (code %s); trying it again", event.close_code)
             case RealtimeConnectionRestored():
                 logger.info("Attached to the call again")
             case RealtimeResponseEnded(status="failed"):
@@ -279,12 +280,12 @@ class Conversation:
                 pass
         return None
 
-    def _consented(self, heard: Heard) -> None:
-        """It is known whether the caller has heard that the call is recorded."""
+    def _consented(self, words: str, heard: Heard) -> None:
+        """It is known whether the caller has heard ``words``: that the call is recorded."""
         self._consent = None
         self._journal.note("recording_consent", heard=heard.value)
         if heard is Heard.IN_FULL:
-            self._line.consented()
+            self._line.consented(words)
         else:
             logger.warning("The call is not recorded: the caller did not hear of it (%s)", heard.value)
 

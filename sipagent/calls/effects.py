@@ -8,12 +8,13 @@ it again.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterable
 from typing import Any, assert_never
 
 from sipagent.calls.lease import Holding
-from sipagent.calls.outages import EffectUnderWay
+from sipagent.calls.outages import ASK_S, EffectUnderWay
 from sipagent.calls.tools.failures import ToolFailureError
 from sipagent.calls.tools.ledger import Ledger, State
 from sipagent.errors import StoreError
@@ -36,6 +37,15 @@ class StoredEffects:
         self._memory = memory
         self._holding = holding
         self._doubted: Callable[[str], bool] = lambda _: False
+        self._unread: Ledger | None = None
+        """Where what others did is to be put, as long as the database has not told it."""
+
+    async def recall(self, ledger: Ledger) -> None:
+        """Put what other processes did in the call into ``ledger``. Raises `StoreError`; then, and when it is
+        cancelled, it is made up for before anything is begun."""
+        self._unread = ledger
+        restore(ledger, await self._of_others())
+        self._unread = None
 
     def doubt(self, doubted: Callable[[str], bool]) -> None:
         """Of tool calls that are ``doubted``, nobody knows whether another process has begun them (see
@@ -47,6 +57,7 @@ class StoredEffects:
         longer than `sipagent.calls.outages` says."""
         holding = self._holding
         await holding.lease.wait()
+        await self._recall_late(key)
         try:
             found = await holding.outages.begin(
                 self._memory,
@@ -73,6 +84,32 @@ class StoredEffects:
             case never:
                 assert_never(never)
 
+    async def _recall_late(self, key: str) -> None:
+        """As `recall`, for work under ``key`` that the ledger lets begin, because it does not know better."""
+        if self._unread is None:
+            return
+        try:
+            async with asyncio.timeout(ASK_S):
+                found = await self._of_others()
+        except (StoreError, TimeoutError) as error:
+            raise ToolFailureError(NOT_NOW, effect="none") from error
+        if (ledger := self._unread) is not None:  # else somebody else has just made up for it
+            restore(ledger, [effect for effect in found if _key_of(effect) != key])
+            self._unread = None
+        for effect in found:
+            if _key_of(effect) == key:
+                state, outcome = _read(effect.output)
+                if state == "done":
+                    outcome = f"This was done before in this call, and was not done again: {outcome}"
+                if state != "failed":
+                    raise ToolFailureError(outcome, effect="unknown")
+
+    async def _of_others(self) -> list[Effect]:
+        """What others began: of what this process does, its ledger knows more."""
+        ours = (self._holding.worker, self._holding.epoch)
+        found = await self._memory.effects(self._call_id)
+        return [effect for effect in found if (effect.worker, effect.epoch) != ours]
+
     async def end(self, tool_call_id: str, key: str, *, state: str, outcome: Any) -> None:
         """See `Effects.end`."""
         holding = self._holding
@@ -88,15 +125,13 @@ class StoredEffects:
 def restore(ledger: Ledger, effects: Iterable[Effect]) -> None:
     """Put what was done before, by whichever process, into ``ledger``."""
     for effect in effects:
-        tool_call_id, _, key = effect.key.partition(" ")
-        if effect.output is None:
-            ledger.remember(key, tool_call_id, state="unclear", outcome=UNKNOWN)
-            continue
         state, outcome = _read(effect.output)
-        ledger.remember(key, tool_call_id, state=state, outcome=outcome)
+        ledger.remember(_key_of(effect), effect.key.partition(" ")[0], state=state, outcome=outcome)
 
 
-def _read(written: str) -> tuple[State, str]:
+def _read(written: str | None) -> tuple[State, str]:
+    if written is None:
+        return "unclear", UNKNOWN
     try:
         found = json.loads(written)
         state = found["state"]
@@ -105,6 +140,10 @@ def _read(written: str) -> tuple[State, str]:
     except (ValueError, LookupError, TypeError):
         pass
     return "unclear", UNKNOWN
+
+
+def _key_of(effect: Effect) -> str:
+    return effect.key.partition(" ")[2]
 
 
 def _name(tool_call_id: str, key: str) -> str:

@@ -62,7 +62,8 @@ class EndReason(StrEnum):
     OPERATOR_CODE_FAILED = "operator_code_failed"
     """A function of the operator's that the session needs failed, or took too long, before the answer."""
     SESSION_NOT_FOUND = "session_not_found"
-    """Accept said yes, but no session could be attached to (404 until the deadline)."""
+    """Accept said yes, but no session could be attached to (404 until the deadline): the caller gave up in
+    that moment, or the API made no session. The API does not tell which."""
     ATTACH_FAILED = "attach_failed"
     """The Realtime socket could not be opened."""
     MODEL_SILENT = "model_silent"
@@ -119,7 +120,7 @@ FAULT_OWNERS: dict[EndReason, FaultOwner] = {
     EndReason.ACCEPT_RATE_LIMITED: FaultOwner.OPERATOR,
     EndReason.ACCEPT_UNAVAILABLE: FaultOwner.OPENAI,
     EndReason.OPERATOR_CODE_FAILED: FaultOwner.OPERATOR,
-    EndReason.SESSION_NOT_FOUND: FaultOwner.OPENAI,
+    EndReason.SESSION_NOT_FOUND: FaultOwner.UNKNOWN,
     EndReason.ATTACH_FAILED: FaultOwner.OPENAI,
     EndReason.MODEL_SILENT: FaultOwner.OPENAI,
     EndReason.MODEL_FAILED: FaultOwner.OPENAI,

@@ -58,7 +58,6 @@ class Furnishing:
         *,
         number: int,
         loaded_at: datetime,
-        base_url: str = "",
         patience_s: float | None = None,
     ) -> Generation:
         """A generation of ``door``; waits until each of its servers is up or has failed to be, once, and at
@@ -69,8 +68,8 @@ class Furnishing:
         """
         specs = servers_of(door.profiles.values())
         if not specs:
-            return await prepare_generation(door, number=number, loaded_at=loaded_at, base_url=base_url)
-        bare = Generation(number=number, door=door, prepared={}, loaded_at=loaded_at, base_url=base_url)
+            return await prepare_generation(door, number=number, loaded_at=loaded_at)
+        bare = Generation(number=number, door=door, prepared={}, loaded_at=loaded_at)
         self._starting += specs
         try:
             with suppress(TimeoutError):

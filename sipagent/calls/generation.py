@@ -29,8 +29,6 @@ class Generation:
     prepared: Mapping[str, PreparedProfile]
     """Every profile of ``door``."""
     loaded_at: datetime
-    base_url: str = ""
-    """Where the Realtime API is that its calls come from; empty is wherever the service was told."""
     plain: FrontDoor | None = None
     """``door`` without the tools of MCP servers; None where there are none."""
     listings: Listings = ()
@@ -47,9 +45,7 @@ class Generation:
         return servers_of(self.door.profiles.values())
 
 
-async def prepare_generation(
-    door: FrontDoor, *, number: int, loaded_at: datetime, base_url: str = ""
-) -> Generation:
+async def prepare_generation(door: FrontDoor, *, number: int, loaded_at: datetime) -> Generation:
     """Make ``door`` ready to serve. Raises `UserError` when one of its agents makes no session."""
     prepared = await prepare_all(door)
-    return Generation(number=number, door=door, prepared=prepared, loaded_at=loaded_at, base_url=base_url)
+    return Generation(number=number, door=door, prepared=prepared, loaded_at=loaded_at)

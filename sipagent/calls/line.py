@@ -61,8 +61,9 @@ class Line(Protocol):
         """What of the model's configuration is the line's: the call it attaches to, or how audio comes."""
         ...
 
-    def consented(self) -> None:
-        """The caller has heard to its end that the call is recorded; recording may begin. Raises nothing."""
+    def consented(self, words: str) -> None:
+        """The caller has heard to its end that the call is recorded, in these ``words``; recording may begin.
+        Raises nothing."""
         ...
 
     def close(self, ending: Ending | None) -> None:

@@ -14,17 +14,18 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
 from sipagent import __version__
+from sipagent.calls.pointers import MISSING, is_pointer, value_at
 from sipagent.calls.template import Template, TemplateError, clean
+from sipagent.calls.urls import as_url, check_plain_url, walks
 from sipagent.calls.variables import name_problem
 from sipagent.errors import UserError
 
@@ -32,12 +33,6 @@ LONGEST_TIMEOUT_S = 3.0
 """Of one lookup, and of all of them counted from the webhook: a call that rings unanswered for longer may be
 gone when it is answered."""
 LARGEST_ANSWER_BYTES = 64 * 1024
-
-_HOST = re.compile(r"https?://[\x21-\x7e]+?[/?]", re.IGNORECASE)
-_NUMBERED = re.compile(r"0|[1-9][0-9]{0,8}")
-_MISSING = object()
-_URL = ":/?#[]@!$&'()*+,;=%"
-"""What stays as it is in a URL, besides letters and digits; what it holds escaped stays so."""
 
 BodyTemplate = Template | Mapping[str, "BodyTemplate"] | Sequence["BodyTemplate"] | int | float | bool | None
 """A JSON value whose strings are templates."""
@@ -69,7 +64,7 @@ class Lookup:
             raise UserError(f"lookup {self.name[:40]}: {problem}")
         _check_url(self.name, self.url)
         for taken, pointer in self.take.items():
-            if pointer and (not pointer.startswith("/") or re.search(r"~(?![01])", pointer)):
+            if not is_pointer(pointer):
                 raise UserError(f"lookup {self.name}: {pointer!r} of {taken} is no JSON pointer: write /a/b")
         if unknown := self.defaults.keys() - self.take.keys():
             raise UserError(
@@ -161,17 +156,9 @@ def _check_url(name: str, url: Template) -> None:
     # Without a variable, a URL may be a host and no more.
     fixed = url.text[: url.placeholders[0].offset] if url.placeholders else f"{url.text}/"
     try:
-        parts = urlsplit(fixed)
-        usable = _HOST.match(fixed) is not None and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise UserError(
-            f"lookup {name}: the URL must begin with http:// or https://, a host and a slash, "
-            "before any variable"
-        )
-    if "@" in parts.netloc:
-        raise UserError(f"lookup {name}: put the credentials into a header, not into the URL")
+        check_plain_url(fixed, before="variable")
+    except UserError as error:
+        raise UserError(f"lookup {name}: {error}") from None
 
 
 class _FailedError(Exception):
@@ -184,7 +171,7 @@ async def _fetch(
     loop = asyncio.get_running_loop()
     begun = loop.time()
     failure: str | None = None
-    answer: Any = _MISSING
+    answer: Any = MISSING
     try:
         async with asyncio.timeout_at(min(deadline, begun + lookup.timeout_s)):
             answer = await _ask(lookup, values, http)
@@ -197,7 +184,7 @@ async def _fetch(
         failure = f"the request failed: {type(error).__name__}"
     found, defaulted = lookup.default_values, []
     for taken, pointer in lookup.take.items():
-        value = "" if answer is _MISSING else clean(_text(_at(answer, pointer)))
+        value = clean(_text(value_at(answer, pointer)))
         if value:
             found[f"{lookup.name}.{taken}"] = value
         else:
@@ -239,12 +226,12 @@ async def _ask(lookup: Lookup, values: Mapping[str, str], http: aiohttp.ClientSe
 
 
 def _url(url: Template, values: Mapping[str, str]) -> URL:
-    return URL(quote(url.render(values, write=_escaped), safe=_URL), encoded=True)
+    return as_url(url.render(values, write=_escaped))
 
 
 def _escaped(name: str, value: str) -> str:
-    """A value inside a URL. Raises `_FailedError` for one that would walk up its path, escaped or not."""
-    if value in (".", ".."):
+    """A value inside a URL. Raises `_FailedError` for one that would walk up its path."""
+    if walks(value):
         raise _FailedError(f"not asked: `{name}` is nothing but dots")
     return quote(value, safe="")
 
@@ -259,19 +246,6 @@ def _filled(body: BodyTemplate, values: Mapping[str, str]) -> Any:
             return [_filled(inner, values) for inner in body]
         case _:
             return body
-
-
-def _at(document: Any, pointer: str) -> Any:
-    """What stands at ``pointer``, or None (RFC 6901 section 4)."""
-    for token in pointer.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, dict):
-            document = document.get(key)
-        elif isinstance(document, list) and _NUMBERED.fullmatch(key) and int(key) < len(document):
-            document = document[int(key)]
-        else:
-            return None
-    return document
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -60,10 +60,16 @@ def furnish_profile(profile: AgentProfile, servers: McpServers) -> tuple[AgentPr
 
 
 @asynccontextmanager
-async def furnished(profile: AgentProfile) -> AsyncIterator[tuple[AgentProfile, tuple[str, ...]]]:
-    """``profile`` with the tools of its servers, which run until this is left; and what is missing, in
+async def furnished(
+    profiles: Mapping[str, AgentProfile],
+) -> AsyncIterator[tuple[dict[str, AgentProfile], tuple[str, ...]]]:
+    """``profiles`` with the tools of their servers, which run until this is left; and what is missing, in
     sentences. Waits until each server is up or has failed to be, once. Raises nothing; cancel-safe."""
-    async with McpServers(servers_of([profile])) as servers:
-        made, unoffered = furnish_profile(profile, servers)
-        down = [f"The MCP server {name} is down: {why}." for name, why in servers.problems.items()]
-        yield made, (*down, *(f"{each.message} {each.remedy}" for each in unoffered))
+    async with McpServers(servers_of(profiles.values())) as servers:
+        made: dict[str, AgentProfile] = {}
+        missing = [f"The MCP server {name} is down: {why}." for name, why in servers.problems.items()]
+        for name, profile in profiles.items():
+            made[name], unoffered = furnish_profile(profile, servers)
+            sentences = (f"{each.message} {each.remedy}" for each in unoffered)
+            missing += [each for each in sentences if each not in missing]
+        yield made, tuple(missing)

@@ -14,6 +14,8 @@ hour. So it begins without an entry, under rules that keep it the only time:
    time for which the database has been up, or by heartbeats of one's own that failed.
 4. Doubt is inherited: who adopts a call without doubt enters so, and who adopts from one that has not is in
    doubt.
+5. Whoever did not run for a while begins nothing without an entry before the database has answered a
+   heartbeat: others may have adopted the call before the outage, and do the same.
 
 Where only we may be cut off, nothing begins: others may hold the call already. What nobody can know without
 a database stays unknown: an effect that had begun, or had not, when its process died in an outage is not
@@ -67,6 +69,8 @@ class Outages:
     def __init__(self) -> None:
         self._disturbed_at = -math.inf
         """Until when, in ``loop.time()``, it cannot say whether the database was there."""
+        self._slept = False
+        """Whether others may have our calls without our knowing it."""
         self._refused_since: float | None = None
         """Since when every answer was that nobody is served."""
         self._untold: dict[tuple[CallId, str], EffectUnderWay] = {}
@@ -84,6 +88,11 @@ class Outages:
         """Nobody here can say whether the database was there until now: this process did not run."""
         self._disturbed_at = asyncio.get_running_loop().time()
 
+    def slept(self) -> None:
+        """This process did not run for a while."""
+        self.disturbed()
+        self._slept = True
+
     def failed(self, error: Exception) -> None:
         """A heartbeat, or the question whether an effect may begin, was not answered."""
         self.disturbed()
@@ -95,6 +104,10 @@ class Outages:
     def served(self) -> None:
         """The database has answered."""
         self._refused_since = None
+
+    def renewed(self) -> None:
+        """A heartbeat that was sent since was answered, so we know whose our calls are."""
+        self._slept = False
 
     @property
     def _unmissed(self) -> bool:
@@ -118,7 +131,8 @@ class Outages:
                     try:
                         answer = await memory.begin_effect(call_id, key, worker, epoch)
                     except StoreAwayError as error:
-                        if not error.serves_nobody or len(self._untold) >= MOST_UNENTERED:
+                        unknown = self._slept or len(self._untold) >= MOST_UNENTERED
+                        if unknown or not error.serves_nobody:
                             raise
                         self.failed(error)
                         if may_begin:

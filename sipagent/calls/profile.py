@@ -97,8 +97,6 @@ class AgentProfile:
     """Model, voice, formats, turn detection, truncation…"""
     instructions: Template | None = None
     """Written for each call; None takes those of ``agent`` as they are."""
-    description: str | None = None
-    """For other agents: what this one is for."""
     languages: tuple[str, ...] = ()
     """Language tags, the usual one first; none: whatever the caller speaks."""
     handoffs: tuple[str, ...] = ()

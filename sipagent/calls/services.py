@@ -33,6 +33,8 @@ class CallSettings:
     """A transferred call leaves us within this time, or the transfer counts as failed."""
     hang_up_timeout_s: float = 6.0
     """How long the hang-up itself may take, with its retries."""
+    hang_up_for_s: float = 120.0
+    """How long a hang-up is tried again that failed: meanwhile the call costs money."""
     drain_reject_status: int = 503
     """503 tells the carrier to try its next route."""
     failed_accept_reject_status: int = 503

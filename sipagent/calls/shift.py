@@ -15,12 +15,13 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from sipagent.calls.adopting import Adopter
 from sipagent.calls.checkpoint import Ringing
 from sipagent.calls.claiming import Claims
 from sipagent.calls.lease import Holding, Lease, Terms
+from sipagent.calls.leaving import HandingOver
 from sipagent.calls.outages import Outages
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
@@ -32,6 +33,8 @@ from sipagent.telemetry import Metrics
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 300.0
+ASK_AGAIN_S = 0.25
+"""Between heartbeats of a process that must know whether its calls are still its own."""
 
 
 class Shift:
@@ -57,7 +60,6 @@ class Shift:
         self._supervisor = supervisor
         self._adopter = adopter
         self._record = record
-        self._flush = flush
         self._look_for_commands = look_for_commands
         self._metrics = metrics
         self._name = name
@@ -74,7 +76,19 @@ class Shift:
         """Since when every renewal has succeeded (``loop.time()``)."""
         self._joined = False
         self._in_doubt = False
-        self._leaving = False
+        self._slept_s = 0.0
+        """For how long this process did not run since the database last answered a heartbeat."""
+        self._leaving = HandingOver(
+            memory=memory,
+            supervisor=supervisor,
+            adopter=adopter,
+            claims=self._claims,
+            flush=flush,
+            terms=lambda: self._terms,
+            may_adopt=lambda: self._in_good_standing,
+            database_away=lambda: self.database_away,
+            settings=self._settings,
+        )
         self._beat_now = asyncio.Event()
         self._orphans = asyncio.Event()
         self._commands = asyncio.Event()
@@ -140,9 +154,9 @@ class Shift:
         holding = terms.holding(epoch)
         if self._supervisor.has_begun(call_id, holding):
             return None
-        if self._leaving or (epoch > 1 and self._supervisor.draining):
+        if self._leaving.begun or (epoch > 1 and not self._adopts()):
             # Others answer it, or go on with it, at once.
-            await self._give_up([call_id])
+            await self._leaving.give_up([call_id])
             return None
         if epoch > 1:
             # It was adopted, and the answer that said so was lost: it is up, and must not be answered anew.
@@ -166,7 +180,8 @@ class Shift:
                 logger.warning("This process did not run for %.1f s", now - last)
                 self._metrics.workers.stalled()
                 self._in_doubt = True
-                self._terms.outages.disturbed()
+                self._slept_s += now - last
+                self._terms.outages.slept()
                 self._beat_now.set()
             elif not self._in_doubt:
                 self._terms.lease.extend()
@@ -177,9 +192,9 @@ class Shift:
         while True:
             self._beat_now.clear()
             sent_at, doubted = loop.time(), self._in_doubt
+            answered, ours = True, True
             try:
                 async with asyncio.timeout(settings.database_timeout_s):
-                    ours = True
                     async with self._terms.outages.told(self._memory):
                         if self._joined:
                             ours = await self._memory.renew(self.worker, lease_s=settings.lease_s)
@@ -192,7 +207,7 @@ class Shift:
                 ours = False
             except (StoreError, TimeoutError) as error:
                 self._terms.outages.failed(error)
-                ours = True  # nobody says otherwise
+                answered, ours = False, True  # nobody says otherwise
                 if not self.database_away:
                     logger.warning("The database did not take a heartbeat: %s", _words(error))
                 self._standing_since = None
@@ -201,19 +216,31 @@ class Shift:
                 if self._standing_since is None:
                     logger.info("The database takes heartbeats again")
                     self._standing_since = sent_at
+            # What was asked before the process was frozen says nothing about afterwards.
+            counts = doubted or not self._in_doubt
             if not ours:
                 await self._begin_anew()
-            elif doubted or not self._in_doubt:
-                # What was asked before the process was frozen says nothing about afterwards.
+            elif counts and (answered or not self._may_be_missed):
                 self._in_doubt = False
                 self._terms.lease.extend()
+            if answered and counts:
+                self._slept_s = 0.0
+                self._terms.outages.renewed()
             if self._in_doubt:
+                if not answered:
+                    await asyncio.sleep(ASK_AGAIN_S)
                 continue
             try:
                 async with asyncio.timeout(settings.heartbeat_s):
                     await self._beat_now.wait()
             except TimeoutError:
                 pass
+
+    @property
+    def _may_be_missed(self) -> bool:
+        """Whether this process slept for so long that others may have its calls. Only the database can tell
+        then: to act on them beside somebody else is worse than to keep a caller waiting."""
+        return self._slept_s >= self._settings.lease_s / 2
 
     async def _begin_anew(self) -> None:
         """Others have this worker's calls: let go of them, and be another worker."""
@@ -254,19 +281,25 @@ class Shift:
             except TimeoutError:
                 pass
             self._orphans.clear()
-            if self._leaving or self._supervisor.draining or self.database_away or not self._terms.lease.held:
+            if not self._adopts() or self.database_away or not self._terms.lease.held:
                 continue
             try:
                 # What is ours already needs no belief about others.
                 await self._adopter.find_ours(self._terms)
-                if not self._in_good_standing:
+                if not self._adopts() or not self._in_good_standing:
                     continue
-                if await self._adopter.adopt_some(self._terms) == settings.adopt_at_once:
+                take_back = self._leaving.is_last
+                if await self._adopter.adopt_some(self._terms, take_back=take_back) == settings.adopt_at_once:
                     # There are more. Whoever looks at the same time gets a share.
                     await asyncio.sleep(random.uniform(0.005, 0.02))
                     self._orphans.set()
             except (StoreError, TimeoutError) as error:
                 logger.warning("No calls could be adopted: %s", _words(error))
+
+    def _adopts(self) -> bool:
+        """Whether calls of others are this process's to take: one that drains leaves them to whoever stays,
+        if anybody does."""
+        return not self._leaving.begun and (not self._supervisor.draining or self._leaving.is_last)
 
     @property
     def _in_good_standing(self) -> bool:
@@ -315,55 +348,8 @@ class Shift:
     # Leaving ----------------------------------------------------------------------------------------
 
     async def hand_over(self) -> bool:
-        """Leave the calls to others at once. False when there is nobody, or the database is away, or some
-        calls cannot be handed over: they are this worker's still. Once it has begun, new calls are claimed
-        for the others. Cancel-safe."""
-        settings = self._settings
-        try:
-            async with asyncio.timeout(settings.database_timeout_s):
-                others = [
-                    seen
-                    for seen in await self._memory.workers()
-                    if seen.state == "up" and seen.worker != self.worker
-                ]
-        except (StoreError, TimeoutError) as error:
-            logger.warning("Nobody can be handed the calls: %s", _words(error))
-            return False
-        if not others or self._claims.deferred:
-            return False
-        self._leaving = True
-        logger.info("Handing over %d calls to %d workers", self._supervisor.live_calls, len(others))
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + settings.hand_over_patience_s
-        # Calls whose claims the database has not taken could be found by nobody: they stay.
-        while left := [
-            each for each in self._supervisor.movable_call_ids if each not in self._claims.deferred
-        ]:
-            late = loop.time() >= deadline
-            ready = [
-                call_id
-                for call_id in left
-                if late or ((live := self._supervisor.live(call_id)) is not None and not live.has_work)
-            ]
-            if ready:
-                await self._supervisor.let_go(ready)
-                await self._flush(settings.database_timeout_s)
-                await self._give_up(ready)
-            else:
-                await asyncio.sleep(0.02)
-        return self._supervisor.live_calls == 0
-
-    async def _give_up(self, call_ids: Sequence[CallId]) -> None:
-        """Say that these calls are nobody's. A database that does not hear it hears that this worker leaves,
-        or misses its heartbeat, which comes to the same a little later."""
-        try:
-            async with (
-                asyncio.timeout(self._settings.database_timeout_s),
-                self._terms.outages.told(self._memory),
-            ):
-                await self._memory.hand_over(self.worker, call_ids)
-        except (StoreError, TimeoutError) as error:
-            logger.warning("The others were not told of %d calls: %s", len(call_ids), _words(error))
+        """Leave the calls to others at once; see `HandingOver.hand_over`."""
+        return await self._leaving.hand_over()
 
     async def leave(self) -> None:
         """Be no worker any more. A database that is away finds out by itself."""

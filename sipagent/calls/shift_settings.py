@@ -25,6 +25,8 @@ class ShiftSettings:
     database_timeout_s: float = 2.0
     hand_over_patience_s: float = 5.0
     """How long a worker that leaves lets a tool, or a request to the Calls API, come to its end."""
+    taken_patience_s: float = 2.5
+    """How long it then waits for somebody to take any of its calls, before it takes them back."""
 
     @classmethod
     def for_lease(cls, lease_s: float) -> ShiftSettings:

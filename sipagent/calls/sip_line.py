@@ -61,7 +61,7 @@ class SipLine:
             config["first_update"] = session.first_update
         return config
 
-    def consented(self) -> None:
+    def consented(self, words: str) -> None:
         """See `Line.consented`: the caller's audio does not pass through us."""
 
     def close(self, ending: Ending | None) -> None:

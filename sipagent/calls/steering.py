@@ -135,7 +135,7 @@ class Steering:
             return _NO_MORE
         if not self._controls.may_transfer:
             return Steered(done=False, detail="Another transfer of this call is being tried.")
-        if self._controls.is_closed(target):
+        if self._controls.instead.closed(target) is not None:
             return Steered(done=False, detail=f"Nobody was called: {target.name} is closed now.")
         return await self._until_left(self._send(target))
 
@@ -174,7 +174,7 @@ class Steering:
         if not self._controls.may_transfer:  # the agent began one meanwhile
             return None
         outcome = await self._controls.send(target, by_order=True)
-        text = await self._controls.told(target, outcome)
+        text = await self._controls.instead.failed(target, outcome)
         await tell_agent(self._session, BY_ORDER + text, respond=True)
         return outcome
 

@@ -77,6 +77,8 @@ class Supervisor:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self.is_closed = False
+        """Whether every call is being hung up, and none is gone on with any more."""
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Self:
@@ -90,7 +92,7 @@ class Supervisor:
         traceback: TracebackType | None,
     ) -> None:
         # Calls that still live are hung up by their cancellation.
-        self._draining = True
+        self._draining = self.is_closed = True
         for live in self._live.values():
             live.task.cancel()
         await self._group.__aexit__(exception_type, exception, traceback)
@@ -206,7 +208,8 @@ class Supervisor:
         services: CallServices | None = None,
         doubtful: bool = False,
     ) -> None:
-        """Go on with a call that another process held, and return at once. It must not be up here.
+        """Go on with a call that another process held, and return at once. It must not be up here, and the
+        supervisor not `is_closed`.
 
         It is served by ``generation``, with ``services`` where they are not those of new calls. Without a
         ``checkpoint`` nothing had been decided, and it is answered as if it came now. ``doubtful``: the other
@@ -398,7 +401,7 @@ class Supervisor:
     async def hang_up_all(self) -> int:
         """Refuse new calls, and hang up those that are up; how many those were. Cancelling leaves the service
         draining, and calls that end."""
-        self._draining = True
+        self._draining = self.is_closed = True
         left = [live.task for live in self._live.values()]
         for task in left:
             task.cancel()

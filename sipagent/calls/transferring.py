@@ -24,18 +24,18 @@ from sipagent.calls.briefing import OpeningHours
 from sipagent.calls.checkpoint import TransferUnderWay
 from sipagent.calls.context import CallContext
 from sipagent.calls.endings import EndReason
+from sipagent.calls.instead import InsteadOfTransfer
 from sipagent.calls.journal import CallJournal
 from sipagent.calls.lease import Lease
 from sipagent.calls.lifecycle import CallState
 from sipagent.calls.line import Line
-from sipagent.calls.profile import TAKE_A_MESSAGE, TransferTarget
+from sipagent.calls.profile import TransferTarget
 from sipagent.calls.services import CallSettings
 from sipagent.calls.tools.updates import partial_update
-from sipagent.calls.variables import CallFacts, Opening, values_of
 from sipagent.calls.ways_out import TransferOutcome as TransferOutcome
 from sipagent.calls.ways_out import WaysOut
 from sipagent.errors import CallControlError, CallControlRefusedError, CallGoneError
-from sipagent.realtime import Handoff, RealtimeAgent, RealtimeSession, RunContextWrapper
+from sipagent.realtime import RealtimeSession
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +51,6 @@ SAY_NEXT = (
     "The transfer to {label} has not gone through yet, and another line there is being tried now. Tell the "
     "caller so in one short sentence, in the language that you speak with them. Do not say goodbye."
 )
-
-
-_WHY = {
-    TransferOutcome.REFUSED: "it was refused",
-    TransferOutcome.UNAVAILABLE: "the telephone service did not answer",
-    TransferOutcome.NOT_CONFIRMED: "nobody took the call",
-    TransferOutcome.BUSY: "the line is busy",
-    TransferOutcome.NO_ANSWER: "nobody answered",
-    TransferOutcome.DECLINED: "they cannot take the call now",
-    TransferOutcome.CALLER_GONE: "the call seems to be over",
-}
 
 
 @dataclass(slots=True)
@@ -103,8 +92,7 @@ class LineControls:
         self._settings = settings
         self._utc_now = utc_now
         self._session: RealtimeSession | None = None
-        self._context: CallContext | None = None
-        self._calendars: Mapping[str, OpeningHours] = {}
+        self._instead: InsteadOfTransfer | None = None
         self._attempt: _Attempt | None = None
         self._given_up_at: float | None = None
         """When a transfer was given up whose REFER had been accepted, or may have been."""
@@ -114,8 +102,9 @@ class LineControls:
     ) -> None:
         """The call has its session; tools run from now on. ``calendars`` are those that targets name."""
         self._session = session
-        self._context = context
-        self._calendars = calendars
+        self._instead = InsteadOfTransfer(
+            session, context, calendars, journal=self._journal, utc_now=self._utc_now
+        )
 
     def resume(self, before: TransferUnderWay | None) -> None:
         """Another process held the call, and ``before`` is the transfer it was trying, if any. It goes on
@@ -185,18 +174,20 @@ class LineControls:
         """
         if not self.may_transfer:
             return "Another transfer of this call is being tried; wait for its outcome."
-        if (opening := self._closed(target)) is not None:
-            return await self._not_called(self._running, target, opening)
-        return await self.told(target, await self.send(target, briefing))
+        if (opening := self.instead.closed(target)) is not None:
+            return await self.instead.nobody_there(target, opening)
+        return await self.instead.failed(target, await self.send(target, briefing))
 
     @property
     def may_transfer(self) -> bool:
         """Whether a transfer may begin now."""
         return self._journal.state is CallState.TALKING
 
-    def is_closed(self, target: TransferTarget) -> bool:
-        """Whether the target's calendar says that nobody is there now."""
-        return self._closed(target) is not None
+    @property
+    def instead(self) -> InsteadOfTransfer:
+        """What becomes of a caller who cannot be transferred."""
+        assert self._instead is not None, "tools run in a session only"
+        return self._instead
 
     async def send(
         self, target: TransferTarget, briefing: str = "", *, by_order: bool = False
@@ -214,16 +205,6 @@ class LineControls:
             if session.end is None:
                 self._give_up(attempt, outcome)
         return outcome
-
-    async def told(self, target: TransferTarget, outcome: TransferOutcome) -> str:
-        """What the agent is to be told of a transfer that failed; whoever is to help instead takes over."""
-        why = _WHY.get(outcome, "it did not work")
-        tried = f" on any of {len(target.uris)} lines" if len(target.uris) > 1 else ""
-        offer = await self._offer(self._running, target)
-        return (
-            f"The transfer to {target.spoken_name} did not go through{tried}: {why}. The caller is still "
-            f"with you: say so, and {offer}"
-        )
 
     # How the call left -----------------------------------------------------------------------------
 
@@ -365,64 +346,3 @@ class LineControls:
         self._journal.note(
             "transfer_outcome", target=attempt.target.name, uri=attempt.uri, outcome=outcome.value
         )
-
-    # Hours, and what is offered instead ------------------------------------------------------------
-
-    def _closed(self, target: TransferTarget) -> Opening | None:
-        """What the target's calendar says, if nobody is there."""
-        if target.calendar is None:
-            return None
-        opening = self._calendars[target.calendar].opening(self._utc_now())
-        return None if opening.open else opening
-
-    async def _not_called(self, session: RealtimeSession, target: TransferTarget, opening: Opening) -> str:
-        assert target.calendar is not None, "somebody is always there without one"
-        until = _until(target.calendar, opening, self._utc_now())
-        self._journal.note(
-            "transfer_outcome", target=target.name, outcome=TransferOutcome.CLOSED.value, until=until
-        )
-        reason = f" ({opening.reason})" if opening.reason else ""
-        again = f", and there again from {until}" if until else ""
-        offer = await self._offer(session, target)
-        return (
-            f"Nobody was called: {target.spoken_name} is closed now{reason}{again}. Tell the caller so, and "
-            f"{offer}"
-        )
-
-    async def _offer(self, session: RealtimeSession, target: TransferTarget) -> str:
-        """What the agent is to do instead, as the end of a sentence; an agent that does it takes over."""
-        otherwise = target.otherwise
-        if otherwise is None:
-            return "offer another way to help."
-        if otherwise == TAKE_A_MESSAGE:
-            return "offer to take a message."
-        if not await self._hand_over(session, otherwise):
-            return f"offer the help of {otherwise}."
-        self._journal.note("transfer_otherwise", target=target.name, agent=otherwise)
-        return f"help them yourself: you are {otherwise} now, and lead the conversation."
-
-    async def _hand_over(self, session: RealtimeSession, name: str) -> bool:
-        """Let the agent ``name`` lead, if the one that leads may hand over to it."""
-        for way in session.agent.handoffs:
-            if (way.agent_name if isinstance(way, Handoff) else way.name) != name:
-                continue
-            try:
-                await session.update_agent(await self._agent_behind(way))
-            except Exception as error:  # noqa: BLE001 - handoffs and instructions may be operators' functions
-                logger.warning("%s could not take over: %s", name, type(error).__name__)
-                return False
-            return True
-        logger.warning("Nobody took over: %s is no agent that %s hands over to", name, session.agent.name)
-        return False
-
-    async def _agent_behind(self, way: RealtimeAgent[Any] | Handoff[Any, Any]) -> RealtimeAgent[Any]:
-        if isinstance(way, RealtimeAgent):
-            return way
-        agent: RealtimeAgent[Any] = await way.on_invoke_handoff(RunContextWrapper(self._context), "{}")
-        return agent
-
-
-def _until(calendar: str, opening: Opening, now: datetime) -> str | None:
-    """When somebody is there again, in the words in which the agent knows of hours."""
-    facts = CallFacts(caller=None, dialled=None, sip_headers=(), now=now, calendars={calendar: opening})
-    return values_of(facts).get(f"calendar.{calendar}.until")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
 from sipagent.audio.g711 import PCMA_SILENCE, PCMU_SILENCE
 from sipagent.carrier.converting import from_session, session_format
-from sipagent.carrier.heard import Heard
+from sipagent.carrier.heard import BYTES_PER_S, MOST_ROUND_TRIP_S, Heard
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.playout import Playout
 from sipagent.carrier.stream import MediaStream
@@ -23,7 +24,8 @@ PROBE_EVERY_S = 5.0
 
 
 class Tap(Protocol):
-    """Hears what a call hears. Times are on the loop's clock; nothing here waits or raises."""
+    """Hears what a call hears. Times are on the loop's clock, and those of one moment where the caller is are
+    the same; nothing here waits or raises."""
 
     def caller_said(self, audio: bytes, at_s: float) -> None:
         """Audio of the caller in the session's format, whose first sample was said at ``at_s``."""
@@ -57,6 +59,10 @@ class AgentVoice(CallPlayer):
         self._clean_at = 0
         """How much had been sent when the carrier had nothing to play."""
         self._ended = False
+        self._heard_until = 0.0
+        """When the last frame that was told of has been heard."""
+        self._awaited: tuple[int, float, Callable[[], None]] | None = None
+        """Who wants to know when the carrier is past a position, and until when."""
         self.tap: Tap | None = None
         self.on_connected: Callable[[], None] | None = None
         self.on_disconnected: Callable[[EndCause | None], None] | None = None
@@ -80,12 +86,28 @@ class AgentVoice(CallPlayer):
 
     def confirmed(self, mark: str) -> None:
         """The carrier is past a mark."""
-        self.heard.confirms(mark, self._now())
+        now = self._now()
+        self.heard.confirms(mark, now)
+        if self._awaited is not None and self.heard.confirmed >= self._awaited[0]:
+            (_, until, then), self._awaited = self._awaited, None
+            if now <= until:
+                then()
 
     def end(self) -> None:
         """Nothing can be said any more."""
         self._ended = True
+        self._awaited = None
         self._pacer.remove(self._beat)
+
+    def when_heard(self, then: Callable[[], None]) -> None:
+        """Call ``then`` when it is certain that the caller has heard what they have by now: when the carrier
+        says so, or at once where it never does. Where the agent is interrupted before, it must say so soon:
+        what it says later may be of what was thrown away. Only the last one asked for is remembered."""
+        position = self.heard.position(self._now())
+        if self._stream.confirms and self.heard.confirmed < position:
+            self._awaited = (position, math.inf, then)
+        elif self._stream.can_send:
+            then()
 
     @property
     def dropped_frames(self) -> int:
@@ -115,6 +137,8 @@ class AgentVoice(CallPlayer):
     def on_interrupted(self) -> None:
         """See `CallPlayer.on_interrupted`."""
         now = self._now()
+        if self._awaited is not None:
+            self._awaited = (0, now + MOST_ROUND_TRIP_S, self._awaited[2])
         unplayed = self.heard.sent != self._clean_at
         self._playout.interrupt(now)
         self._clean_at = self.heard.sent
@@ -123,7 +147,7 @@ class AgentVoice(CallPlayer):
             # In this very turn of the loop: the caller speaks, and hears the agent until this gets there.
             self._stream.clear()
             if self.tap is not None:
-                self.tap.agent_cut(now)
+                self.tap.agent_cut(now + self.heard.round_trip_s)
 
     def get_state(self) -> RealtimePlaybackState:
         """See `CallPlayer.get_state`."""
@@ -149,6 +173,16 @@ class AgentVoice(CallPlayer):
 
     # Inside ------------------------------------------------------------------------------------------
 
+    def _heard_at(self, frame: bytes, now: float) -> float:
+        """When ``frame``, just sent, begins to be heard: when what is said at that moment gets here, so that
+        question and answer stand as far apart as they were where the caller is."""
+        begins_at = self.heard.played_at(self.heard.sent - len(frame)) + self.heard.round_trip_s
+        if self.heard.unplayed(now) > len(frame):
+            # Right behind the one before, whatever a mark has taught since then of when that was.
+            begins_at = self._heard_until
+        self._heard_until = begins_at + len(frame) / BYTES_PER_S
+        return begins_at
+
     def _beat(self) -> None:
         """Send what may be sent now."""
         stream, playout = self._stream, self._playout
@@ -156,8 +190,7 @@ class AgentVoice(CallPlayer):
         while stream.can_send and (frame := playout.next_frame(now)) is not None:
             stream.send_audio(frame if self._convert is None else self._convert(frame))
             if self.tap is not None:
-                ahead_s = (self.heard.unplayed(now) - len(frame)) / 8000
-                self.tap.agent_said(frame, now + max(0.0, ahead_s))
+                self.tap.agent_said(frame, self._heard_at(frame, now))
             if stream.confirms and (mark := playout.next_mark(now)) is not None:
                 stream.send_mark(mark)
         if stream.confirms and (mark := playout.next_mark(now)) is not None:

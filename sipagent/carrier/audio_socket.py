@@ -19,6 +19,7 @@ from sipagent.carrier.frames_audio_socket import (
     write_hangup,
 )
 from sipagent.carrier.frames_json import UnreadableFrameError
+from sipagent.carrier.peer_socket import ask_whether_alive, keep_little
 from sipagent.carrier.stream import StreamEvent, StreamFormat, StreamStart, StreamStopped
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 NAMED_WITHIN_S = 5.0
 MOST_UNSENT_BYTES = 16_000
 """Half a second of audio: from there on, what is said waits where it can be followed."""
+CLOSE_WITHIN_S = 2.0
 MOST_CONNECTIONS = 1000
 
 
@@ -84,11 +86,19 @@ class AudioSocketStream(asyncio.Protocol):
         """See `MediaStream.clear`: nothing is kept."""
 
     async def close(self) -> None:
-        """See `MediaStream.close`. The dialplan goes on."""
+        """See `MediaStream.close`, within `CLOSE_WITHIN_S`. The dialplan goes on."""
         if self._transport is not None and self._stopped is None:
             self._transport.write(write_hangup())
         self._end(StreamStopped(reason="closed"))
-        await self._gone.wait()
+        if self._transport is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await self._gone.wait()
+        except TimeoutError:
+            # What it does not read would keep the connection, and the call, for ever.
+            self._transport.abort()
+            await self._gone.wait()
 
     def connection_over(self) -> None:
         """End the stream, without waiting."""
@@ -99,7 +109,9 @@ class AudioSocketStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asterisk has connected, and is to say for which call."""
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
+        keep_little(self._transport, MOST_UNSENT_BYTES)
+        # Silence alone is no sign that a peer is gone: a caller on hold may bring none of it.
+        ask_whether_alive(self._transport)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(NAMED_WITHIN_S, self._too_late)
         self._server.connected(self)

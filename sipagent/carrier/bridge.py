@@ -42,7 +42,8 @@ class Bridge:
         self._settled = asyncio.Event()
         """There was a session, or there will be none."""
         self._faults = 0
-        self._clock = CallerClock()
+        self._clock: CallerClock | None = None
+        """Runs where the call is recorded, or may be."""
         self._tap: Tap | None = None
         self._now = asyncio.get_running_loop().time
         self.stopped: StreamStopped | None = None
@@ -83,8 +84,14 @@ class Bridge:
         self._caller.use(self._model)
         return self._model
 
+    def expect_recording(self) -> None:
+        """Begin to learn how long the caller's voice is on its way: who is let in later hears it in time."""
+        if self._clock is None:
+            self._clock = CallerClock()
+
     def record_to(self, tap: Tap | None) -> None:
         """Let ``tap`` hear the call from now on, or nobody."""
+        self.expect_recording()
         self._tap = self._agent.tap = tap
 
     async def run(self) -> None:
@@ -116,8 +123,10 @@ class Bridge:
         match event:
             case CallerAudio(audio=audio):
                 heard = self._caller.said(audio)
-                if self._tap is not None:
-                    self._tap.caller_said(heard, self._clock.began_at(heard, event.timestamp_ms, self._now()))
+                if self._clock is not None:
+                    at_s = self._clock.began_at(heard, event.timestamp_ms, self._now())
+                    if self._tap is not None:
+                        self._tap.caller_said(heard, at_s)
             case MarkPlayed(name=name):
                 self._agent.confirmed(name)
             case CallerDigit(digit=digit):

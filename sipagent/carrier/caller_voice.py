@@ -64,6 +64,8 @@ class CallerVoice:
         """The caller said something, in the carrier's format; returns it in the session's."""
         if self._convert is not None:
             audio = self._convert(audio)
+            if not audio:
+                return audio  # less than a sample of the lower rate: it comes with the next
         if not self._open and not self.keeps_early:
             self.early_pieces += 1
             return audio

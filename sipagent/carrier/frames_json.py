@@ -6,7 +6,6 @@ They come from outside, signed or not: every length is bounded.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -16,6 +15,10 @@ from sipagent.errors import MediaStreamError
 _ID_MOST = 256
 _PARAMETERS_MOST = 32
 _PARAMETER_MOST = 4096
+
+
+NO_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for what is no message: the last, for one that is nested without end."""
 
 
 class UnreadableFrameError(MediaStreamError):
@@ -52,7 +55,8 @@ def parameters_of(given: Mapping[str, msgspec.Raw]) -> dict[str, str]:
             break
         if len(name) > _ID_MOST or len(raw) > _PARAMETER_MOST:
             continue
-        value: Any = msgspec.json.decode(raw)
-        if isinstance(value, str):
-            found[name] = value
+        try:
+            found[name] = msgspec.json.decode(raw, type=str)
+        except msgspec.MsgspecError:
+            continue
     return found

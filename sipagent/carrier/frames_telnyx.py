@@ -13,7 +13,14 @@ import sys
 import msgspec
 
 from sipagent.audio.pcm import SAMPLE_BYTES, audioop
-from sipagent.carrier.frames_json import UnreadableFrameError, call_id_of, digit_of, number_of, parameters_of
+from sipagent.carrier.frames_json import (
+    NO_MESSAGE,
+    UnreadableFrameError,
+    call_id_of,
+    digit_of,
+    number_of,
+    parameters_of,
+)
 from sipagent.carrier.stream import (
     AudioEncoding,
     CallerAudio,
@@ -86,6 +93,7 @@ class TelnyxReader:
         """``plays`` is what the instruction asked for that opened the stream; by default mu-law."""
         self._plays = plays or StreamFormat()
         self._linear = False
+        self._started = False
 
     def read(self, message: bytes | str) -> StreamStart | StreamEvent | None:
         """What a message says; None for one that says nothing to us.
@@ -94,7 +102,7 @@ class TelnyxReader:
         """
         try:
             read = _DECODER.decode(message)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except NO_MESSAGE as error:
             raise UnreadableFrameError(f"not a message of Telnyx's: {error}") from error
         match read.event:
             case "media" if read.media is not None:
@@ -124,19 +132,22 @@ class TelnyxReader:
             audio=audio, sequence=number_of(media.chunk), timestamp_ms=number_of(media.timestamp)
         )
 
-    def _start(self, message: _Message) -> StreamStart:
+    def _start(self, message: _Message) -> StreamStart | None:
+        if self._started:
+            return None  # what comes is in the format that was agreed upon
         start = message.start
         if start is None:
             raise UnreadableFrameError("a start of Telnyx's without its contents")
         hears = _format(start.media_format)
-        self._linear = hears.encoding == "pcm16"
-        return StreamStart(
+        found = StreamStart(
             stream_id=call_id_of(message.stream_id, "stream"),
             carrier_call_id=call_id_of(start.call_control_id, "call"),
             parameters=parameters_of(start.custom_parameters or {}),
             hears=hears,
             plays=self._plays,
         )
+        self._started, self._linear = True, hears.encoding == "pcm16"
+        return found
 
 
 class TelnyxWriter:

@@ -10,7 +10,14 @@ import binascii
 
 import msgspec
 
-from sipagent.carrier.frames_json import UnreadableFrameError, call_id_of, digit_of, number_of, parameters_of
+from sipagent.carrier.frames_json import (
+    NO_MESSAGE,
+    UnreadableFrameError,
+    call_id_of,
+    digit_of,
+    number_of,
+    parameters_of,
+)
 from sipagent.carrier.stream import (
     CallerAudio,
     MarkPlayed,
@@ -72,7 +79,7 @@ def read(message: bytes | str) -> StreamStart | StreamEvent | None:
     """
     try:
         read = _DECODER.decode(message)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except NO_MESSAGE as error:
         raise UnreadableFrameError(f"not a message of Twilio's: {error}") from error
     match read.event:
         case "media" if read.media is not None:

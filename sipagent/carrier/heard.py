@@ -53,7 +53,6 @@ class Heard:
         self._late_s = 0.0
         """How long the carrier holds the first of a sound back, as far as it is known."""
         self._confirmed = 0
-        """Surely heard, or thrown away."""
         self._believes = confirms
         self._marks: deque[_Mark] = deque()
         self._echoes: dict[str, float] = {}
@@ -64,6 +63,11 @@ class Heard:
     def round_trip_s(self) -> float:
         """To the carrier and back, as far as it is known; 0 when it is not."""
         return min(self._trips, default=0.0)
+
+    @property
+    def confirmed(self) -> int:
+        """What was surely heard, or thrown away."""
+        return self._confirmed
 
     @property
     def is_quiet(self) -> bool:
@@ -98,17 +102,23 @@ class Heard:
             pass
         self._believes = True
         passed_at = now - self.round_trip_s
+        self._confirmed = mark.position
+        if self._began_at is not None and mark.position <= self._anchor:
+            # A mark of the sound before, or of the one before that: what plays now began behind it.
+            began_at = passed_at + (self._anchor - mark.position) / BYTES_PER_S
+            if began_at > self._anchored_at:
+                self._anchored_at, self._began_at = began_at, None
+            return
         if self._began_at is not None:
             late_s = passed_at - self._began_at - (mark.position - self._anchor) / BYTES_PER_S
             self._late_s = min(max(0.0, late_s), MOST_LATE_S)
             self._began_at = None
-        self._confirmed = mark.position
         self._anchor, self._anchored_at = mark.position, passed_at
 
     def cleared(self, now: float) -> None:
         """The carrier is told to throw away what it has not played; its marks come back at once."""
-        if self._marks and self.unplayed(now) >= _SURELY_UNPLAYED:
-            self._expect_back(self._marks[-1].name, now)
+        if self._marks and (last := self._marks[-1]).position - self._by_clock(now) >= _SURELY_UNPLAYED:
+            self._expect_back(last.name, now)
         self._marks.clear()
         self._anchor = self._confirmed = self.sent
         self._anchored_at, self._began_at = now, None
@@ -129,6 +139,10 @@ class Heard:
     def unplayed(self, now: float) -> int:
         """What the carrier holds and has not played, by the clock."""
         return max(0, self.sent - self._by_clock(now))
+
+    def played_at(self, position: int) -> float:
+        """When the carrier is at a position, by the clock."""
+        return self._anchored_at + (position - self._anchor) / BYTES_PER_S
 
     # Inside ----------------------------------------------------------------------------------------
 

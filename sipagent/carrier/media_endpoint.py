@@ -1,15 +1,13 @@
-"""Where carriers bring their callers' audio: WebSockets of Twilio and Telnyx, and Asterisk's AudioSocket."""
+"""Where carriers bring their callers' audio, over WebSockets as Twilio and Telnyx do, and what leads each."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
-from uuid import UUID
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -18,12 +16,10 @@ from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.line import CarrierSide
 from sipagent.calls.sources import Sources
 from sipagent.carrier import frames_telnyx, frames_twilio
-from sipagent.carrier.announced import Announced, AnnouncedCalls
-from sipagent.carrier.audio_socket import AudioSocketServer, AudioSocketStream
 from sipagent.carrier.stream import MediaStream, StreamFormat
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine
 from sipagent.carrier.tokens import LegToken
-from sipagent.carrier.web_socket import TakenOver, is_handshake, take_over
+from sipagent.carrier.web_socket import CarrierSocket, TakenOver, is_handshake, take_over
 from sipagent.carrier.web_stream import MessageReader, MessageWriter, WebStream, first_start
 from sipagent.clock import unix_s
 from sipagent.errors import MediaStreamError, WebhookSignatureError
@@ -36,10 +32,10 @@ MOST_STREAMS = 1000
 """At once, in one process."""
 MOST_STARTING = 64
 """Sockets of one source that have not said whose they are: carriers say it at once."""
-MOST_FORM_BYTES = 8 * 1024
 BAD_TOKEN_CLOSE = 4401
 """Codes from 4000 on are for applications (RFC 6455 section 7.4.2)."""
 BAD_START_CLOSE = 4400
+DEFECT_CLOSE = 1011
 
 CarrierSideOf = Callable[[CarrierLeg], CarrierSide | None]
 """What the carrier of a leg does for us besides."""
@@ -65,6 +61,16 @@ class StreamMetrics(Protocol):
         """So many frames were lost on their way ``to_model`` or ``to_carrier``, because somebody was too
         slow."""
         ...
+
+
+class _Opened(NamedTuple):
+    """A carrier's socket that is open, and how it came."""
+
+    carrier: str
+    socket: CarrierSocket
+    request: web.Request
+    source: str | None
+    received_at: float
 
 
 class MediaEndpoint:
@@ -139,27 +145,41 @@ class MediaEndpoint:
                 socket = take_over(request)
             except MediaStreamError as error:
                 raise web.HTTPBadRequest(text=f"{error}\n") from error
+            opened = _Opened(carrier, socket, request, source, received_at)
             try:
-                with self._waits_for_start(source):
-                    start = await first_start(socket, read)
-            except MediaStreamError as error:
-                logger.warning("An audio socket of %s is closed: %s", carrier, error)
-                self._metrics.carrier_webhook(carrier, "bad_body")
-                await socket.close(code=BAD_START_CLOSE)
-                return TakenOver()
-            given = start.parameters.get(TOKEN_PARAMETER) or request.query.get(TOKEN_PARAMETER, "")
-            token = self._token(carrier, start.carrier_call_id, given)
-            if token is None:
-                await socket.close(code=BAD_TOKEN_CLOSE)
-                return TakenOver()
-            stream = WebStream(
-                socket, start, read=read, writer=write(start), lead_ms=lead_ms, disordered=carrier == "telnyx"
-            )
-            call_id = CallId(f"{carrier}:{token.leg.carrier_call_id}:{token.step}")
-            async with asyncio.TaskGroup() as group:
-                group.create_task(stream.run(), name=f"carrier's socket of {call_id}")
-                await self.serve(stream, call_id, token, received_at)
+                await self._lead(opened, read, write, lead_ms)
+            except Exception:
+                # The wall between calls; and nobody could be answered over what is no HTTP any more.
+                logger.exception("A call of an audio socket of %s ended by a defect of ours", carrier)
+            finally:
+                await socket.close(code=DEFECT_CLOSE)
         return TakenOver()
+
+    async def _lead(
+        self, opened: _Opened, read: MessageReader, write: Callable[..., MessageWriter], lead_ms: int
+    ) -> None:
+        """Lead what comes over a socket that is open, until it is over."""
+        carrier, socket = opened.carrier, opened.socket
+        try:
+            with self._waits_for_start(opened.source):
+                start = await first_start(socket, read)
+        except MediaStreamError as error:
+            logger.warning("An audio socket of %s is closed: %s", carrier, error)
+            self._metrics.carrier_webhook(carrier, "bad_body")
+            await socket.close(code=BAD_START_CLOSE)
+            return
+        given = start.parameters.get(TOKEN_PARAMETER) or opened.request.query.get(TOKEN_PARAMETER, "")
+        token = self._token(carrier, start.carrier_call_id, given)
+        if token is None:
+            await socket.close(code=BAD_TOKEN_CLOSE)
+            return
+        stream = WebStream(
+            socket, start, read=read, writer=write(start), lead_ms=lead_ms, disordered=carrier == "telnyx"
+        )
+        call_id = CallId(f"{carrier}:{token.leg.carrier_call_id}:{token.step}")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stream.run(), name=f"carrier's socket of {call_id}")
+            await self.serve(stream, call_id, token, opened.received_at)
 
     def _token(self, carrier: str, carrier_call_id: str, given: str) -> LegToken | None:
         """The token of a stream, or None for one that is not ours to serve."""
@@ -249,74 +269,3 @@ class MediaEndpoint:
         told = self._told
         assert told is not None, "somebody is to be told"
         return lambda outcome, ending: told(token, outcome, ending)
-
-
-class AsteriskEndpoint:
-    """Answers the calls of an Asterisk whose dialplan announces each one, and then connects its audio:
-
-        same => n,Set(answer=${CURL(https://…/carriers/asterisk/call,uuid=…&caller=…&dialled=…&token=…)})
-        same => n,AudioSocket(…,phone.example.com:9092)
-        same => n,Set(outcome=${CURL(https://…/carriers/asterisk/outcome,uuid=…&token=…)})
-
-    The outcome is one of `LineOutcome`, or ``unknown``.
-    """
-
-    def __init__(self, media: MediaEndpoint, token: str) -> None:
-        """``token`` is what the dialplan shows."""
-        self._media = media
-        self._token = token.encode()
-        self._calls = AnnouncedCalls()
-
-    def add_to(self, app: web.Application) -> None:
-        """Answer announcements in ``app``."""
-        app.router.add_post("/carriers/asterisk/call", self._announce)
-        app.router.add_post("/carriers/asterisk/outcome", self._outcome)
-
-    def server(self, host: str, port: int) -> AudioSocketServer:
-        """The server that Asterisk connects to, not listening yet."""
-        return AudioSocketServer(host, port, serve=self._serve)
-
-    async def _announce(self, request: web.Request) -> web.Response:
-        form, uuid = await self._form(request)
-        call = Announced(caller=form.get("caller") or None, dialled=form.get("dialled") or None)
-        if not self._calls.announce(uuid, call, asyncio.get_running_loop().time()):
-            return web.Response(status=503, text="busy")
-        return web.Response(text="ok")
-
-    async def _outcome(self, request: web.Request) -> web.Response:
-        _, uuid = await self._form(request)
-        return web.Response(text=self._calls.outcome(uuid) or "unknown")
-
-    async def _form(self, request: web.Request) -> tuple[dict[str, str], UUID]:
-        """The fields of a request of the dialplan's; raises the answer to one that is not."""
-        if (request.content_length or 0) > MOST_FORM_BYTES:
-            raise web.HTTPRequestEntityTooLarge(MOST_FORM_BYTES, request.content_length or 0)
-        posted = await request.post()
-        form = {name: value for name, value in posted.items() if isinstance(value, str)}
-        if not hmac.compare_digest(form.get("token", "").encode(), self._token):
-            self._media.count("asterisk", "bad_signature")
-            raise web.HTTPForbidden(text="forbidden")
-        try:
-            return form, UUID(form.get("uuid", ""))
-        except ValueError as error:
-            self._media.count("asterisk", "bad_body")
-            raise web.HTTPBadRequest(text="no uuid") from error
-
-    async def _serve(self, stream: AudioSocketStream, uuid: UUID) -> None:
-        loop = asyncio.get_running_loop()
-        announced = self._calls.take(uuid, loop.time())
-        if announced is None:
-            logger.warning("An AudioSocket of a call that nobody has announced is closed")
-            self._media.count("asterisk", "bad_signature")
-            return
-        leg = CarrierLeg(
-            carrier="asterisk",
-            carrier_call_id=str(uuid),
-            caller=announced.caller,
-            dialled=announced.dialled,
-        )
-        token = LegToken(leg=leg, route="", step=0, issued_at=round(unix_s()))
-        with self._media.counted():
-            outcome = await self._media.serve(stream, CallId(f"asterisk:{uuid}:0"), token, loop.time())
-            if outcome is not None:
-                self._calls.ended(uuid, outcome)

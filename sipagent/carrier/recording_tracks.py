@@ -12,24 +12,32 @@ clocks and networks make of a steady voice."""
 
 
 class Track:
-    """One side, in mu-law. Pieces are put where they were heard, and taken off the front."""
+    """One side, in mu-law. Pieces are put where they were heard, and taken off the front.
+
+    One voice says one thing at a time: a piece that seems to begin within another begins behind it. Where
+    there was silence before those, they are moved back into it: they were held up, and came all at once.
+    Where there was none, two clocks part, and what is too much is left out.
+    """
 
     def __init__(self) -> None:
         self._pieces: deque[tuple[int, bytes]] = deque()
         self._end = 0
         """Where the last piece ends."""
         self._taken = 0
+        self._late: list[tuple[int, bytes]] = []
 
     def put(self, start: int, audio: bytes) -> None:
-        """``audio`` was heard from ``start`` on. What was taken already cannot be changed any more."""
-        if abs(start - self._end) <= NEARLY_SAMPLES or start < self._end:
+        """``audio`` was heard from ``start`` on."""
+        if start < self._end - NEARLY_SAMPLES:
+            self._move_back(self._end - start)
+        if start < self._end - NEARLY_SAMPLES:
+            audio = audio[self._end - start :]
             start = self._end
-        if start < self._taken:
-            audio = audio[self._taken - start :]
-            start = self._taken
+        elif start <= self._end + NEARLY_SAMPLES:
+            start = self._end if start < self._taken else max(self._end, self._taken)
         if audio:
-            self._pieces.append((start, audio))
             self._end = start + len(audio)
+            self._add(start, audio)
 
     def cut(self, end: int) -> None:
         """Nothing was heard from ``end`` on."""
@@ -37,7 +45,7 @@ class Track:
             self._pieces.pop()
         if self._pieces and (last := self._pieces[-1])[0] + len(last[1]) > end:
             self._pieces[-1] = (last[0], last[1][: end - last[0]])
-        self._end = max(min(self._end, end), self._taken)
+        self._end = min(self._end, max(end, self._taken))
 
     @property
     def end(self) -> int:
@@ -54,8 +62,36 @@ class Track:
                 audio = audio[: end - start]
             taken[start - self._taken : start - self._taken + len(audio)] = audio
         self._taken = end
-        self._end = max(self._end, end)
         return bytes(taken)
+
+    def take_late(self) -> list[tuple[int, bytes]]:
+        """What came since the last time and belongs before what was taken, where silence was taken: what it
+        is, and from where on."""
+        late, self._late = self._late, []
+        return late
+
+    # Inside ----------------------------------------------------------------------------------------
+
+    def _add(self, start: int, audio: bytes) -> None:
+        if (too_late := self._taken - start) > 0:
+            self._late.append((start, audio[:too_late]))
+            start, audio = self._taken, audio[too_late:]
+        if audio:
+            self._pieces.append((start, audio))
+
+    def _move_back(self, samples: int) -> None:
+        """Move the pieces since there last was silence back into that, by as much as there is of it."""
+        moving: list[bytes] = []
+        begins = end = self._end
+        while self._pieces and self._pieces[-1][0] + len(self._pieces[-1][1]) == begins:
+            begins, audio = self._pieces.pop()
+            moving.append(audio)
+        silence_from = self._pieces[-1][0] + len(self._pieces[-1][1]) if self._pieces else self._taken
+        back = max(0, min(samples, begins - silence_from)) if moving else 0
+        self._end = end - back
+        for audio in reversed(moving):
+            self._pieces.append((begins - back, audio))
+            begins += len(audio)
 
 
 def interleaved(left: bytes, right: bytes) -> bytes:

@@ -51,7 +51,7 @@ class RefusingLine:
         """A call that is refused has no session."""
         raise AssertionError("a call that is refused has no session")
 
-    def consented(self) -> None:
+    def consented(self, words: str) -> None:
         """Nobody was asked."""
 
     def close(self, ending: Ending | None) -> None:

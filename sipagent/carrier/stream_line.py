@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from sipagent.calls.endings import Ending, EndReason, FaultOwner, fault_owner
@@ -19,6 +22,8 @@ from sipagent.carrier.stream import MediaStream
 from sipagent.errors import CallControlRefusedError, CallGoneError
 from sipagent.identifiers import CallId
 from sipagent.realtime import RealtimeModel, RealtimeModelConfig, TransportConfig
+
+logger = logging.getLogger(__name__)
 
 LineOutcome = Literal["ended", "failed", "rejected"]
 """The call had its conversation, and is over; it had none, or was left alone in it, and whatever the plan
@@ -66,6 +71,9 @@ class LineSettings:
     """Of the sockets to the Realtime API."""
     kept: Callable[[KeptRecording], None] | None = None
     """Hears of every recording, when it is begun and when it is whole."""
+    disk: Executor | None = None
+    """The threads that write recordings, by default those of the loop. With threads of their own, a disk that
+    hangs holds nothing up but recordings."""
 
 
 class StreamLine:
@@ -94,6 +102,7 @@ class StreamLine:
         self._settings = settings
         self._told = told
         self._recording: Recording | None = None
+        self._consent: str | None = None
         self._recorder: CallRecorder | None = None
         self._closing = asyncio.Event()
         self._refused = False
@@ -114,6 +123,8 @@ class StreamLine:
             self.bridge.record_to(None)
             if self._recorder is not None:
                 await self._recorder.finish()
+            elif self._consent is not None:
+                logger.warning("The call was not recorded: nobody knows whether the caller had heard of it")
 
     # Line --------------------------------------------------------------------------------------------
 
@@ -142,6 +153,8 @@ class StreamLine:
     def model(self, profile: AgentProfile) -> RealtimeModel:
         """See `Line.model`."""
         self._recording = profile.recording
+        if profile.recording is not None:
+            self.bridge.expect_recording()
         return self.bridge.new_model(
             keep_early=profile.greeting is None, transport_config=self._settings.transport
         )
@@ -156,17 +169,12 @@ class StreamLine:
             "playback_tracker": self.bridge.agent,
         }
 
-    def consented(self) -> None:
-        """See `Line.consented`. Where the caller has left meanwhile, there is nothing to be recorded."""
-        if self._recording is None or self._recorder is not None or self._is_finished:
-            return
-        self._recorder = CallRecorder(
-            self._call_id,
-            self._recording,
-            formats=(self.bridge.caller_format, self.bridge.agent.session_format),
-            kept=self._settings.kept,
-        )
-        self.bridge.record_to(self._recorder)
+    def consented(self, words: str) -> None:
+        """See `Line.consented`. That it was played is known by the clock; recording begins when the carrier
+        has confirmed it. Where the caller has left meanwhile, there is nothing to be recorded."""
+        if self._recording is not None and self._recorder is None:
+            self._consent = words
+            self.bridge.agent.when_heard(partial(self._record, words))
 
     def close(self, ending: Ending | None) -> None:
         """See `Line.close`."""
@@ -174,6 +182,19 @@ class StreamLine:
         self.bridge.abandon()
 
     # Inside ------------------------------------------------------------------------------------------
+
+    def _record(self, consent: str) -> None:
+        if self._recording is None or self._recorder is not None or self._is_finished:
+            return
+        self._recorder = CallRecorder(
+            self._call_id,
+            self._recording,
+            consent=consent,
+            formats=(self.bridge.caller_format, self.bridge.agent.session_format),
+            kept=self._settings.kept,
+            disk=self._settings.disk,
+        )
+        self.bridge.record_to(self._recorder)
 
     @property
     def _is_finished(self) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from aiohttp import hdrs, web
 
+from sipagent.carrier.peer_socket import keep_little
 from sipagent.carrier.web_frames import (
     ABNORMAL,
     NO_CODE,
@@ -117,7 +118,7 @@ class CarrierSocket(asyncio.Protocol):
 
     def begin(self) -> None:
         """The transport is ours."""
-        self._transport.set_write_buffer_limits(high=MOST_UNSENT_BYTES)
+        keep_little(self._transport, MOST_UNSENT_BYTES)
         self._arm()
 
     def data_received(self, data: bytes) -> None:

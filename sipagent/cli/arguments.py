@@ -77,3 +77,25 @@ def moment(text: str) -> datetime:
             f"{text!r} is no moment; write 2026-11-30 or 2026-11-30T09:00"
         ) from error
     return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+
+def add_call_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what describes a call that nobody makes: ``to``, ``caller``, ``at``, ``header``."""
+    parser.add_argument("--to", metavar="NUMBER", help="the number that is dialled")
+    parser.add_argument(
+        "--from", dest="caller", metavar="NUMBER", help="the number that calls, or anonymous (the default)"
+    )
+    parser.add_argument(
+        "--at",
+        type=local_moment,
+        metavar="TIME",
+        help='when: 2026-12-24, "2026-12-24 10:00"; in the business\'s zone unless it names one; now',
+    )
+    parser.add_argument(
+        "--header",
+        type=name_and_value,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a SIP header of the call; repeatable",
+    )

@@ -13,6 +13,8 @@ from sipagent.cli.arguments import moment, positive_count
 from sipagent.cli.database import ask_database
 from sipagent.cli.output import console, print_json
 from sipagent.cli.record import at_utc, print_commands, print_record, print_reports
+from sipagent.config import EndReason
+from sipagent.config.loader import suggestion
 from sipagent.errors import UserError
 from sipagent.identifiers import CallId
 from sipagent.store import (
@@ -67,7 +69,9 @@ examples:
         "--before", type=moment, metavar="TIME", help="only calls that began before then (UTC)"
     )
     listing.add_argument("--agent", metavar="NAME", help="only calls that this agent answered")
-    listing.add_argument("--reason", metavar="REASON", help="only calls that ended so, such as agent_hung_up")
+    listing.add_argument(
+        "--reason", type=_end_reason, metavar="REASON", help="only calls that ended so, such as agent_hung_up"
+    )
     showing = commands.add_parser(
         "show",
         help="one call, with all that is known of it",
@@ -82,7 +86,7 @@ examples:
   sipagent calls show rtc_u1_0123 --json | jq -r '.transcript[].text'""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    showing.add_argument("call_id", metavar="CALL_ID")
+    showing.add_argument("call_id", metavar="CALL_ID", help="as `sipagent calls list` names it")
     configuration = commands.add_parser(
         "configuration",
         help="the configurations that served calls, or the text of one",
@@ -95,7 +99,9 @@ examples:
   sipagent calls configuration 0a1b2c3d4e5f > as-it-was.yaml""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    configuration.add_argument("fingerprint", metavar="FINGERPRINT", nargs="?")
+    configuration.add_argument(
+        "fingerprint", metavar="FINGERPRINT", nargs="?", help="the one to print; all are listed without"
+    )
     configuration.add_argument(
         "--limit", type=positive_count, default=50, metavar="N", help="list at most so many (50)"
     )
@@ -275,3 +281,13 @@ def _configuration(arguments: argparse.Namespace) -> int:
     else:
         print(found.text, end="")  # a file is to hold what it held
     return 0
+
+
+def _end_reason(text: str) -> str:
+    """One of `EndReason`, as records name it."""
+    known = [reason.value for reason in EndReason]
+    if text not in known:
+        raise argparse.ArgumentTypeError(
+            f"no call ends as {text!r}. {suggestion(text, known)} `sipagent guide endings` explains them."
+        )
+    return text

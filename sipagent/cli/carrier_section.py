@@ -15,6 +15,11 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not 
 def carrier_section(carrier: PretendedCarrier, openai: Sequence[ListenAddress]) -> str:
     """``carriers:`` as YAML, to be pasted at the end of a file; secrets are references to what
     `carrier_variables` has. ``openai`` is where the simulator takes calls over SIP."""
+    if isinstance(carrier, PretendedAsterisk):
+        # Its dialplan is its plan, and knows where to announce calls.
+        host, port = carrier.audio_socket
+        host = f"[{host}]" if ":" in host else host
+        return f'carriers:\n  asterisk: {{listen: "{host}:{port}", token: "${{ASTERISK_TOKEN}}"}}\n'
     announced = urlsplit(carrier.webhook_url)
     lines = ["carriers:", f"  public_url: {announced.scheme}://{announced.netloc}"]
     steps = ["stream"]
@@ -33,10 +38,6 @@ def carrier_section(carrier: PretendedCarrier, openai: Sequence[ListenAddress]) 
             keys = f'api_key: "${{TELNYX_API_KEY}}", public_key: "{carrier.public_key}"'
             api = f'connection: "{carrier.connection_id}", base_url: "{carrier.api_base_url}"'
             lines.append(f"  telnyx: {{{keys}, {api}}}")
-        case PretendedAsterisk():
-            host, port = carrier.audio_socket
-            host = f"[{host}]" if ":" in host else host
-            lines.append(f'  asterisk: {{listen: "{host}:{port}", token: "${{ASTERISK_TOKEN}}"}}')
         case _:
             pass
     return "\n".join(lines) + "\n"

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from sipagent.app import configure_logging
+from sipagent.cli.arguments import add_call_arguments
 from sipagent.cli.chat_screen import JsonScreen, Screen, TextScreen
 from sipagent.cli.chat_talk import Talk
 from sipagent.cli.example import example_configuration
 from sipagent.cli.lines import Lines
 from sipagent.cli.output import causes, console, print_json_line
-from sipagent.config.chat import ApiAccess, load_chat
+from sipagent.config.chat import ApiAccess, ChatCall, load_chat
 from sipagent.errors import AttachError, ConfigurationError, ScriptError, SipAgentError, UserError
 from sipagent.simulator.script import Script, default_script, load_script, shipped_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
@@ -44,9 +45,10 @@ environment:
 examples:
   sipagent chat --simulator                     the example practice, without an account
   sipagent chat --agent front-desk --config sipagent.yaml
+  sipagent chat --to +15550100000 --at "2026-12-25 10:00"     whoever answers then, knowing what they know
   sipagent chat --simulator script.yaml         your agent, and a pretended model that follows your script
   echo "When are you open?" | sipagent chat --json | jq -r 'select(.type == "line").text'"""
-    parser.add_argument("--agent", metavar="NAME", help="who answers; needed where there are several")
+    parser.add_argument("--agent", metavar="NAME", help="who answers; by default whoever the call leads to")
     parser.add_argument(
         "--config",
         type=Path,
@@ -60,6 +62,7 @@ examples:
         metavar="SCRIPT",
         help="a pretended model inside this command answers, after a script, instead of the real one",
     )
+    add_call_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object for each event")
 
 
@@ -90,7 +93,10 @@ async def _chat(arguments: argparse.Namespace, file: Path, plan: Script | None) 
     async with AsyncExitStack() as stack:
         access = ApiAccess.read(file=file) if plan is None else await _simulated(stack, plan)
         configure_logging(as_json=False, level="ERROR", secrets=(access.api_key,), stream=sys.stderr)
-        chat = load_chat(file, arguments.agent, access=access, view=screen)
+        about = ChatCall(
+            to=arguments.to, caller=arguments.caller, at=arguments.at, headers=tuple(arguments.header)
+        )
+        chat = load_chat(file, arguments.agent, access=access, view=screen, about=about)
         await _connect(stack.enter_async_context(chat), access)
         where = "the simulator" if plan is not None else access.base_url
         screen.opened(asdict(chat.agent), where)

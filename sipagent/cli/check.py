@@ -44,7 +44,9 @@ examples:
   sipagent check --offline sipagent.yaml       starts and asks nothing, as in a build
 
 exit code: 0 when it can be served, 1 when it cannot"""
-    parser.add_argument("file", nargs="?", default="sipagent.yaml", type=Path, metavar="FILE")
+    parser.add_argument(
+        "file", nargs="?", default="sipagent.yaml", type=Path, metavar="FILE", help="sipagent.yaml by default"
+    )
     parser.add_argument(
         "--offline",
         action="store_true",

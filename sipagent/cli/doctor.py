@@ -53,7 +53,9 @@ examples:
   sipagent doctor --json | jq '.findings[] | select(.verdict == "fail")'
 
 exit code: 0 when nothing fails (warnings may remain), 1 otherwise"""
-    parser.add_argument("--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE")
+    parser.add_argument(
+        "--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE", help="sipagent.yaml by default"
+    )
     parser.add_argument(
         "--live",
         action="store_true",

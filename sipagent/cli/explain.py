@@ -28,7 +28,9 @@ examples:
   sipagent explain front-desk --written        only what the file says
   sipagent explain front-desk --json | jq '.agents["front-desk"][] | select(.key == "voice")'"""
     parser.add_argument("agent", nargs="?", metavar="AGENT", help="one agent; every one by default")
-    parser.add_argument("--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE")
+    parser.add_argument(
+        "--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE", help="sipagent.yaml by default"
+    )
     parser.add_argument("--written", action="store_true", help="leave out what is sipagent's own default")
     parser.add_argument("--json", action="store_true", help="print the settings as JSON")
 

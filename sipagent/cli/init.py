@@ -19,6 +19,8 @@ _NEXT = (
     ("sipagent check", "whether it is right, or what is wrong on which line"),
     ("sipagent explain", "what holds for each agent, and where that is written"),
     ("sipagent route --to +15550100000", "who answers a call, and why"),
+    ("sipagent chat --simulator --agent front-desk", "talk with it in writing, without a key"),
+    ("cp .env.example .env", "then fill in your keys, and `set -a; . ./.env; set +a`"),
     ("sipagent doctor --live", "what is still missing for real calls"),
     ("sipagent serve", "answer them"),
 )
@@ -34,7 +36,14 @@ examples:
   sipagent init                    into this folder
   sipagent init calls              into the folder calls, which is made
   sipagent init --json | jq .written"""
-    parser.add_argument("folder", nargs="?", default=Path(), type=Path, metavar="FOLDER")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        default=Path(),
+        type=Path,
+        metavar="FOLDER",
+        help="where to; this folder by default",
+    )
     parser.add_argument("--json", action="store_true", help="print what was written as JSON")
 
 

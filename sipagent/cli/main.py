@@ -26,7 +26,7 @@ COMMANDS = {
     "route": "say who answers a call, and why",
     "doctor": "say what is missing before calls can be answered",
     "schema": "print the JSON Schema of configurations, for editors",
-    "calls": "list and show remembered calls",
+    "calls": "list and show calls, and act on those that are up",
     "simulator": "stand in for OpenAI's side of the telephone",
     "guide": "show a page for users",
 }
@@ -49,8 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = next((word for word in words if not word.startswith("-")), None)
     command = _load(name) if name in COMMANDS else None
+    parser = _parser(name, command)
+    if not words:
+        parser.print_help(sys.stderr)
+        return 2
     try:
-        parsed = _parser(name, command).parse_args(words)
+        parsed = parser.parse_args(words)
     except SystemExit as leaving:  # argparse leaves after --help, --version and mistakes
         return int(leaving.code or 0)
     assert command is not None, "the parser accepts only commands that exist"
@@ -66,7 +70,7 @@ def _parser(name: str | None, command: Command | None) -> argparse.ArgumentParse
     parser = argparse.ArgumentParser(
         prog="sipagent",
         description="Answers telephone calls with an AI agent, over SIP, on OpenAI's Realtime API.",
-        epilog="Begin with: sipagent demo",
+        epilog="Begin with: sipagent demo. All there is to know: sipagent guide",
     )
     parser.add_argument("--version", action="version", version=f"sipagent {version('sipagent')}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

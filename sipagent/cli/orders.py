@@ -65,7 +65,7 @@ examples:
 {_EXIT_CODES}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    hangup.add_argument("call_id", metavar="CALL_ID")
+    hangup.add_argument("call_id", metavar="CALL_ID", help="as `sipagent calls list --live` names it")
     hangup.add_argument("--now", action="store_true", help="without a goodbye")
     transfer = add_parser(
         "transfer",
@@ -81,7 +81,7 @@ examples:
 {_EXIT_CODES}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    transfer.add_argument("call_id", metavar="CALL_ID")
+    transfer.add_argument("call_id", metavar="CALL_ID", help="as `sipagent calls list --live` names it")
     transfer.add_argument("target", metavar="TARGET", type=words_to_say, help="its name, such as billing")
     say = add_parser(
         "say",
@@ -94,7 +94,7 @@ examples:
 {_EXIT_CODES}""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    say.add_argument("call_id", metavar="CALL_ID")
+    say.add_argument("call_id", metavar="CALL_ID", help="as `sipagent calls list --live` names it")
     say.add_argument("words", metavar="WORDS", type=words_to_say)
     for verb, parser in (("hangup", hangup), ("transfer", transfer), ("say", say)):
         default = f"{_PATIENCE_S[verb]:g}s"  # type: ignore[index]

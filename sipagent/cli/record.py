@@ -204,12 +204,17 @@ def _usage(usage: tuple[TokensUsed, ...]) -> Iterable[Text]:
         tokens_in = sum(used.input_tokens for used in responses)
         cached = sum(used.cached_tokens for used in responses)
         tokens_out = sum(used.output_tokens for used in responses)
-        yield Text(f"{len(responses)} responses: {tokens_in} tokens in ({cached} cached), {tokens_out} out")
+        counted = _counted(len(responses), "response")
+        yield Text(f"{counted}: {tokens_in} tokens in ({cached} cached), {tokens_out} out")
     transcriptions = [used for used in usage if used.kind == "transcription"]
     if transcriptions:
         seconds = sum(used.duration_s for used in transcriptions)
         tokens = sum(used.input_tokens + used.output_tokens for used in transcriptions)
-        yield Text(f"{len(transcriptions)} transcriptions: {tokens} tokens, {seconds:.1f} s")
+        yield Text(f"{_counted(len(transcriptions), 'transcription')}: {tokens} tokens, {seconds:.1f} s")
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def _latencies(record: CallRecord) -> Iterable[Text]:

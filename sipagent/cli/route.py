@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from sipagent.cli.arguments import local_moment, name_and_value
+from sipagent.cli.arguments import add_call_arguments
 from sipagent.cli.output import console, print_hanging, print_json
 from sipagent.clock import utc_now
 from sipagent.config import Question, RouteVerdict, ask, load_configuration, zone_of
@@ -30,25 +30,10 @@ examples:
   sipagent route --to +15550100000 --at 2026-12-25T09:00 --expect night-desk     a test, for CI
 
 exit code: 0 when an agent answers (with --expect: when it is that one, or that status), 1 otherwise"""
-    parser.add_argument("--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE")
-    parser.add_argument("--to", metavar="NUMBER", help="the number that is dialled")
     parser.add_argument(
-        "--from", dest="caller", metavar="NUMBER", help="the number that calls, or anonymous (the default)"
+        "--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE", help="sipagent.yaml by default"
     )
-    parser.add_argument(
-        "--at",
-        type=local_moment,
-        metavar="TIME",
-        help='when: 2026-12-24, "2026-12-24 10:00"; in the business\'s zone unless it names one; now',
-    )
-    parser.add_argument(
-        "--header",
-        type=name_and_value,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a SIP header of the call; repeatable",
-    )
+    add_call_arguments(parser)
     parser.add_argument("--expect", metavar="AGENT|STATUS", help="exit with 1 unless it is this one")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 

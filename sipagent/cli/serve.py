@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -21,6 +23,8 @@ from sipagent.store import open_store, spill_folder
 
 logger = logging.getLogger(__name__)
 
+_ADDRESS = re.compile(r"address \('([^']+)', (\d+)")
+"""In what asyncio says when it cannot bind."""
 PRIVATE = 0o077
 """What the process writes, callers' words among it, is for nobody but its own user."""
 
@@ -48,7 +52,9 @@ examples:
   sipagent serve --config sipagent.yaml --host 0.0.0.0 --port 8080 --json-logs
   sipagent serve --config sipagent.yaml --drain-timeout 20m
   SIPAGENT_DATABASE_URL=postgresql://sipagent@db/sipagent sipagent serve --lease 10s"""
-    parser.add_argument("--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE")
+    parser.add_argument(
+        "--config", type=Path, default=Path("sipagent.yaml"), metavar="FILE", help="sipagent.yaml by default"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument(
         "--port", type=port, default=8080, help="port to listen on (8080); 0 takes a free one"
@@ -140,9 +146,20 @@ async def _serve(service: Service, arguments: argparse.Namespace) -> int:
             await stack.enter_async_context(service)
         except* OSError as errors:
             where = f"{arguments.host}:{arguments.port}"
-            raise UserError(f"cannot listen on {where}: {first_cause(errors)}") from errors
+            raise UserError(_cannot_listen(where, first_cause(errors))) from errors
         _announce(service, as_json=arguments.json)
         return await service.serve_until_stopped()
+
+
+def _cannot_listen(where: str, error: BaseException) -> str:
+    """What is wrong. The address is that of the error, if it names one: the configuration may want more of
+    them than ``where``."""
+    if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
+        return f"cannot listen on {where}: {error}"
+    named = _ADDRESS.search(str(error))
+    taken = where if named is None else f"{named[1]}:{named[2]}"
+    remedy = "take another --port" if taken == where else "change `listen` in the configuration"
+    return f"cannot listen on {taken}: another process does. Stop it, or {remedy}."
 
 
 def _calm_the_collector() -> None:

@@ -8,7 +8,6 @@ import secrets
 import signal
 import ssl
 import sys
-import textwrap
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import fields
@@ -258,7 +257,8 @@ def _announce(simulator: Simulator, carrier: PretendedCarrier | None, *, as_json
             out.print(f"  {name:16} {value}")
         out.print()
         out.print("FILE with this at its end answers the carrier's calls")
-        out.print(textwrap.indent(carrier_section(carrier, simulator.sip), "  "), end="")
+        out.print()
+        out.print(carrier_section(carrier, simulator.sip), end="")
     sys.stdout.flush()
 
 

@@ -1,5 +1,6 @@
 """Turns a YAML file and the environment into what the service runs on, or says what is wrong with them."""
 
+from sipagent.calls.endings import EndReason
 from sipagent.config.account import AccountSeen, environment_text, see_account
 from sipagent.config.compile import compile_configuration, load_base_url
 from sipagent.config.environment import Environment, read_database_url, webhook_secret_mistake
@@ -30,6 +31,7 @@ __all__ = [
     "CarrierName",
     "ConfigurationWatcher",
     "Document",
+    "EndReason",
     "Environment",
     "FilesRead",
     "Loaded",

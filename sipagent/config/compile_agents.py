@@ -59,7 +59,6 @@ class AgentCompiler:
             "handoffs": self._handoffs(effective, tools),
             "transfer_targets": transfer_targets(self._compiling, effective, tools.call_tools),
             "manners": self._manners(effective),
-            "description": effective.keys("description").description,
             "recording": self._recording(effective),
         }
         if len(self._compiling.problems) > before or instructions is None:
@@ -68,7 +67,7 @@ class AgentCompiler:
             name=name,
             agent=RealtimeAgent(
                 name=name,
-                handoff_description=profile_parts["description"],
+                handoff_description=effective.keys("description").description,
                 instructions=_as_agent_has_it(instructions, languages),
                 tools=list(tools.tools),
                 output_guardrails=guardrails.output,

@@ -184,8 +184,11 @@ class ToolCompiler:
         notify: Notify | None = None
         if entry.notify is not None:
             at = (*path, "notify")
+            before = len(self._compiling.problems)
             url = self._compiling.secret((*at, "url"), entry.notify.url)
             headers = self._compiling.sendables((*at, "headers"), entry.notify.headers)
+            if len(self._compiling.problems) > before:
+                return None
             timeout_s, retries, idempotent = (
                 entry.notify.timeout_s,
                 entry.notify.retries,

@@ -110,7 +110,8 @@ def _read_text(path: Path, read: FilesRead) -> str:
     try:
         content = read.read_bytes(path)
     except FileNotFoundError as error:
-        raise refuse("This file does not exist.", "Name the configuration with --config FILE.") from error
+        remedy = "Name one that does, or write one with `sipagent init`."
+        raise refuse("This file does not exist.", remedy) from error
     except OSError as error:
         raise refuse(f"This file cannot be read: {error.strerror}.", "Name a readable YAML file.") from error
     if len(content) > MAXIMUM_FILE_BYTES:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sipagent.config.schema import Configuration
 from sipagent.config.schema.base import DURATION_PATTERN
+from sipagent.config.schema_examples import EXAMPLES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -21,11 +22,28 @@ def published_schema() -> dict[str, Any]:
     # Through JSON and back: the parts of what pydantic gives belong to the types, and may be shared.
     schema: dict[str, Any] = json.loads(json.dumps(Configuration.model_json_schema(mode="validation")))
     _tidy(schema)
+    for name, definition in {"Configuration": schema, **schema["$defs"]}.items():
+        for key, described in definition.get("properties", {}).items():
+            examples = EXAMPLES.get(f"{name}.{key}", EXAMPLES.get(key))
+            if examples is not None and not offers_something(described):
+                described["examples"] = json.loads(json.dumps(examples))
     return {
         "$schema": DIALECT,
         "title": "sipagent configuration",
         **{key: value for key, value in schema.items() if key != "title"},
     }
+
+
+def offers_something(described: Any) -> bool:
+    """Whether an editor has something to offer for a value: examples, choices, or keys of a mapping."""
+    if not isinstance(described, dict):
+        return False
+    if described.get("type") == "boolean" or not described.keys().isdisjoint(
+        ("examples", "enum", "const", "$ref")
+    ):
+        return True
+    inner = [described.get("items"), described.get("additionalProperties")]
+    return any(map(offers_something, [*described.get("anyOf", ()), *described.get("oneOf", ()), *inner]))
 
 
 def _tidy(schema: Any) -> None:

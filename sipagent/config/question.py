@@ -73,7 +73,7 @@ def zone_of(door: FrontDoor) -> tzinfo:
 def ask(door: FrontDoor, question: Question, carriers: CarrierSettings | None = None) -> RouteVerdict:
     """What becomes of the call in ``question``, if there is a place for it; ``carriers`` are those of the
     same configuration. Raises nothing."""
-    call = _call(door, question)
+    call = call_of(door, question)
     decision = door.decide(call, question.at, explain=True)
     outcome = decision.outcome
     at = question.at.astimezone(zone_of(door))
@@ -111,8 +111,8 @@ def ask(door: FrontDoor, question: Question, carriers: CarrierSettings | None = 
             )
 
 
-def _call(door: FrontDoor, question: Question) -> IncomingCall:
-    """The call as its webhook would tell it."""
+def call_of(door: FrontDoor, question: Question) -> IncomingCall:
+    """The call of ``question``, as its webhook would tell it. Raises nothing."""
     call = IncomingCall(
         call_id=CallId("rtc_question"),
         webhook_id="wh_question",

@@ -102,7 +102,7 @@ def _plans(loaded: Loaded) -> Iterator[Finding]:
     assert carriers is not None, "there are carriers"
     for name, plan in (*carriers.plans.items(), ("", carriers.plan)):
         whose = f"Calls of {named_route(name)}" if name else "Other calls" if carriers.plans else "Calls"
-        yield ok(Area.CARRIERS, f"{whose} are answered by {describe_plan(plan)}.")
+        yield ok(Area.CARRIERS, f"{whose} are answered by {describe_plan(plan)}")
         if len(plan.steps) == 2:  # the last step is words, always
             said = f"{whose} have one way to be answered; when it fails, callers hear words alone."
             yield hint(

@@ -14,7 +14,7 @@ from sipagent.realtime.events import (
     RealtimeModelTurnStartedEvent,
     RealtimeModelUsageEvent,
 )
-from sipagent.realtime.items import RealtimeItem, RealtimeToolCallItem
+from sipagent.realtime.items import RealtimeItem
 from sipagent.realtime.usage import ResponseUsage
 from sipagent.realtime.wire_fields import (
     MalformedError,
@@ -26,6 +26,7 @@ from sipagent.realtime.wire_fields import (
     optional_text,
     text_at,
 )
+from sipagent.realtime.wire_item_shapes import called
 from sipagent.realtime.wire_items import parse_item
 from sipagent.realtime.wire_mcp import MCP_ITEMS, approval_requested
 
@@ -110,17 +111,9 @@ def _response_usage(usage: Message) -> ResponseUsage:
 def tool_call(
     item: RealtimeItem | None, response_id: ResponseId | None
 ) -> tuple[RealtimeModelToolCallEvent, ...]:
-    """The call that a completed item stands for; () for any other item."""
-    if not isinstance(item, RealtimeToolCallItem) or item.status != "completed":
-        return ()
-    if not item.call_id or not item.name:
+    """The call that a completed item stands for; () for any other item. Raises `MalformedError` for one that
+    cannot be answered."""
+    found = () if item is None else called(item, response_id)
+    if found is None:
         raise MalformedError("a function call has no call_id or no name: it cannot be answered")
-    return (
-        RealtimeModelToolCallEvent(
-            name=item.name,
-            call_id=item.call_id,
-            arguments=item.arguments,
-            id=item.item_id,
-            response_id=response_id,
-        ),
-    )
+    return found

@@ -76,16 +76,6 @@ class EnergyVad:
         """Whether a turn has started and not stopped."""
         return self._speaking
 
-    @property
-    def position_ms(self) -> float:
-        """Milliseconds of audio fed so far."""
-        return self._position_ms
-
-    @property
-    def quiet_ms(self) -> float:
-        """Milliseconds since the last loud frame, or since the start if there was none."""
-        return self._quiet_ms
-
     def feed(self, ulaw: bytes) -> SpeechStarted | SpeechStopped | None:
         """Judge one frame of mu-law audio, usually 20 ms; another length counts with its own duration.
 

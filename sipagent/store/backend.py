@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
 import sqlalchemy as sa
@@ -65,8 +66,9 @@ class Backend(Protocol):
         may write, the thread that does all of it. Raises ``foreign_errors`` when it can be told already that
         there is no database."""
 
-    async def begin_migrating(self, connection: AsyncConnection) -> None:
-        """Begin a transaction in which nobody else migrates."""
+    def migrating(self, records: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection with which nothing takes too long, in a transaction in which nobody else migrates.
+        ``records`` is the engine for records."""
 
     async def abandon(self, connection: AsyncConnection) -> None:
         """Give up a connection that did not answer, without waiting for it; it is not used again."""

@@ -79,17 +79,19 @@ class Database:
         return await self._undisturbed(self._read(queries))
 
     async def run(
-        self, doing: str, statement: sa.Executable, values: Mapping[str, Any]
+        self, doing: str, statement: sa.Executable, values: Mapping[str, Any], *, once: bool = False
     ) -> Sequence[sa.Row[Any]]:
         """The rows that one statement returns, which is committed then; in one round trip. It never waits for
         a batch of facts, except where only one connection may write.
 
         ``statement`` must be one that may be repeated: a lost connection is not noticed before it is used.
+        One that tells something else the second time is run ``once``, and fails then.
         """
         if isinstance(self._leases, WriterThread):
             async with self.translated(doing):
                 return await self._leases.write([(statement, values)])
-        return await self._undisturbed(self._run(doing, statement, values))
+        run = self._run_once if once else self._run
+        return await self._undisturbed(run(doing, statement, values))
 
     async def write(self, steps: Batch) -> None:
         """Run a batch in one transaction. Batches of one process follow one another."""
@@ -105,9 +107,8 @@ class Database:
         async with self.translated("open"):
             records, leases = await self._backend.engines()
         try:
-            async with self.translated("open"), records.connect() as connection:
+            async with self.translated("open"), self._backend.migrating(records) as connection:
                 # Two processes may open a new database at once; the second waits, and finds it done.
-                await self._backend.begin_migrating(connection)
                 await connection.run_sync(migrate)
                 await connection.commit()
         except BaseException:

@@ -145,7 +145,10 @@ _PICKED = (
     sa.select(live_calls.c.call_id)
     .where(
         live_calls.c.worker.not_in(_OWNED),
-        ~sa.and_(_IS_NOBODYS, live_calls.c.former == _text("this_worker")),
+        sa.or_(
+            sa.bindparam("take_back", type_=sa.Boolean),
+            ~sa.and_(_IS_NOBODYS, live_calls.c.former == _text("this_worker")),
+        ),
     )
     .order_by(live_calls.c.claimed_at, live_calls.c.call_id)
     .limit(sa.bindparam("most", type_=sa.Integer))

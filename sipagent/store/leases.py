@@ -193,18 +193,21 @@ class CallLeases(Protocol):
         round trip, one transaction.
         """
 
-    async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+    async def adopt(
+        self, worker: WorkerId, *, limit: int, quiet_s: float, take_back: bool = False
+    ) -> tuple[ClaimedCall, ...]:
         """Take over at most ``limit`` calls of workers that are gone, those claimed first first.
 
         Of workers that adopt at the same time each gets other calls. Whoever was found gone is gone for good,
         even if no call of it was taken. ``quiet_s`` is how long a worker whose liveness is free must not have
-        been seen. When the answer is lost, `claims` tells what was taken.
+        been seen. ``take_back``: calls are among them that ``worker`` handed over and nobody has. When the
+        answer is lost, `claims` tells what was taken.
         """
 
     async def hand_over(self, worker: WorkerId, call_ids: Sequence[CallId]) -> None:
         """Give up those of the calls that belong to ``worker``: any other worker may adopt them at once, and
-        everybody who listens hears "orphans". ``worker`` stays what it is, and never gets them back by
-        adoption. Asking again changes nothing."""
+        everybody who listens hears "orphans". ``worker`` stays what it is, and gets them back by adoption
+        only if it asks for that. Asking again changes nothing."""
 
     async def claims(self, worker: WorkerId) -> tuple[ClaimedCall, ...]:
         """The calls that belong to ``worker``, those claimed first first."""

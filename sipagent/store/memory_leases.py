@@ -176,7 +176,9 @@ class MemoryLeases:
                 held[call_id] = claim.epoch
         return held
 
-    async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+    async def adopt(
+        self, worker: WorkerId, *, limit: int, quiet_s: float, take_back: bool = False
+    ) -> tuple[ClaimedCall, ...]:
         """See `CallLeases.adopt`."""
         database, now_s = self._database, self._database.now_s()
         for other, row in database.workers.items():
@@ -186,7 +188,7 @@ class MemoryLeases:
         free = sorted(
             (claim.claimed_s, call_id)
             for call_id, claim in database.claims.items()
-            if self._is_free(claim) and not (claim.worker == NOBODY and claim.former == worker)
+            if self._is_free(claim) and (take_back or not (claim.worker == NOBODY and claim.former == worker))
         )
         taken = []
         for _, call_id in free[:limit]:

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
@@ -29,6 +32,9 @@ CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10.0
 LEASE_STATEMENT_TIMEOUT_S = 3.0
 """A worker must know soon that a connection leads nowhere: its lease runs."""
+MIGRATION_TIMEOUT_S = 3600.0
+"""A large table takes its time."""
+MIGRATION_LOCK_TIMEOUT_MS = 3000
 IDLE_TRANSACTION_MS = 5000
 
 _SERVER_SETTINGS = {
@@ -143,9 +149,19 @@ class PostgresBackend:
     async def _connect_for_records(self) -> Connection:
         return await self.connect(timeout_s=STATEMENT_TIMEOUT_S)
 
-    async def begin_migrating(self, connection: AsyncConnection) -> None:
-        """See `Backend.begin_migrating`."""
-        await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+    @asynccontextmanager
+    async def migrating(self, records: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """See `Backend.migrating`. Tables are waited for but briefly: whoever waits for the lock of one keeps
+        workers of the version before from it. It is tried again, as with a database that is away."""
+        engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=partial(self.connect, timeout_s=MIGRATION_TIMEOUT_S),
+            poolclass=sa.NullPool,
+        )
+        async with engine.connect() as connection:
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            await connection.execute(sa.text(f"SET LOCAL lock_timeout = {MIGRATION_LOCK_TIMEOUT_MS}"))
+            yield connection
 
     async def abandon(self, connection: AsyncConnection) -> None:
         """See `Backend.abandon`."""

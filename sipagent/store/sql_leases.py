@@ -105,7 +105,9 @@ class SqlLeases:
         rows = await self._database.run("claim calls in", self._claim, values)
         return {CallId(row.call_id): row.epoch for row in rows}
 
-    async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+    async def adopt(
+        self, worker: WorkerId, *, limit: int, quiet_s: float, take_back: bool = False
+    ) -> tuple[ClaimedCall, ...]:
         """See `CallLeases.adopt`. Three round trips when there is nothing to adopt.
 
         Whoever is gone is marked first, and that is committed: from then on its calls may be taken by
@@ -119,8 +121,9 @@ class SqlLeases:
             del values["quiet_s"]
         for gone in await self._database.run("adopt from", statements.fence(sorted(dead)), values):
             self._presence.bury(WorkerId(gone.worker))
-        values = {"this_worker": worker, "most": limit}
-        rows = await self._database.run("adopt from", statements.TAKE, values)
+        values = {"this_worker": worker, "most": limit, "take_back": take_back}
+        # Once: of calls that the first attempt took, and whose answer was lost, a second one says nothing.
+        rows = await self._database.run("adopt from", statements.TAKE, values, once=True)
         if not rows:
             return ()
         query = statements.taken([CallId(row.call_id) for row in rows])

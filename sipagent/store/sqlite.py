@@ -19,8 +19,8 @@ import hashlib
 import os
 import socket
 import sqlite3
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,13 @@ class SqliteBackend:
         sa.event.listen(engine.sync_engine, "connect", prepare)
         return engine, WriterThread(self._url.set(drivername="sqlite"), prepare)
 
-    async def begin_migrating(self, connection: AsyncConnection) -> None:
-        """See `Backend.begin_migrating`."""
-        await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        await connection.exec_driver_sql("BEGIN IMMEDIATE")
+    @asynccontextmanager
+    async def migrating(self, records: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        """See `Backend.migrating`."""
+        async with records.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
 
     async def abandon(self, connection: AsyncConnection) -> None:
         """See `Backend.abandon`. A connection that waited for others is as good as before."""

@@ -29,6 +29,15 @@ def test_length_and_pitch_are_kept(from_hz: int) -> None:
     assert crossings(converted) == pytest.approx(220, abs=2)
 
 
+@pytest.mark.parametrize("from_hz", [16000, 24000, 48000])
+def test_what_the_lower_rate_cannot_hold_does_not_come_back_as_something_else(from_hz: int) -> None:
+    for hz in (5000, 6000, 7000):
+        assert rms_pcmu(pcm_to_pcmu(sine(hz, rate_hz=from_hz), from_hz=from_hz)) < 7071 * 0.06, hz
+    for hz in (300, 1000, 3000):
+        heard = rms_pcmu(pcm_to_pcmu(sine(hz, rate_hz=from_hz), from_hz=from_hz))
+        assert heard == pytest.approx(7071, rel=0.1), hz
+
+
 @given(cuts=st.lists(st.integers(1, 400), max_size=20))
 def test_chunks_sound_like_the_whole(cuts: list[int]) -> None:
     whole = sine(300, rate_hz=24000, seconds=0.2)

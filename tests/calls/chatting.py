@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sipagent.calls import AgentProfile, CallTool, Greeting, TransferTarget
 from sipagent.calls.chat import SILENCE_TIMEOUT_S, Chat
+from sipagent.calls.chat_call import PretendedCall
 from sipagent.calls.template import Template
 from sipagent.realtime import FunctionTool, RealtimeAgent
 from sipagent.realtime.agent import Instructions
@@ -104,6 +105,7 @@ async def chatting(
     faults: str = "",
     pace: float = 50,
     silence_timeout_s: float = SILENCE_TIMEOUT_S,
+    pretended: PretendedCall | None = None,
 ) -> AsyncIterator[tuple[Chat, Told]]:
     """A chat that was entered, with a pretended model that follows ``script`` (YAML)."""
     plan = parse_script(f"pace: {pace}\ndelay_ms: 5\n{script}", name="test")
@@ -120,6 +122,7 @@ async def chatting(
             base_url=simulator.base_url,
             view=told,
             silence_timeout_s=silence_timeout_s,
+            pretended=pretended,
         ) as chat,
     ):
         yield chat, told

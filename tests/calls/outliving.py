@@ -206,10 +206,12 @@ class _Reached:
         world = self._world
         return world.loop.time() - world.serves_since if world.tells_uptime else math.inf
 
-    async def adopt(self, worker: WorkerId, *, limit: int, quiet_s: float) -> tuple[ClaimedCall, ...]:
+    async def adopt(
+        self, worker: WorkerId, *, limit: int, quiet_s: float, take_back: bool = False
+    ) -> tuple[ClaimedCall, ...]:
         """See `CallLeases.adopt`."""
         await self._go()
-        adopted = await self._store.adopt(worker, limit=limit, quiet_s=quiet_s)
+        adopted = await self._store.adopt(worker, limit=limit, quiet_s=quiet_s, take_back=take_back)
         self._world.adoptions += len(adopted)
         if adopted and self._world.at_adoption is not None:
             self._world.at_adoption(self._process)

@@ -14,7 +14,7 @@ from sipagent.calls.tools.failures import ToolFailureError
 from sipagent.calls.tools.ledger import Ledger
 from sipagent.errors import NotOursError, StoreAwayError
 from sipagent.identifiers import CallId, WorkerId
-from sipagent.store import EffectAnswer, MemoryCallStore, MemoryDatabase
+from sipagent.store import Effect, EffectAnswer, MemoryCallStore, MemoryDatabase
 from tests.support.virtual_time import run_virtually
 
 CALL = CallId("rtc_1")
@@ -171,3 +171,59 @@ async def test_a_process_that_is_in_doubt_waits_and_one_that_lost_its_calls_does
     with pytest.raises(NotOursError):
         await waiting
     assert await MemoryCallStore(database=database).effects(CALL) == ()
+
+
+class Silent(MemoryCallStore):
+    """A store that does not say what was done as long as it is `away`."""
+
+    away = True
+
+    async def effects(self, call_id: CallId) -> tuple[Effect, ...]:
+        if self.away:
+            raise StoreAwayError("away", serves_nobody=False)
+        return await super().effects(call_id)
+
+
+@pytest.mark.parametrize("ended", ["done", "failed", None])
+async def test_nothing_is_begun_before_it_is_known_what_was_done(ended: str | None) -> None:
+    database = await claimed()
+    before = effects(database, "a", 1)
+    await before.begin("call_1", KEY)
+    if ended is not None:
+        await before.end("call_1", KEY, state=ended, outcome="Table 5.")
+    await before.begin("call_2", "pay {}")
+    await adopted(database)
+    store, ledger = Silent(database=database), Ledger()
+    after = StoredEffects(CALL, memory=store, holding=holding("b", 2))
+    with pytest.raises(StoreAwayError):
+        await after.recall(ledger)
+    assert ledger.begin(KEY, "call_3") is None
+    with pytest.raises(ToolFailureError, match="cannot be done safely just now") as refused:
+        await after.begin("call_3", KEY)
+    assert refused.value.effect == "none"
+    store.away = False
+    if ended == "failed":
+        await after.begin("call_3", KEY)  # it had no effect, and may be tried again
+    else:
+        with pytest.raises(ToolFailureError, match="Table 5" if ended else "Nobody knows") as known:
+            await after.begin("call_3", KEY)
+        assert known.value.effect == "unknown"
+    # All else that was done is known from now on, without asking again.
+    found = ledger.earlier("pay {}", "call_4")
+    assert found is not None
+    assert found.state == "unclear"
+    store.away = True
+    await after.begin("call_5", "another {}")
+
+
+async def test_what_is_being_done_here_is_not_taken_for_what_others_did() -> None:
+    database = await claimed()
+    store, ledger = Silent(database=database), Ledger()
+    ours = StoredEffects(CALL, memory=store, holding=holding("a", 1))
+    store.away = False
+    assert ledger.begin(KEY, "call_1") is None
+    await ours.begin("call_1", KEY)
+    await ours.recall(ledger)
+    found = ledger.earlier(KEY, "call_1")
+    assert found is not None
+    assert found.state == "running"

@@ -13,7 +13,7 @@ def test_every_reason_has_an_owner() -> None:
 def test_owners_are_as_a_person_would_judge() -> None:
     assert fault_owner(EndReason.AGENT_HUNG_UP) is FaultOwner.NONE
     assert fault_owner(EndReason.CALLER_GONE) is FaultOwner.CALLER
-    assert fault_owner(EndReason.SESSION_NOT_FOUND) is FaultOwner.OPENAI
+    assert fault_owner(EndReason.SESSION_NOT_FOUND) is FaultOwner.UNKNOWN
     assert fault_owner(EndReason.REJECTED_NO_ROUTE) is FaultOwner.OPERATOR
     assert fault_owner(EndReason.INTERNAL_ERROR) is FaultOwner.OURS
 

@@ -24,7 +24,6 @@ from sipagent.calls.lookup import (
     fetch_all,
     open_lookup_session,
 )
-from sipagent.calls.lookup import _at as at
 from sipagent.calls.lookup import _url as url_of
 from sipagent.calls.template import Template, clean
 from sipagent.errors import UserError
@@ -405,28 +404,6 @@ def test_what_can_work_is_taken(url: str) -> None:
     assert customer("", url=Template(url)).default_values == DEFAULTS
 
 
-@pytest.mark.parametrize(
-    ("pointer", "found"),
-    [
-        ("", {"foo": ["bar", "baz"], "": 0, "a/b": 1, "m~n": 8, "~1": 9}),
-        ("/foo", ["bar", "baz"]),
-        ("/foo/0", "bar"),
-        ("/foo/1", "baz"),
-        ("/foo/2", None),
-        ("/foo/-", None),
-        ("/foo/01", None),
-        ("/foo/0/x", None),
-        ("/", 0),
-        ("/a~1b", 1),
-        ("/m~0n", 8),
-        ("/~01", 9),
-        ("/nowhere/x", None),
-    ],
-)
-def test_pointers_are_followed_as_rfc_6901_says(pointer: str, found: Any) -> None:
-    assert at({"foo": ["bar", "baz"], "": 0, "a/b": 1, "m~n": 8, "~1": 9}, pointer) == found
-
-
 @given(st.text(min_size=1).map(clean).filter(lambda value: value not in ("", ".", "..")))
 def test_no_value_leaves_its_place_in_a_url(value: str) -> None:
     values = {"caller": value, "sip.x": value}
@@ -440,14 +417,3 @@ def test_no_value_leaves_its_place_in_a_url(value: str) -> None:
     assert unquote(inside) == value
     assert parse_qsl(url.raw_query_string, strict_parsing=True) == [("who", value), ("k", "1")]
     assert str(url).isascii()
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
-)
-
-
-@given(JSON, st.lists(st.text(max_size=3) | st.sampled_from(["0", "1", "999999999"]), max_size=4))
-def test_no_pointer_raises_on_any_answer(document: Any, tokens: list[str]) -> None:
-    at(document, "".join(f"/{token.replace('~', '~0').replace('/', '~1')}" for token in tokens))

@@ -3,121 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Literal
 
 import pytest
 
-from sipagent.calls import Generation
 from sipagent.calls.checkpoint import Ringing, encode_ringing
-from sipagent.errors import StoreAwayError
-from sipagent.identifiers import CallId
-from sipagent.store import CallRecord
-from tests.calls.outliving import SHIFT, ImaginedLine, Worker, World, generation_of, incoming
-from tests.support.processes import run_processes
-
-CALL = CallId("rtc_0")
-IN_GOOD_STANDING_S = SHIFT.lease_s + 1.0
-
-
-class CountingLine(ImaginedLine):
-    """A line that counts how often somebody wants to answer it."""
-
-    asked_to_accept = 0
-
-    def accept(self) -> None:
-        self.asked_to_accept += 1
-        super().accept()
-
-
-class LosesAnswers:
-    """A worker's way to the database. The answers to ``loses`` are lost, the first ``times`` of each."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._reached = worker.store
-        self.loses: dict[str, int] = {}
-        self.lost = asyncio.Event()
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        ask = getattr(self._reached, name)
-
-        async def asked(*arguments: Any, **options: Any) -> Any:
-            found = await ask(*arguments, **options)
-            if self.loses.get(name, 0) and (found or name != "adopt"):
-                self.loses[name] -= 1
-                self.lost.set()
-                raise StoreAwayError("the answer was lost", serves_nobody=False)
-            return found
-
-        return asked
-
-
-@dataclass(kw_only=True)
-class Scene:
-    """Workers, one call, and who attends it."""
-
-    world: World
-    generation: Generation
-    workers: list[Worker]
-    line: CountingLine
-
-    def worker(self) -> tuple[Worker, LosesAnswers]:
-        """Another worker, and its way to the database."""
-        worker = Worker(self.world, self.generation)
-        self.workers.append(worker)
-        way = LosesAnswers(worker)
-        for one in (worker.shift, worker.shift._adopter, worker.shift._claims):
-            one._memory = cast(Any, way)
-        return worker, way
-
-    async def until(self, holds: Callable[[], bool], within_s: float) -> None:
-        """Return when it holds, which must be soon."""
-        until = self.world.loop.time() + within_s
-        while not holds():
-            await asyncio.sleep(0.001)
-            assert self.world.loop.time() < until, "in time"
-
-    async def end(self) -> CallRecord:
-        """The caller hangs up after a while; the record of the call, which has one end."""
-        await asyncio.sleep(2.0)
-        self.line.hang_up("caller")
-        await asyncio.sleep(5.0)
-        for worker in self.workers:
-            worker.leaves.set()
-        for worker in self.workers:
-            if worker.process.killed:
-                await worker.process.clear_away()
-            else:
-                await worker.task
-        assert not self.world.database.claims
-        record = self.world.database.calls.record(CALL)
-        assert record is not None
-        assert record.summary.end_reason == "caller_hung_up"
-        assert len([state for state in record.states if state.state == "ended"]) == 1
-        return record
+from tests.calls.outliving import CALLS, SHIFT, Turn, incoming
+from tests.calls.scene import CALL, IN_GOOD_STANDING_S, CountingLine, Play, Scene, stage
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Scene], Coroutine[Any, Any, None]]], None]:
-    async def told(story: Callable[[Scene], Coroutine[Any, Any, None]]) -> None:
-        world = World()
-        monkeypatch.setattr("websockets.connect", world.connect)
-        line = CountingLine(CALL, one_socket=False)
-        world.lines[CALL] = line
-        scene = Scene(world=world, generation=await generation_of(world), workers=[], line=line)
-        try:
-            await story(scene)
-        except BaseException:
-            for worker in scene.workers:
-                worker.kill()
-                await worker.process.clear_away()
-            raise
-
-    return lambda story: run_processes(told(story))
-
-
-Play = Callable[[Callable[[Scene], Coroutine[Any, Any, None]]], None]
+def play(monkeypatch: pytest.MonkeyPatch) -> Play:
+    return stage(monkeypatch)
 
 
 def test_a_claim_whose_answer_was_lost_is_made_again_while_the_call_is_answered(play: Play) -> None:
@@ -162,14 +59,14 @@ def test_a_call_that_a_leaving_worker_may_have_given_away_is_not_answered_by_it(
         leaver, way = scene.worker()
         other, _ = scene.worker()
         await asyncio.sleep(IN_GOOD_STANDING_S)
-        leaver.shift._leaving = True
+        leaver.shift._leaving.begun = True
         way.loses["hand_over"] = 1
         assert await leaver.deliver(incoming(0))
         assert way.lost.is_set()
         assert leaver.supervisor.live_calls == 0
         await scene.until(lambda: other.supervisor.live(CALL) is not None, 2.0)
         await scene.until(lambda: scene.line.attended, 2.0)
-        leaver.shift._leaving = False
+        leaver.shift._leaving.begun = False
         record = await scene.end()
         assert scene.line.asked_to_accept == 1
         assert record.summary.agent is not None
@@ -305,5 +202,92 @@ def test_a_worker_that_was_given_up_keeps_the_calls_that_nobody_else_knows_of(pl
         record = await scene.end()
         assert [note.kind for note in record.notes].count("adopted") == 1
         assert (scene.line.asked_to_accept, known.asked_to_accept) == (1, 1)
+
+    play(story)
+
+
+@pytest.mark.parametrize("away", ["hanging", "refused", "outage"])
+def test_who_slept_through_its_lease_does_nothing_before_the_database_has_answered(
+    away: Literal["hanging", "refused", "outage"], play: Play
+) -> None:
+    """Another has its calls, and the database tells nobody so when it wakes up."""
+
+    async def story(scene: Scene) -> None:
+        sleeper, _ = scene.worker()
+        other, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        assert await sleeper.deliver(incoming(0))
+        await scene.until(lambda: scene.line.attended, 2.0)
+        await asyncio.sleep(1.0)
+        sleeper.process.freeze()
+        await scene.until(lambda: other.supervisor.live(CALL) is not None, 2 * SHIFT.lease_s)
+        await asyncio.sleep(5.0)
+        if away == "outage":
+            scene.world.outage(begins=True)
+        else:
+            sleeper.store.way = away
+        sleeper.process.wake()
+        await asyncio.sleep(4.0)
+        arguments = '{"label": "a table", "seconds": 0.1, "fails": false}'
+        scene.line.take_turn(Turn(after_s=0.0, tool="book", arguments=arguments))
+        for _ in range(80):
+            await asyncio.sleep(0.1)
+            assert not sleeper.shift._terms.lease.held
+        assert scene.world.executed["a table"] == 1
+        scene.world.outage(begins=False)
+        sleeper.store.way = "open"
+        await scene.until(lambda: sleeper.supervisor.live_calls == 0, 3.0)
+        assert sleeper.shift._terms.lease.held
+        await scene.end()
+
+    play(story)
+
+
+@pytest.mark.parametrize("way", ["hanging", "refused"])
+def test_who_slept_for_a_moment_goes_on_though_the_database_does_not_answer(
+    way: Literal["hanging", "refused"], play: Play
+) -> None:
+    async def story(scene: Scene) -> None:
+        sleeper, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        assert await sleeper.deliver(incoming(0))
+        await scene.until(lambda: scene.line.attended, 2.0)
+        sleeper.store.way = way
+        for _ in range(2):
+            sleeper.process.freeze()
+            await asyncio.sleep(SHIFT.stall_s + 0.1)
+            sleeper.process.wake()
+            held = sleeper.shift._terms.lease
+            await scene.until(lambda: held.held, 2 * SHIFT.database_timeout_s + 1.0)  # noqa: B023
+            await asyncio.sleep(1.0)
+            sleeper.store.way = "open"
+            await asyncio.sleep(SHIFT.database_timeout_s + 3 * SHIFT.heartbeat_s)
+            sleeper.store.way = way
+        sleeper.store.way = "open"
+        await scene.end()
+
+    play(story)
+
+
+def test_a_caller_is_not_left_ringing_by_who_does_not_know_whether_it_may_answer(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        sleeper, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        sleeper.process.freeze()
+        await asyncio.sleep(SHIFT.lease_s)
+        sleeper.store.way = "refused"
+        sleeper.process.wake()
+        await asyncio.sleep(3.0)
+        assert await sleeper.deliver(incoming(0))
+        await scene.until(lambda: sleeper.supervisor.live_calls == 1, 1.0)
+        await scene.until(lambda: sleeper.supervisor.live_calls == 0, CALLS.answer_timeout_s + 1.0)
+        assert scene.line.state == "ringing"
+        sleeper.store.way = "open"
+        await asyncio.sleep(5.0)
+        sleeper.leaves.set()
+        await asyncio.wait([sleeper.task])
+        record = scene.world.database.calls.record(CALL)
+        assert record is not None
+        assert record.summary.end_reason == "accept_unavailable"
 
     play(story)

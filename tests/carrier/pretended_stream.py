@@ -60,6 +60,7 @@ class PretendedStream:
         self.marks_confirmed = 0
         self.mute_marks = False
         """Marks are not confirmed."""
+        self.last_mark = ""
         self.closed = asyncio.Event()
         self._way_s = way_s
         self._under_way: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
@@ -109,6 +110,7 @@ class PretendedStream:
         self._later(self._arrived, audio)
 
     def send_mark(self, name: str) -> None:
+        self.last_mark = name
         self._later(self._marked, name)
 
     def clear(self) -> None:

@@ -255,6 +255,53 @@ def test_linear_audio_is_played_to_a_carrier_that_speaks_it() -> None:
     run_virtually(scene())
 
 
+class Listener:
+    """Hears when the caller hears what."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[float, int]] = []
+        self.cuts: list[float] = []
+
+    def caller_said(self, audio: bytes, at_s: float) -> None:
+        raise AssertionError("nobody speaks")
+
+    def agent_said(self, audio: bytes, at_s: float) -> None:
+        self.heard.append((at_s, len(audio)))
+
+    def agent_cut(self, at_s: float) -> None:
+        self.cuts.append(at_s)
+
+
+def test_what_a_recording_is_told_has_no_gap_where_the_caller_heard_none() -> None:
+    async def scene() -> None:
+        with Pacer() as pacer:
+            stream, tap = PretendedStream(way_s=0.1, late_s=0.2), Listener()
+            voice = voice_of(stream, pacer)
+            await asyncio.sleep(0.5)
+            voice.tap = tap
+            voice.play(ITEM, 0, SPEECH[:24000])
+            voice.finish(ITEM, 0)
+            await asyncio.sleep(4.0)
+            voice.play(OTHER, 0, SPEECH[24000:])
+            await asyncio.sleep(1.0)
+            voice.on_interrupted()
+            await asyncio.sleep(1.0)
+            gaps = [
+                number
+                for number, ((at, length), (then, _)) in enumerate(
+                    zip(tap.heard, tap.heard[1:], strict=False)
+                )
+                if abs(then - at - length / 8000) > 0.001
+            ]
+            assert gaps == [149], "one, between the two sounds"
+            # That this carrier begins late is known by then. What it brings from there takes 100 ms.
+            began_at = stream.sounds[150].begins_at
+            assert tap.heard[150][0] == pytest.approx(began_at + 0.1, abs=0.02)
+            assert tap.cuts == [pytest.approx(stream.clears[0] + 0.1, abs=0.02)]
+
+    run_virtually(scene())
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

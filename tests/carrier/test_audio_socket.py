@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -170,6 +171,36 @@ async def test_leaving_the_server_ends_all_its_calls() -> None:
     assert await ended(reader) == b""
     assert served.events[-1] == StreamStopped(reason="closed")
     writer.close()
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_peer_that_does_not_read_cannot_keep_a_call_from_ending(
+    leaves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio_socket, "CLOSE_WITHIN_S", 0.1)
+    async with server() as (served, listening):
+        _, writer = await begin(listening)
+        await eventually(lambda: served.streams)
+        stream = served.streams[0]
+        for _ in range(200):
+            stream.send_audio(bytes(32_000))
+        assert not stream.can_send
+        if leaves:
+            writer.write(packet(0x00))
+            await eventually(lambda: served.events)
+        async with asyncio.timeout(20):
+            await stream.close()
+        writer.transport.abort()
+
+
+async def test_a_peer_that_vanished_is_missed() -> None:
+    async with server() as (served, listening):
+        _, writer = await begin(listening)
+        await eventually(lambda: served.streams)
+        assert served.streams[0]._transport is not None
+        opened = served.streams[0]._transport.get_extra_info("socket")
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        writer.close()
 
 
 async def test_a_peer_that_does_not_read_is_seen() -> None:

@@ -64,6 +64,19 @@ async def test_linear_audio_is_converted_both_ways() -> None:
         await eventually(lambda: stream.heard == pcm)
 
 
+async def test_pieces_shorter_than_a_sample_make_no_messages() -> None:
+    stream = PretendedStream(hears=StreamFormat(encoding="pcm16", rate_hz=16000))
+    async with bridged(stream) as it:
+        for _ in range(40):
+            stream.speak(b"\x00")
+            await asyncio.sleep(0.002)
+        sizes: list[int] = []
+        while sum(sizes) < 9:
+            message = await it.peer.receive("input_audio_buffer.append")
+            sizes.append(len(base64.b64decode(message["audio"])))
+        assert all(sizes)
+
+
 async def test_one_frame_is_not_kept_waiting_for_another() -> None:
     stream = PretendedStream()
     async with bridged(stream) as it:
@@ -232,6 +245,39 @@ async def test_a_session_that_is_lost_leaves_the_caller_on_the_line() -> None:
             stream.stop()
             async with asyncio.timeout(PATIENCE_S):
                 await it.running
+
+
+class Listener:
+    """Hears when the caller said what."""
+
+    def __init__(self) -> None:
+        self.said: list[float] = []
+
+    def caller_said(self, audio: bytes, at_s: float) -> None:
+        self.said.append(at_s)
+
+    def agent_said(self, audio: bytes, at_s: float) -> None:
+        raise AssertionError("nobody speaks")
+
+    def agent_cut(self, at_s: float) -> None:
+        raise AssertionError("nobody speaks")
+
+
+async def test_who_begins_to_record_in_the_middle_knows_what_was_held_up() -> None:
+    stream, tap = PretendedStream(), Listener()
+    with Pacer() as pacer:
+        bridge = Bridge(stream, pacer=pacer)
+        bridge.expect_recording()
+        now = asyncio.get_running_loop().time
+        began = now()
+        stream.speak(bytes(160), timestamp_ms=1000)
+        bridge.record_to(tap)
+        await asyncio.sleep(0.2)
+        stream.speak(bytes(160), timestamp_ms=1020)
+        assert tap.said == [pytest.approx(began, abs=0.02)]
+        bridge.record_to(None)
+        stream.speak(bytes(160), timestamp_ms=1040)
+        assert len(tap.said) == 1
 
 
 async def test_faults_of_the_carrier_are_told_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:

@@ -65,6 +65,18 @@ def test_the_callers_format_is_the_one_of_their_network(
     )
 
 
+def test_a_second_start_changes_nothing() -> None:
+    reader = TelnyxReader()
+    assert isinstance(reader.read(start()), StreamStart)
+    assert reader.read(start("L16", 16000)) is None
+    assert reader.read(media(b"\x01\x02")) == CallerAudio(audio=b"\x01\x02", sequence=2, timestamp_ms=5)
+
+
+def test_what_is_nested_without_end_is_no_message() -> None:
+    with pytest.raises(UnreadableFrameError):
+        TelnyxReader().read('{"event": "media", "other": ' + "[" * 50_000 + "]" * 50_000 + "}")
+
+
 @pytest.mark.parametrize(
     ("encoding", "rate", "channels"),
     [("OPUS", 16000, 1), ("G722", 8000, 1), ("PCMU", 16000, 1), ("L16", 44100, 1), ("PCMU", 8000, 2)],

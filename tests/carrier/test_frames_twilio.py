@@ -55,6 +55,17 @@ def test_a_start_says_whose_stream_it_is() -> None:
     assert "token" not in repr(found)
 
 
+DEEP = "[" * 300 + "]" * 300
+
+
+def test_what_is_nested_without_end_is_no_message() -> None:
+    with pytest.raises(UnreadableFrameError):
+        read('{"event": "media", "other": ' + "[" * 50_000 + "]" * 50_000 + "}")
+    found = read(start().replace('"n": 7', f'"n": {DEEP}'))
+    assert isinstance(found, StreamStart)
+    assert found.parameters == {"t": "token"}
+
+
 @pytest.mark.parametrize(
     "changes",
     [

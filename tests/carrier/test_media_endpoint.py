@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import aiohttp
 import pytest
@@ -18,7 +17,8 @@ from aiohttp import web
 from sipagent.calls.endings import Ending
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.carrier import media_endpoint, web_stream
-from sipagent.carrier.media_endpoint import AsteriskEndpoint, MediaEndpoint
+from sipagent.carrier.asterisk_endpoint import AsteriskEndpoint
+from sipagent.carrier.media_endpoint import MediaEndpoint
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine
 from sipagent.carrier.tokens import LegToken, LegTokens
@@ -200,6 +200,31 @@ async def test_a_socket_that_does_not_say_whose_it_is_is_closed(monkeypatch: pyt
         await eventually(lambda: it.endpoint.live == 0)
 
 
+async def test_a_start_that_is_nested_without_end_is_none() -> None:
+    async with door() as it, twilio_stream(it.twilio, None) as caller:
+        await caller.socket.send_str('{"event": "start", "start": ' + "[" * 30_000 + "]" * 30_000 + "}")
+        assert await caller.closed() == 4400
+        assert it.metrics.webhooks == [("twilio", "bad_body")]
+
+
+async def test_a_call_that_cannot_be_taken_leaves_no_socket_open(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with door() as it:
+
+        def broken(*_: object, **__: object) -> bool:
+            raise RuntimeError("a defect")
+
+        monkeypatch.setattr(it.practice.service._running, "take", broken)
+        async with twilio_stream(it.twilio, token()) as caller:
+            assert await caller.closed() is not None
+        await eventually(lambda: it.endpoint.live == 0)
+        assert "by a defect of ours" in caplog.text
+        monkeypatch.undo()
+        async with twilio_stream(it.twilio, token("CA2"), call_sid="CA2") as caller:
+            await eventually(lambda: caller.heard)
+
+
 async def test_what_is_no_web_socket_is_told_so() -> None:
     async with door() as it, aiohttp.ClientSession() as http:
         async with http.get(it.twilio) as response:
@@ -279,53 +304,6 @@ async def test_telnyx_brings_its_callers_too() -> None:
         record = await it.practice.ended_record(CallId("telnyx:v3:leg:0"))
         assert record.summary.end_reason == "caller_hung_up"
         assert it.metrics.webhooks == [("telnyx", "ok")]
-
-
-# Asterisk --------------------------------------------------------------------------------------------
-
-UUID_TEXT = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
-
-
-async def test_an_asterisk_announces_its_calls_and_asks_how_they_went() -> None:
-    async with door() as it, aiohttp.ClientSession(it.base_url) as http:
-        form = {"uuid": UUID_TEXT, "caller": "+15550100123", "dialled": "100", "token": "dialplan"}
-        async with http.post("/carriers/asterisk/call", data=form) as response:
-            assert (response.status, await response.text()) == (200, "ok")
-        async with http.post("/carriers/asterisk/outcome", data=form) as response:
-            assert await response.text() == "unknown"
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.asterisk_port)
-        writer.write(b"\x01\x00\x10" + UUID(UUID_TEXT).bytes + b"\x10\x01\x40" + bytes(320))
-        async with asyncio.timeout(30):
-            heard = await reader.readexactly(323 * 20)
-        assert heard[:3] == b"\x10\x01\x40"
-        writer.write(b"\x00\x00\x00")
-        record = await it.practice.ended_record(CallId(f"asterisk:{UUID_TEXT}:0"))
-        assert record.summary.end_reason == "caller_hung_up"
-        assert record.summary.caller == "+15550100123"
-
-        await eventually(lambda: it.endpoint.live == 0)
-        async with http.post("/carriers/asterisk/outcome", data=form) as response:
-            assert await response.text() == "ended"
-        writer.close()
-
-
-async def test_an_asterisk_that_nobody_knows_is_refused() -> None:
-    async with door() as it, aiohttp.ClientSession(it.base_url) as http:
-        for form, status in (
-            ({"uuid": UUID_TEXT, "token": "wrong"}, 403),
-            ({"uuid": UUID_TEXT}, 403),
-            ({"uuid": "no", "token": "dialplan"}, 400),
-            ({"token": "dialplan", "caller": "x" * 9000}, 413),
-        ):
-            async with http.post("/carriers/asterisk/call", data=form) as response:
-                assert response.status == status
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.asterisk_port)
-        writer.write(b"\x01\x00\x10" + UUID(UUID_TEXT).bytes + b"\x10\x01\x40" + bytes(320))
-        async with asyncio.timeout(20):
-            assert await reader.read(-1) == b""
-        writer.close()
-        assert it.metrics.webhooks[-1] == ("asterisk", "bad_signature")
-        assert it.practice.service.live_calls == 0
 
 
 async def test_sockets_that_say_nothing_keep_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipagent.carrier.ordering import MOST_HELD, MOST_IN_VAIN, InOrder
+from sipagent.carrier.ordering import MOST_HELD, MOST_IN_VAIN, MOST_LATE, InOrder
 from sipagent.carrier.stream import CallerAudio
 
 
@@ -49,6 +49,23 @@ def test_a_carrier_that_counts_otherwise_is_not_waited_for() -> None:
 def test_another_count_begins_anew() -> None:
     order = InOrder()
     assert taken(order, [5000, 5002, 1, 2]) == [[5000], [], [5002, 1], [2]]
+
+
+def test_a_count_that_begins_anew_is_soon_followed() -> None:
+    order = InOrder()
+    taken(order, range(1, 500))
+    going = taken(order, [*range(1, 200)])
+    assert sum(map(len, going[: MOST_LATE - 1])) == 0
+    assert [number for each in going for number in each] == list(range(MOST_LATE, 200))
+
+
+def test_what_comes_twice_is_dropped_however_often_it_does() -> None:
+    order = InOrder()
+    numbers = [each for number in range(1, 100) for each in (number, number)]
+    assert [number for each in taken(order, numbers) for number in each] == list(range(1, 100))
+    repeated = InOrder()
+    taken(repeated, range(1, 50))
+    assert [number for each in taken(repeated, [7] * 40) for number in each] == []
 
 
 @given(st.permutations(range(12)).map(lambda order: [100, *(101 + each for each in order)]))

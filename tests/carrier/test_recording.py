@@ -6,6 +6,8 @@ import asyncio
 import os
 import stat
 import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -46,7 +48,9 @@ async def test_a_call_is_recorded_as_the_caller_heard_it(tmp_path: Path) -> None
     agent_words, caller_words = bytes(range(1, 121)) * 200, bytes(range(130, 250)) * 40
     stream = PretendedStream()
     async with bridged(stream) as it:
-        recorder = CallRecorder(CALL, how(folder), formats=("g711_ulaw", "g711_ulaw"), kept=kept.append)
+        recorder = CallRecorder(
+            CALL, how(folder), consent=CONSENT, formats=("g711_ulaw", "g711_ulaw"), kept=kept.append
+        )
         it.bridge.record_to(recorder)
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -91,7 +95,9 @@ async def test_a_file_that_is_left_half_plays_up_to_there(
     monkeypatch.setattr(recording_file, "WRITE_EVERY_S", 0.05)
     monkeypatch.setattr(recording_file, "SETTLED_S", 0.1)
     kept: list[KeptRecording] = []
-    recorder = CallRecorder(CALL, how(tmp_path), formats=("g711_alaw", "g711_ulaw"), kept=kept.append)
+    recorder = CallRecorder(
+        CALL, how(tmp_path), consent=CONSENT, formats=("g711_alaw", "g711_ulaw"), kept=kept.append
+    )
     loop = asyncio.get_running_loop()
     recorder.caller_said(b"\x55" * 160, loop.time())
     await eventually(lambda: kept and len(sides(kept[0].path)[0]) > 800)
@@ -108,7 +114,9 @@ async def test_a_disk_that_refuses_costs_the_recording_and_not_the_call(
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     kept: list[KeptRecording] = []
-    recorder = CallRecorder(CALL, how(blocked), formats=("g711_ulaw", "g711_ulaw"), kept=kept.append)
+    recorder = CallRecorder(
+        CALL, how(blocked), consent=CONSENT, formats=("g711_ulaw", "g711_ulaw"), kept=kept.append
+    )
     await recorder.finish()
     recorder.caller_said(bytes(160), asyncio.get_running_loop().time())
     recorder.agent_said(bytes(160), asyncio.get_running_loop().time())
@@ -128,7 +136,9 @@ async def test_a_disk_that_gets_full_ends_the_recording(
 
     monkeypatch.setattr(recording_file, "_append", full)
     kept: list[KeptRecording] = []
-    recorder = CallRecorder(CALL, how(tmp_path), formats=("g711_ulaw", "g711_ulaw"), kept=kept.append)
+    recorder = CallRecorder(
+        CALL, how(tmp_path), consent=CONSENT, formats=("g711_ulaw", "g711_ulaw"), kept=kept.append
+    )
     await eventually(lambda: "ends early" in caplog.text)
     await recorder.finish()
     assert [each.seconds for each in kept] == [None]
@@ -141,16 +151,92 @@ async def test_what_a_full_disk_did_not_take_is_given_up(
     monkeypatch.setattr(recording_file, "SETTLED_S", 0.0)
     whole = recording_file._append
 
-    def full(file: BinaryIO, stereo: bytes, samples: int) -> None:
+    def full(file: BinaryIO, *written: object) -> None:
         disk = os.open("/dev/full", os.O_RDWR)
         os.dup2(disk, file.fileno())
         os.close(disk)
-        whole(file, stereo, samples)
+        whole(file, *written)  # type: ignore[arg-type]
 
     monkeypatch.setattr(recording_file, "_append", full)
-    recorder = CallRecorder(CALL, how(tmp_path), formats=("g711_ulaw", "g711_ulaw"))
+    recorder = CallRecorder(CALL, how(tmp_path), consent=CONSENT, formats=("g711_ulaw", "g711_ulaw"))
     await asyncio.wait([recorder._writing])
     assert recorder._writing.exception() is None
+
+
+async def test_a_disk_that_hangs_costs_the_recording_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording_file, "WRITE_EVERY_S", 0.02)
+    monkeypatch.setattr(recording_file, "SETTLED_S", 0.0)
+    monkeypatch.setattr(recording_file, "DISK_WITHIN_S", 0.2)
+    free, whole = threading.Event(), recording_file._append
+
+    def hang(file: BinaryIO, *written: object) -> None:
+        free.wait(60)
+        whole(file, *written)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recording_file, "_append", hang)
+    kept: list[KeptRecording] = []
+    with ThreadPoolExecutor(1) as disk:
+        recorder = CallRecorder(
+            CALL,
+            how(tmp_path),
+            consent=CONSENT,
+            formats=("g711_ulaw", "g711_ulaw"),
+            kept=kept.append,
+            disk=disk,
+        )
+        try:
+            async with asyncio.timeout(20):
+                await eventually(lambda: "did not answer" in caplog.text)
+                recorder.caller_said(bytes(160), asyncio.get_running_loop().time())
+                assert recorder._caller.end == 0, "nothing piles up behind a disk that hangs"
+                await recorder.finish()
+                await asyncio.to_thread(str)
+        finally:
+            free.set()
+    assert [each.seconds for each in kept] == [None]
+
+
+async def test_what_was_held_up_is_written_where_it_was_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording_file, "WRITE_EVERY_S", 0.05)
+    monkeypatch.setattr(recording_file, "SETTLED_S", 0.1)
+    kept: list[KeptRecording] = []
+    recorder = CallRecorder(
+        CALL, how(tmp_path), consent=CONSENT, formats=("g711_ulaw", "g711_ulaw"), kept=kept.append
+    )
+    began = asyncio.get_running_loop().time()
+    recorder.agent_said(b"\x02" * 160, began)
+    recorder.caller_said(b"\x01" * 160, began)
+    await eventually(lambda: kept and len(sides(kept[0].path)[0]) > 1600)
+    recorder.caller_said(b"\x03" * 160, began + 0.02)
+    recorder.caller_said(b"\x04" * 160, began + 0.1)
+    await recorder.finish()
+    left, right = sides(kept[0].path)
+    assert right.strip(b"\xff") == b"\x02" * 160
+    said = left.rstrip(b"\xff")
+    assert (said.lstrip(b"\xff")[:320], said[-160:]) == (b"\x01" * 160 + b"\x03" * 160, b"\x04" * 160)
+    assert len(said) == pytest.approx(0.12 * 8000, abs=16)
+
+
+async def test_a_call_without_end_is_recorded_for_as_long_as_calls_may_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording_file, "WRITE_EVERY_S", 0.02)
+    monkeypatch.setattr(recording_file, "SETTLED_S", 0.0)
+    monkeypatch.setattr(recording_file, "LONGEST_S", 1)
+    kept: list[KeptRecording] = []
+    recorder = CallRecorder(
+        CALL, how(tmp_path), consent=CONSENT, formats=("g711_ulaw", "g711_ulaw"), kept=kept.append
+    )
+    await eventually(lambda: len(kept) == 2)
+    assert kept[-1].seconds == 1.0
+    for _ in range(10):
+        recorder.caller_said(bytes(160), asyncio.get_running_loop().time())
+    assert recorder._caller.end == 0, "nothing is kept for nobody"
+    await recorder.finish()
 
 
 @pytest.mark.parametrize(

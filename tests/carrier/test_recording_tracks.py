@@ -52,6 +52,53 @@ def test_what_was_not_heard_is_cut_off_and_the_next_begins_there() -> None:
     assert track.take(2010) == b"e" * 10
 
 
+def placed(track: Track, end: int) -> bytes:
+    """All of a side, with what came late in its place."""
+    whole = bytearray(track.take(end))
+    for start, audio in track.take_late():
+        whole[start : start + len(audio)] = audio
+    return bytes(whole)
+
+
+def test_what_comes_after_its_place_was_taken_is_told_as_late() -> None:
+    track = Track()
+    track.put(0, b"a" * 160)
+    taken = track.take(1000)
+    track.put(160, b"b" * 800)
+    track.put(960, b"c" * 160)
+    assert track.take_late() == [(160, b"b" * 800), (960, b"c" * 40)]
+    assert track.take_late() == []
+    assert taken + track.take(1200) == b"a" * 160 + b"\xff" * 840 + b"c" * 120 + b"\xff" * 80
+
+
+def test_a_voice_that_is_quicker_than_the_clock_does_not_run_away() -> None:
+    track = Track()
+    for number in range(3000):
+        track.put(number * 159, b"x" * 160)  # 0.6 % too much
+        assert abs(track.end - (number + 1) * 159) <= NEARLY_SAMPLES + 160
+
+
+def test_what_comes_all_at_once_is_moved_back_into_the_silence_before() -> None:
+    track = Track()
+    track.put(0, b"a" * 160)
+    # Held up, and counted from when it came.
+    for byte in b"bcdefghij":
+        track.put(2000, bytes((byte,)) * 160)
+    track.put(2160, b"k" * 160)
+    ten = b"".join(bytes((byte,)) * 160 for byte in b"bcdefghijk")
+    whole = placed(track, 4000)
+    assert ten in whole, "nothing is lost"
+    assert abs(whole.index(ten) + len(ten) - 2320) <= NEARLY_SAMPLES
+    assert whole.startswith(b"a" * 160 + b"\xff")
+
+
+def test_what_was_said_before_the_beginning_is_left_out() -> None:
+    track = Track()
+    track.put(-8000, b"x" * 160)
+    track.put(-400, b"y" * 480)
+    assert track.take(1000) == b"y" * 80 + b"\xff" * 920
+
+
 @given(
     st.lists(st.tuples(st.integers(-500, 9000), st.integers(0, 900), st.sampled_from(["put", "cut", "take"])))
 )
@@ -67,7 +114,30 @@ def test_whatever_comes_what_is_taken_is_as_long_as_time(acts: list[tuple[int, i
                 end = max(taken, position)
                 assert len(track.take(end)) == end - taken
                 taken = end
-        assert track.end >= taken or track.end >= 0
+        for start, audio in track.take_late():
+            assert 0 <= start < start + len(audio) <= taken
+
+
+@given(st.lists(st.tuples(st.integers(-400, 6000), st.integers(1, 900), st.booleans()), max_size=40))
+def test_nothing_is_written_over_what_was_said(acts: list[tuple[int, int, bool]]) -> None:
+    track, whole = Track(), bytearray()
+
+    def take(end: int) -> None:
+        for start, audio in track.take_late():
+            assert whole[start : start + len(audio)] == b"\xff" * len(audio)
+            whole[start : start + len(audio)] = audio
+        whole.extend(track.take(max(end, len(whole))))
+
+    put = 0
+    for position, length, is_put in acts:
+        if is_put:
+            track.put(position, b"x" * length)
+            put += length
+        else:
+            take(position)
+    take(20_000)
+    take(20_000)
+    assert whole.count(b"x") <= put
 
 
 def test_stereo_has_the_caller_on_the_left() -> None:

@@ -223,7 +223,8 @@ async def test_file_record_and_retention_agree(tmp_path: Path) -> None:
         record = await place.record(call, is_whole)
     [kept] = record.recordings
     assert kept.seconds is not None
-    assert (kept.host, kept.consent, kept.deleted_at) == (this_host(), "This call is recorded.", None)
+    said = f"This call to {record.summary.dialled} is recorded."
+    assert (kept.host, kept.consent, kept.deleted_at) == (this_host(), said, None)
     assert kept.keep_until - kept.started_at == timedelta(days=7)
     path = Path(kept.path)
     assert path.parent == folder

@@ -19,5 +19,5 @@ async def test_it_can_be_refused_and_nothing_else() -> None:
         await line.refer("tel:+15550100199")
     with pytest.raises(CallGoneError):
         await line.hang_up(None)  # type: ignore[arg-type]
-    line.consented()
+    line.consented("Recorded.")
     line.close(None)

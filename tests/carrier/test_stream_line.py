@@ -16,12 +16,13 @@ from sipagent.calls.line import CarrierSide, Line
 from sipagent.calls.preparation import CallSession
 from sipagent.calls.profile import AgentProfile, Greeting, Recording
 from sipagent.calls.template import Template
+from sipagent.carrier import agent_voice
 from sipagent.carrier.pacer import Pacer
 from sipagent.carrier.recording import KeptRecording
-from sipagent.carrier.stream import StreamFormat, StreamStopped
+from sipagent.carrier.stream import MarkPlayed, StreamFormat, StreamStopped
 from sipagent.carrier.stream_line import LineOutcome, LineSettings, StreamLine, outcome_of
 from sipagent.errors import CallControlRefusedError, CallGoneError
-from sipagent.identifiers import CallId
+from sipagent.identifiers import CallId, ItemId
 from sipagent.realtime import CarriedCallModel, RealtimeAgent
 from tests.carrier.pretended_stream import PretendedStream
 from tests.support.eventually import eventually
@@ -151,7 +152,7 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
     recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
     async with lined() as it:
         it.line.model(profile())
-        it.line.consented()
+        it.line.consented("Recorded.")
         it.line.close(ending(EndReason.AGENT_HUNG_UP))
         async with asyncio.timeout(30):
             await it.running
@@ -161,8 +162,8 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
         it.stream.speak(b"\x10" * 160)
         await asyncio.sleep(0.05)
         assert names(tmp_path) == []
-        it.line.consented()
-        it.line.consented()
+        it.line.consented("Recorded.")
+        it.line.consented("Recorded.")
         it.stream.speak(b"\x10" * 160)
         await eventually(lambda: it.kept)
         it.stream.stop()
@@ -173,11 +174,63 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
     assert [name[-4:] for name in names(tmp_path)] == [".wav"]
 
 
+@pytest.mark.parametrize("then", ["confirmed", "interrupted", "interrupted late", "hung up"])
+async def test_what_the_carrier_has_not_confirmed_is_no_consent_yet(
+    tmp_path: Path, then: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
+    async with lined() as it:
+        it.line.model(profile(recording=recording))
+        agent = it.line.bridge.agent
+        it.stream.mute_marks = True
+        agent.play(ItemId("item_1"), 0, bytes(320))
+        agent.finish(ItemId("item_1"), 0)
+        await eventually(lambda: agent.get_state()["elapsed_ms"] == 40.0)
+        it.line.consented("Recorded.")
+        match then:
+            case "confirmed":
+                assert it.kept == []
+                it.stream.say(MarkPlayed(name=it.stream.last_mark))
+            case "interrupted":
+                mark = it.stream.last_mark
+                agent.on_interrupted()
+                it.stream.say(MarkPlayed(name=mark))
+            case "interrupted late":
+                monkeypatch.setattr(agent_voice, "MOST_ROUND_TRIP_S", 0.0)
+                mark = it.stream.last_mark
+                agent.on_interrupted()
+                await asyncio.sleep(0.01)
+                it.stream.say(MarkPlayed(name=mark))
+            case _:
+                it.stream.stop()
+                it.stream.say(MarkPlayed(name=it.stream.last_mark))
+        if then in ("confirmed", "interrupted"):
+            await eventually(lambda: it.kept)
+        else:
+            await asyncio.sleep(0.05)
+            assert it.kept == []
+            assert names(tmp_path) == []
+    assert ("was not recorded" in caplog.text) == (then in ("interrupted late", "hung up"))
+
+
+async def test_a_carrier_that_confirms_nothing_is_believed_while_it_takes_what_it_is_sent(
+    tmp_path: Path,
+) -> None:
+    recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
+    for takes in (False, True):
+        async with lined(stream=PretendedStream(confirms=False)) as it:
+            it.line.model(profile(recording=recording))
+            it.stream.can_send = takes
+            it.line.consented("Recorded.")
+            await asyncio.sleep(0.05)
+            assert bool(it.kept) == takes
+
+
 async def test_cancelling_a_line_ends_its_recording_in_order(tmp_path: Path) -> None:
     recording = Recording(consent=Template("Recorded."), folder=tmp_path, keep_days=1)
     async with lined() as it:
         it.line.model(profile(recording=recording))
-        it.line.consented()
+        it.line.consented("Recorded.")
         await eventually(lambda: it.kept)
         it.running.cancel()
         await asyncio.wait([it.running])
@@ -226,7 +279,7 @@ async def test_consent_that_is_known_when_the_caller_has_left_begins_no_recordin
         async with asyncio.timeout(30):
             await it.running
         before = asyncio.all_tasks()
-        it.line.consented()
+        it.line.consented("Recorded.")
         assert asyncio.all_tasks() == before, "nobody would end it"
         it.line.close(ending(EndReason.CALLER_HUNG_UP))
     assert names(tmp_path) == []

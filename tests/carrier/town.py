@@ -216,6 +216,7 @@ async def town(
 def recording_door(folder: Path, *, keep_days: int = 30) -> FrontDoor:
     """The practice, which records its calls."""
     door = front_door()
-    recording = Recording(consent=Template("This call is recorded."), folder=folder, keep_days=keep_days)
+    consent = Template("This call to {{dialled}} is recorded.")
+    recording = Recording(consent=consent, folder=folder, keep_days=keep_days)
     profiles = {name: replace(profile, recording=recording) for name, profile in door.profiles.items()}
     return replace(door, profiles=profiles)

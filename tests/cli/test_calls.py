@@ -189,8 +189,8 @@ def test_one_call_is_shown_with_all_that_is_known(database: str, capsys: pytest.
         "agent   Good morning. [bold]How[/bold] can I help?  (interrupted)",
         "caller  Hello.",
         'next_free_slot({"treatment": "checkup"}) → Tuesday  12 ms',
-        "1 responses: 100 tokens in (40 cached), 20 out",
-        "1 transcriptions: 0 tokens, 1.5 s",
+        "1 response: 100 tokens in (40 cached), 20 out",
+        "1 transcription: 0 tokens, 1.5 s",
         "webhook_to_accept       4.2 ms",
     ):
         assert part in shown

@@ -67,7 +67,9 @@ def test_without_a_name_it_is_the_file_in_this_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["check"]) == 1
-    assert "sipagent.yaml:1:1: This file does not exist." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "sipagent.yaml:1:1: This file does not exist." in said
+    assert "`sipagent init`" in said
 
 
 def test_the_configuration_of_the_readme_is_right(tmp_path: Path) -> None:

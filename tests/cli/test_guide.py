@@ -26,6 +26,17 @@ def test_a_page_is_plain_markdown_where_no_terminal_is(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == read_page("configuration")
 
 
+def test_a_page_is_json_where_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guide", "chat", "--json"]) == 0
+    page = json.loads(capsys.readouterr().out)
+    assert page == {"name": "chat", "title": page_title("chat"), "markdown": read_page("chat")}
+
+
+def test_a_mistyped_page_is_answered_with_the_likely_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["guide", "cariers"]) == 1
+    assert "Did you mean `carriers`?" in capsys.readouterr().err
+
+
 def test_a_name_leads_out_of_no_folder() -> None:
     assert read_page("../../README") is None
 

@@ -34,10 +34,12 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "required: COMMAND"),
+        ([], "Begin with: sipagent demo"),
+        (["--json"], "required: COMMAND"),
         (["dance"], "invalid choice: 'dance'"),
         (["check", "--loud"], "unrecognized arguments: --loud"),
         (["calls"], "required: ACTION"),
+        (["calls", "list", "--reason", "caller_hungup"], "Did you mean `caller_hung_up`?"),
         (["calls", "list", "--limit", "0"], "'0' is no count"),
         (["calls", "list", "--before", "soon"], "'soon' is no moment"),
         (["serve", "--port", "99999"], "'99999' is no port"),

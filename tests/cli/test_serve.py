@@ -166,5 +166,25 @@ async def test_a_port_in_use_is_said_in_a_sentence(tmp_path: Path) -> None:
         words = ("serve", "--config", str(example_configuration()), "--port", port)
         code, _, err = await finished(*words, variables=variables)
     assert code == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in err
+    assert f"cannot listen on 127.0.0.1:{port}: another process does. Stop it, or take another --port." in err
     assert "Traceback" not in err
+
+
+async def test_an_address_of_the_configuration_in_use_is_the_one_that_is_named(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        file = tmp_path / "sipagent.yaml"
+        file.write_text(
+            "version: 1\nagents: {desk: {instructions: Be kind.}}\nroutes: [{agent: desk}]\n"
+            f'admin:\n  listen: "127.0.0.1:{port}"\n'
+            '  tokens: [{name: a, token: "${TOKEN_A}", role: read}]\n',
+            encoding="utf-8",
+        )
+        database = f"sqlite:///{tmp_path / 'calls.db'}"
+        variables = {**VARIABLES, "SIPAGENT_DATABASE_URL": database, "TOKEN_A": "t" * 16}
+        code, _, err = await finished("serve", "--config", str(file), "--port", "0", variables=variables)
+    assert code == 1
+    assert f"cannot listen on 127.0.0.1:{port}: another process does." in err
+    assert "change `listen` in the configuration" in err

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sipagent.config.chat import ApiAccess, load_chat
+from sipagent.config.chat import ApiAccess, ChatCall, load_chat
 from sipagent.errors import ConfigurationError, UserError
+from sipagent.simulator.server import Simulator, SimulatorOptions
+from sipagent.simulator.speech import SilentVoice
 from tests.calls.chatting import Told
 from tests.config.carriers import WHOLE
 
@@ -70,6 +73,50 @@ def test_the_only_agent_needs_no_name(tmp_path: Path) -> None:
 def test_of_several_agents_one_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"name one with --agent \(front-desk, billing\)"):
         load_chat(write(tmp_path, TWO), None, access=ACCESS, view=Told())
+
+
+BY_TIME = """
+version: 1
+business: {timezone: Europe/Berlin}
+calendars: {office: {hours: {mon-fri: "08:00-18:00"}}}
+agents:
+  day: {instructions: Be kind.}
+  night: {instructions: Be brief.}
+routes:
+  - {to: "+15550100008", reject: 410}
+  - {when: {calendar: office, is: open}, agent: day}
+  - {agent: night}
+callers: {deny: ["+1900*"]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("about", "named", "who"),
+    [
+        (ChatCall(at=datetime.fromisoformat("2026-11-20 09:00")), None, "day"),
+        (ChatCall(at=datetime.fromisoformat("2026-11-20 17:30")), None, "day"),
+        (ChatCall(at=datetime(2026, 11, 20, 17, 30, tzinfo=UTC)), None, "night"),
+        (ChatCall(at=datetime.fromisoformat("2026-11-21 09:00")), None, "night"),
+        (ChatCall(at=datetime.fromisoformat("2026-11-21 09:00")), "day", "day"),
+        (ChatCall(to="+15550100008"), "night", "night"),
+    ],
+)
+async def test_whoever_answers_such_a_call_is_talked_with(
+    tmp_path: Path, about: ChatCall, named: str | None, who: str
+) -> None:
+    async with Simulator(SimulatorOptions(api_key="key", voice=SilentVoice())) as simulator:
+        access = ApiAccess(api_key="key", base_url=simulator.base_url)
+        chat = load_chat(write(tmp_path, BY_TIME), named, access=access, view=Told(), about=about)
+        async with chat:
+            assert chat.agent.name == who
+
+
+def test_a_call_that_nobody_answers_is_talked_about_with_nobody(tmp_path: Path) -> None:
+    file = write(tmp_path, BY_TIME)
+    with pytest.raises(UserError, match=r"nobody answer such a call \(SIP status 410\)"):
+        load_chat(file, None, access=ACCESS, view=Told(), about=ChatCall(to="+15550100008"))
+    with pytest.raises(UserError, match=r"SIP status 603.*by --agent"):
+        load_chat(file, None, access=ACCESS, view=Told(), about=ChatCall(caller="+19005550100"))
 
 
 def test_an_unknown_agent_is_answered_with_the_likely_one(tmp_path: Path) -> None:

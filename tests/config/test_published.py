@@ -12,6 +12,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from sipagent.config import published_schema, starter_text
+from sipagent.config.schema_examples import EXAMPLES as OFFERED
 from sipagent.config.source import read_source
 from tests.config.gallery import RIGHT_IN_FORM, broken_files
 
@@ -64,6 +65,46 @@ def test_every_key_is_described() -> None:
         if "description" not in described and "$ref" not in described
     ]
     assert not silent
+
+
+def keys_of(schema: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (name, key, described)
+        for name, definition in {"Configuration": schema, **schema["$defs"]}.items()
+        for key, described in definition.get("properties", {}).items()
+    ]
+
+
+def test_an_editor_has_something_to_offer_for_every_key() -> None:
+    """Whoever adds a key adds an example to `schema_examples`, or to its type."""
+    bare = [f"{name}.{key}" for name, key, described in keys_of(published_schema()) if not offers(described)]
+    assert not bare
+
+
+def offers(described: object) -> bool:
+    """Whether examples or choices stand anywhere in it."""
+    if isinstance(described, list):
+        return any(map(offers, described))
+    if not isinstance(described, dict):
+        return False
+    if described.get("type") == "boolean" or {"examples", "enum", "const", "$ref"} & described.keys():
+        return True
+    return any(map(offers, described.values()))
+
+
+def test_every_example_is_right() -> None:
+    schema = published_schema()
+    for name, key, described in keys_of(schema):
+        validator = Draft202012Validator({"$defs": schema["$defs"], **described})
+        for example in described.get("examples", ()):
+            wrong = [error.message for error in validator.iter_errors(example)]
+            assert not wrong, f"{name}.{key}: {example!r}"
+
+
+def test_no_example_is_of_a_key_that_there_is_not() -> None:
+    keys = keys_of(published_schema())
+    known = {f"{name}.{key}" for name, key, _ in keys} | {key for _, key, _ in keys}
+    assert not OFFERED.keys() - known
 
 
 def test_defaults_are_written_as_one_writes_them() -> None:

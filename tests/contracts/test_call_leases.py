@@ -8,9 +8,7 @@ import math
 import secrets
 import string
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -26,16 +24,11 @@ from sipagent.store import (
     Store,
     UsageTotal,
 )
-from tests.contracts.places import KINDS, LEASE_S, Place, open_place
+from sipagent.store.leases import NOBODY
+from tests.contracts.places import LEASE_S, Place
 from tests.store.facts import CALL, at, checkpoint, ended, opened, response_tokens, transcription_seconds
 
 QUIET_S = 3.0
-
-
-@pytest.fixture(params=KINDS)
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    async with open_place(request, tmp_path) as place:
-        yield place
 
 
 def calls(count: int) -> list[CallId]:
@@ -363,6 +356,20 @@ async def test_calls_that_are_handed_over_go_to_anybody_else(place: Place) -> No
     again = await store.adopt(a, limit=9, quiet_s=QUIET_S)
     assert [one.former for one in again] == [b, b]
     assert all(7 <= one.unseen_s < 60 for one in again)
+
+
+async def test_calls_that_nobody_took_can_be_taken_back(place: Place) -> None:
+    store, a = await place.worker("a")
+    other, b = await place.worker("b")
+    held = await claim_all(store, a, 3)
+    await store.hand_over(a, held[:2])
+    assert [one.call_id for one in await store.claims(NOBODY)] == held[:2]
+    (taken,) = await other.adopt(b, limit=1, quiet_s=QUIET_S)
+    assert [one.call_id for one in await store.claims(NOBODY)] == [held[1]]
+    back = await store.adopt(a, limit=9, quiet_s=QUIET_S, take_back=True)
+    assert [(one.call_id, one.former, one.epoch, one.unseen_s) for one in back] == [(held[1], a, 2, 0)]
+    assert {one.call_id for one in await store.claims(a)} == {held[1], held[2]}
+    assert [one.call_id for one in await other.claims(b)] == [taken.call_id]
 
 
 async def test_nobody_adopts_from_itself(place: Place) -> None:

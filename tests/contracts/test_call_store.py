@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sipagent.identifiers import CallId
-from sipagent.store import Store, open_store
+from sipagent.store import Store
 from sipagent.store.records import CallFact, CallOpened, Fact, LatencyMeasured, StateChanged, TokensUsed
 from tests.store.facts import (
     CALL,
@@ -50,16 +48,6 @@ WHOLE_CALL: tuple[Fact, ...] = (
     state(3, "ended"),
     ended(),
 )
-
-
-@pytest.fixture(params=["sqlite", "memory", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    urls = {"sqlite": f"sqlite:///{tmp_path / 'calls.db'}", "memory": "memory:"}
-    url = urls.get(request.param) or request.getfixturevalue("postgres_url")
-    store = open_store(url)
-    await store.open()
-    yield store
-    await store.aclose()
 
 
 async def test_a_whole_call_is_read_back_as_it_was_written(store: Store) -> None:

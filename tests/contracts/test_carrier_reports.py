@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import permutations
-from pathlib import Path
-
-import pytest
 
 from sipagent.identifiers import CallId
-from sipagent.store import CallRecord, Fact, RecordingFile, RecordingKept, Store, open_store
-from tests.contracts.places import KINDS, Place, open_place
+from sipagent.store import CallRecord, Fact, RecordingFile, RecordingKept, Store
+from tests.contracts.places import Place
 from tests.store.facts import CALL, LEG, at, deleted, ended, note, opened, recording, report, state
 
 OTHER_LEG = "CA0000000000000000000000000000000002"
-
-
-@pytest.fixture(params=["sqlite", "memory", "postgresql"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
-    urls = {"sqlite": f"sqlite:///{tmp_path / 'calls.db'}", "memory": "memory:"}
-    url = urls.get(request.param) or request.getfixturevalue("postgres_url")
-    store = open_store(url)
-    await store.open()
-    yield store
-    await store.aclose()
-
-
-@pytest.fixture(params=KINDS)
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    async with open_place(request, tmp_path) as place:
-        yield place
 
 
 async def read(store: Store, call_id: str = CALL) -> CallRecord:

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from sipagent.calls.numbers import PRESETS
-from sipagent.carrier.media_endpoint import AsteriskEndpoint, MediaEndpoint
+from sipagent.carrier.asterisk_endpoint import AsteriskEndpoint
+from sipagent.carrier.media_endpoint import MediaEndpoint
 from sipagent.carrier.telnyx import TelnyxTexml
 from sipagent.carrier.telnyx_call_control import CallControl
 from sipagent.carrier.tokens import TOKEN_HEADER

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateTable
 
-from sipagent.errors import StoreError
+from sipagent.errors import StoreAwayError, StoreError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import CallRecord, EffectBegun, open_store
 from sipagent.store.migrations import migrate
@@ -199,3 +200,42 @@ def _described(connection: sa.Connection) -> dict[str, object]:
         )
         for name in METADATA.tables
     }
+
+
+@pytest.fixture
+def old_postgres(postgres_url: str, postgres_server: PostgresServer) -> str:
+    """A database of the first revision, on PostgreSQL."""
+    postgres_server.run_script(postgres_url.rpartition("/")[2], FIRST_SCHEMA_POSTGRESQL)
+    return postgres_url
+
+
+async def test_a_migration_may_take_longer_than_a_statement(
+    old_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(connection: sa.Connection) -> None:
+        connection.execute(sa.text("SELECT pg_sleep(1.5)"))
+        migrate(connection)
+
+    monkeypatch.setattr("sipagent.store.postgres.STATEMENT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("sipagent.store.database.migrate", slowly)
+    store = open_store(old_postgres)
+    await store.open()
+    assert await store.call(CALL) is not None
+    await store.aclose()
+
+
+async def test_a_migration_that_waits_for_others_holds_nobody_up_for_long(
+    old_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipagent.store.postgres.MIGRATION_LOCK_TIMEOUT_MS", 200)
+    engine = create_async_engine(make_url(old_postgres).set(drivername="postgresql+asyncpg"))
+    async with engine.connect() as reader:
+        await reader.execute(sa.text("SELECT count(*) FROM calls"))  # in a transaction that goes on
+        store = open_store(old_postgres)
+        async with asyncio.timeout(5):
+            with pytest.raises(StoreAwayError, match="lock timeout"):
+                await store.open()
+    await engine.dispose()
+    await store.open()
+    assert await store.call(CALL) is not None
+    await store.aclose()

@@ -385,3 +385,27 @@ async def test_whoever_is_cancelled_leaves_at_once(postgres_url: str) -> None:
         await store.apply([state(1, "talking")])  # waits for the one before
         (summary,) = await store.calls()
         assert summary.end_reason == "agent_hung_up"
+
+
+async def test_an_adoption_whose_answer_was_lost_is_not_made_twice_unnoticed(postgres_url: str) -> None:
+    """Else the calls of the first attempt would be a worker's that does not know of them."""
+    async with opened_store(postgres_url) as store:
+        await store.join(B, name="b", lease_s=LEASE_S)
+        for number in range(3):
+            assert await store.claim(CallId(f"rtc_{number}"), A, webhook="")
+        assert isinstance(store, SqlCallStore)
+        engine = store._database._leases
+        assert isinstance(engine, AsyncEngine)
+        lost = 0
+
+        def lose(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            nonlocal lost
+            if not lost and "UPDATE live_calls" in statement:
+                lost += 1
+                raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+        sa.event.listen(engine.sync_engine, "after_cursor_execute", lose)
+        with pytest.raises(StoreAwayError):
+            await store.adopt(B, limit=2, quiet_s=QUIET_S)
+        assert lost == 1
+        assert [(one.call_id, one.epoch) for one in await store.claims(B)] == [("rtc_0", 2), ("rtc_1", 2)]

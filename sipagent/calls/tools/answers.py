@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
+from sipagent.calls.pointers import MISSING, is_pointer, value_at
+from sipagent.calls.tools.texts import plain_text
 from sipagent.errors import UserError
 
 LONGEST_RESULT = 8_000
@@ -17,17 +18,14 @@ LONGEST_COMPLAINT = 500
 Wanted = str | Mapping[str, str] | None
 """A JSON pointer (RFC 6901), or one for each name of an object that is made, or None for all there is."""
 
-_POINTER = re.compile(r"(?:/(?:[^~]|~[01])*)?", re.DOTALL)
-_NUMBERED = re.compile(r"0|[1-9][0-9]{0,8}")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_MISSING = object()
 
 
 def check_wanted(wanted: Wanted) -> None:
     """Raises `UserError` for what is no JSON pointer."""
     pointers = [wanted] if isinstance(wanted, str) else list((wanted or {}).values())
     for pointer in pointers:
-        if _POINTER.fullmatch(pointer) is None:
+        if not is_pointer(pointer):
             raise UserError(
                 f"{pointer!r} is no JSON pointer: write /a/b, where a list is counted from 0: /a/0"
             )
@@ -54,12 +52,12 @@ def result_text(content: bytes, charset: str, wanted: Wanted) -> str:
             chosen = document
         case str():
             chosen = value_at(document, wanted)
-            if chosen is _MISSING:
+            if chosen is MISSING:
                 return f"The request went through, but the answer has nothing at {wanted}."
         case _:
             found = {name: value_at(document, pointer) for name, pointer in wanted.items()}
-            chosen = {name: None if value is _MISSING else value for name, value in found.items()}
-    return shortened(_as_text(chosen), LONGEST_RESULT)
+            chosen = {name: None if value is MISSING else value for name, value in found.items()}
+    return shortened(plain_text(chosen), LONGEST_RESULT)
 
 
 def complaint(content: bytes, charset: str) -> str:
@@ -75,26 +73,9 @@ def decoded(content: bytes, charset: str) -> str:
         return content.decode(errors="replace")
 
 
-def value_at(document: Any, pointer: str) -> Any:
-    """What stands at ``pointer`` (RFC 6901 section 4), or a mark of its own that is no JSON."""
-    for token in pointer.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, dict) and key in document:
-            document = document[key]
-        elif isinstance(document, list) and _NUMBERED.fullmatch(key) and int(key) < len(document):
-            document = document[int(key)]
-        else:
-            return _MISSING
-    return document
-
-
 def shortened(text: str, longest: int) -> str:
     """``text``, cut where it is longer, which it says then, and without halves of characters."""
     text = text.encode(errors="replace").decode()
     if len(text) <= longest:
         return text
     return f"{text[:longest]}… (cut here; the whole has {len(text)} characters)"
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -113,19 +113,10 @@ def masked(digits: str, reveal_last: int = 0) -> str:
     return "•" * hidden + digits[hidden:]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Input:
-    """What one attempt gave."""
-
-    digits: str
-    ended: bool
-    """By the end key."""
-
-
 async def _collect(spec: DigitTool, call: CallContext) -> str:
     turns = call.tools.caller_turns
     attempts = spec.attempts if spec.prompt is not None else 1
-    typed = _Input(digits="", ended=False)
+    typed = ""
     problem = ""
     for attempt in range(1, attempts + 1):
         await _prompt(spec, call, again=attempt > 1)
@@ -135,13 +126,13 @@ async def _collect(spec: DigitTool, call: CallContext) -> str:
             "digits_collected",
             tool=spec.name,
             attempt=attempt,
-            digits=masked(typed.digits, spec.reveal_last) if spec.masked else typed.digits,
+            digits=masked(typed, spec.reveal_last) if spec.masked else typed,
             accepted=not problem,
         )
         if not problem:
-            call.tools.typed[spec.name] = typed.digits
-            return _told(spec, typed.digits)
-        if not typed.digits and call.tools.caller_turns > turns:
+            call.tools.typed[spec.name] = typed
+            return _told(spec, typed)
+        if not typed and call.tools.caller_turns > turns:
             raise ToolFailureError(
                 "Nothing was typed: the caller spoke instead. Answer what they said.", effect="none"
             )
@@ -165,11 +156,11 @@ async def _prompt(spec: DigitTool, call: CallContext, *, again: bool) -> None:
     await call.controls.speak(words)
 
 
-async def _one_input(spec: DigitTool, call: CallContext) -> _Input:
-    """Wait for keys until the input is ended. Cancel-safe."""
+async def _one_input(spec: DigitTool, call: CallContext) -> str:
+    """The digits of one attempt, once it is ended. Cancel-safe."""
     keys = call.tools.keys
     if not await _first_key(spec, call):
-        return _Input(digits="", ended=False)
+        return ""
     digits = ""
     while True:
         key = keys.take()
@@ -178,13 +169,13 @@ async def _one_input(spec: DigitTool, call: CallContext) -> _Input:
                 async with asyncio.timeout(spec.digit_timeout_s):
                     await keys.wait()
             except TimeoutError:
-                return _Input(digits=digits, ended=False)
+                return digits
             continue
         if key == spec.end_key:
-            return _Input(digits=digits, ended=True)
+            return digits
         digits += key
         if len(digits) >= spec.maximum:
-            return _Input(digits=digits, ended=False)
+            return digits
 
 
 async def _first_key(spec: DigitTool, call: CallContext) -> bool:
@@ -205,14 +196,13 @@ async def _first_key(spec: DigitTool, call: CallContext) -> bool:
     return came
 
 
-def _problem(spec: DigitTool, typed: _Input) -> str:
+def _problem(spec: DigitTool, typed: str) -> str:
     """Why the input cannot be used; empty when it can. Says nothing of the digits."""
-    digits = typed.digits
-    if not digits:
+    if not typed:
         return "no digit was typed"
-    if len(digits) < spec.minimum:
-        return f"{len(digits)} of at least {spec.minimum} digits were typed"
-    if re.fullmatch(spec.pattern, digits) is None:
+    if len(typed) < spec.minimum:
+        return f"{len(typed)} of at least {spec.minimum} digits were typed"
+    if re.fullmatch(spec.pattern, typed) is None:
         return "the digits do not have the form that they must have"
     return ""
 

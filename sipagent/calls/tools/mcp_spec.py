@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sipagent.calls.tools.request_parts import check_header, check_plain_url
+from sipagent.calls.tools.request_parts import check_header
+from sipagent.calls.urls import check_plain_url
 from sipagent.errors import UserError
 
 if TYPE_CHECKING:  # an agent's profile holds these, and manners know calls, which know profiles

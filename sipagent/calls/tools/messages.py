@@ -21,8 +21,9 @@ from sipagent.calls.template import clean
 from sipagent.calls.tools.arguments import Arguments
 from sipagent.calls.tools.failures import ToolFailureError, failure_sentence
 from sipagent.calls.tools.ledger import work_key
-from sipagent.calls.tools.request_parts import check_header, check_plain_url
+from sipagent.calls.tools.request_parts import check_header
 from sipagent.calls.tools.requests import Request, send
+from sipagent.calls.urls import check_plain_url
 from sipagent.errors import UserError
 from sipagent.realtime import FunctionTool, ToolContext
 from sipagent.realtime.tool_schema import TOOL_NAME

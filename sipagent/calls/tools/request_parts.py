@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from yarl import URL
 
 from sipagent.calls.tools.failures import ToolFailureError
 from sipagent.calls.tools.texts import ArgumentPlace, ToolText, plain_text
+from sipagent.calls.urls import as_url, check_plain_url, walks
 from sipagent.errors import UserError
 
 BodyText = ToolText | Mapping[str, "BodyText"] | Sequence["BodyText"] | str | int | float | bool | None
@@ -24,12 +25,9 @@ for the argument as it is, a number for a number; where the model left the argum
 LEFT_OUT = object()
 """Stands for a body of which nothing is there."""
 
-_HOST = re.compile(r"https?://[\x21-\x7e]+?[/?]", re.IGNORECASE)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "idempotency-key"})
-_URL_KEPT = ":/?#[]@!$&'()*+,;=%"
-"""What stays as it is in the fixed parts of a URL, besides letters and digits."""
 
 
 def not_sent(reason: str) -> ToolFailureError:
@@ -40,12 +38,12 @@ def not_sent(reason: str) -> ToolFailureError:
 def fill_url(url: ToolText, arguments: Mapping[str, Any], values: Mapping[str, str]) -> URL:
     """The URL of a request. This and the others raise `ToolFailureError` for values with which there can be
     none, `MissingArgumentError` and `TemplateError` for a value that is not there."""
-    return URL(quote(url.render(arguments, values, write=_in_url), safe=_URL_KEPT), encoded=True)
+    return as_url(url.render(arguments, values, write=_in_url))
 
 
 def _in_url(name: str, value: str) -> str:
-    """A value inside a URL. Raises `ToolFailureError` for one that would walk up its path, escaped or not."""
-    if value in (".", ".."):
+    """A value inside a URL. Raises `ToolFailureError` for one that would walk up its path."""
+    if walks(value):
         raise not_sent(f"{name} is nothing but dots")
     if not value:
         raise not_sent(f"{name} is empty")
@@ -113,19 +111,6 @@ def check_url(url: ToolText) -> None:
     check_plain_url(url.text[: min(places)] if places else f"{url.text}/")
     if "#" in url.text:
         raise UserError("a URL for a server has no part behind a `#`")
-
-
-def check_plain_url(url: str) -> None:
-    """The same for a URL, or the beginning of one, without names in it."""
-    try:
-        parts = urlsplit(url)
-        usable = _HOST.match(url) is not None and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise UserError("the URL must begin with http:// or https://, a host and a slash, before any name")
-    if "@" in parts.netloc:
-        raise UserError("put the credentials into a header, not into the URL")
 
 
 def check_header(name: str, value: ToolText | str) -> None:

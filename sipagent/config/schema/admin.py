@@ -16,7 +16,7 @@ RoleName = Literal["read", "operate", "admin"]
 
 def parse_listen(value: object) -> tuple[str, int]:
     """``127.0.0.1:9090`` or ``[::1]:9090``. Raises :class:`BadValueError`."""
-    remedy = 'Write host and port: "127.0.0.1:9090".'
+    remedy = 'Write host and port, such as "127.0.0.1:9090".'
     if not isinstance(value, str):
         raise BadValueError(f"{value!r} is no address.", remedy)
     host, colon, digits = value.strip().rpartition(":")

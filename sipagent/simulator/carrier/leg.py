@@ -65,7 +65,6 @@ class LegFacts:
 class LegTimes:
     """What became of a leg, and when: ``loop.time()``, None for what has not happened."""
 
-    created_at_s: float
     answered_at_s: float | None = None
     ended_at_s: float | None = None
     sip_status: int | None = None
@@ -106,7 +105,7 @@ class Leg:
         self.timeline = timeline
         """Shared with the legs this one belongs to."""
         self.status = LegStatus.QUEUED
-        self.times = LegTimes(created_at_s=asyncio.get_running_loop().time())
+        self.times = LegTimes()
         self.report_to: ReportTo | None = None
         self.notices: list[Notice] = []
         """What the carrier complains about."""

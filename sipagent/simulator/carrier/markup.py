@@ -185,7 +185,6 @@ class _Reader:
             url=found.get("url"),
             method=_method(found),
             report_to=_report_to(found),
-            username=found.get("username", ""),
         )
 
     def conference(self, element: ElementTree.Element) -> ConferenceTarget:

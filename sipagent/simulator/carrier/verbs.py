@@ -90,7 +90,6 @@ class DialTarget:
     """A document for whoever answers, before they are connected."""
     method: str = "POST"
     report_to: ReportTo | None = None
-    username: str = ""
 
     @property
     def is_sip(self) -> bool:

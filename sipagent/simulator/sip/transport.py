@@ -40,11 +40,6 @@ class Flow(ABC):
         """The transport repeats lost bytes itself."""
         return self.transport != "udp"
 
-    @property
-    @abstractmethod
-    def closed(self) -> bool:
-        """Nothing can be sent any more."""
-
     @abstractmethod
     def send(self, data: bytes) -> None:
         """Send one message; silently nothing when closed: the transactions notice by their timers."""
@@ -116,11 +111,6 @@ class DatagramSocket(asyncio.DatagramProtocol):
             except (OSError, ValueError) as error:
                 logger.debug("udp %s:%s to %s:%s: %s", *self.local, *peer, error)
 
-    @property
-    def closed(self) -> bool:
-        """Nothing can be sent any more."""
-        return self._transport is None or self._transport.is_closing()
-
     def close(self) -> None:
         """Close at once; idempotent."""
         if self._transport is not None:
@@ -134,10 +124,6 @@ class _DatagramFlow(Flow):
         self._owner = owner
         self.local = owner.local
         self.peer = peer
-
-    @property
-    def closed(self) -> bool:
-        return self._owner.closed
 
     def send(self, data: bytes) -> None:
         self._owner.send(data, self.peer)
@@ -195,10 +181,6 @@ class StreamConnection(asyncio.Protocol, Flow):
         self._stream = None
         self.gone.set()
         self._on_closed(self)
-
-    @property
-    def closed(self) -> bool:
-        return self._stream is None or self._stream.is_closing()
 
     def send(self, data: bytes) -> None:
         if self._stream is None or self._stream.is_closing():

@@ -16,7 +16,6 @@ from sipagent.calls.tools.request_parts import (
     LEFT_OUT,
     BodyText,
     check_header,
-    check_plain_url,
     check_url,
     fill_body,
     fill_header,
@@ -97,12 +96,6 @@ def test_a_url_needs_a_host_of_its_own(url: str) -> None:
 def test_a_url_that_anybody_could_bend_is_refused(url: str) -> None:
     with pytest.raises(UserError):
         check_url(ToolText(url))
-
-
-def test_a_url_without_names_is_checked_too() -> None:
-    check_plain_url("https://shop.test/hook/")
-    with pytest.raises(UserError):
-        check_plain_url("shop.test")
 
 
 def test_queries_leave_out_what_was_not_given_and_repeat_lists() -> None:
