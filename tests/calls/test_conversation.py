@@ -79,14 +79,16 @@ SPEAKS_OVER = CallPlan(
 
 
 async def test_a_greeting_that_is_not_interruptible_is_heard_by_a_caller_who_speaks_over_it() -> None:
-    call, record = await one_call(with_greeting(interruptible=False), TALKS, SPEAKS_OVER)
+    slow = SilentVoice(ms_per_character=30)
+    call, record = await one_call(with_greeting(interruptible=False), TALKS, SPEAKS_OVER, voice=slow)
     assert heard(call, LONG_GREETING)
     assert said(record) == [LONG_GREETING, "I see."], "and what the caller said is answered after it"
     assert notes(record, "greeting_kept") == []
 
 
 async def test_a_greeting_that_was_cut_off_at_once_is_woven_into_the_answer() -> None:
-    call, record = await one_call(with_greeting(interruptible=True), TALKS, SPEAKS_OVER)
+    slow = SilentVoice(ms_per_character=30)
+    call, record = await one_call(with_greeting(interruptible=True), TALKS, SPEAKS_OVER, voice=slow)
     assert not heard(call, LONG_GREETING)
     assert len(notes(record, "greeting_kept")) == 1
     assert call.conversation is not None
@@ -146,7 +148,7 @@ async def test_a_caller_who_answers_begins_the_ladder_anew(sign: Callable[[Virtu
 
 
 async def test_a_caller_who_speaks_up_during_the_goodbye_keeps_the_call() -> None:
-    goodbye = FAREWELL * 3
+    goodbye = FAREWELL * 8
     manners = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template(goodbye)),))
     steps = (
         Say(text="Wait, I am here!", when=DuringAgent(since_start_s=0.3)),
@@ -162,7 +164,7 @@ async def test_a_caller_who_speaks_up_during_the_goodbye_keeps_the_call() -> Non
 
 
 async def test_a_caller_who_hangs_up_during_the_goodbye_ends_a_call_that_was_ending() -> None:
-    manners = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template(FAREWELL * 3)),))
+    manners = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template(FAREWELL * 8)),))
     plan = CallPlan(steps=(HangUp(when=DuringAgent(since_start_s=0.3)),), hangs_up=False)
     call, record = await one_call(door_with(greeting=None, manners=manners), TALKS, plan)
     assert call.ended_by is EndedBy.CALLER
@@ -215,7 +217,7 @@ def two_desks(first: Manners, second: Manners) -> FrontDoor:
 
 
 async def test_after_a_handoff_the_ladder_is_that_of_the_agent_who_took_over() -> None:
-    never = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template("The front desk hangs up.")),))
+    never = Manners(idle=(IdleStep(after_s=5.0, hang_up=Template("The front desk hangs up.")),))
     plan = CallPlan(steps=(Say(text="The night desk, please."),), hangs_up=False)
     _, record = await one_call(two_desks(never, LADDER), HANDS_OVER, plan)
     assert said(record)[-3:] == ["This is the night desk.", QUESTION, FAREWELL]
@@ -344,6 +346,7 @@ async def test_a_call_that_costs_too_much_ends_politely(monkeypatch: pytest.Monk
 async def test_the_agents_own_goodbye_ends_the_call_as_its_own() -> None:
     script = "greeting: Hello.\nturns:\n  - {say: Goodbye., call: hang_up}\notherwise: I see.\n"
     plan = CallPlan(steps=(Say(text="Bye."),), hangs_up=False)
-    _, record = await one_call(door_with(manners=LADDER), script, plan)
+    patient = Manners(idle=tuple(replace(step, after_s=5.0) for step in LADDER.idle))
+    _, record = await one_call(door_with(manners=patient), script, plan)
     assert record.summary.end_reason == EndReason.AGENT_HUNG_UP.value
     assert said(record) == ["Hello.", "Goodbye."]

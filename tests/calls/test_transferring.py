@@ -14,7 +14,7 @@ from sipagent.calls.calendar import Calendar, Closure, Span
 from sipagent.clock import utc_now
 from sipagent.realtime import RealtimeAgent, realtime_handoff
 from sipagent.simulator.call_values import EndedBy, Transfer
-from sipagent.simulator.caller import CallPlan, DuringAgent, HangUp, Say
+from sipagent.simulator.caller import CallPlan, Say
 from sipagent.simulator.faults import FaultSet
 from sipagent.simulator.speech import SilentVoice
 from sipagent.simulator.virtual import VirtualLeg
@@ -144,13 +144,14 @@ async def test_a_target_that_is_open_is_called() -> None:
 
 async def test_a_caller_who_hangs_up_before_the_refer_was_not_transferred() -> None:
     long = "One moment, please: this sentence takes a while to be spoken to its very end. " * 4
-    script = SCRIPT.replace("One moment.", f'"{long}"')
-    # The words are made, and the tool is called, in half of the time in which they are heard.
-    plan = CallPlan(
-        steps=(Say(text="Sales, please."), HangUp(when=DuringAgent(since_start_s=5.3))), hangs_up=False
-    )
-    slow = SilentVoice(ms_per_character=24)
-    call, record = await one_call(door_with(SALES), script, plan, voice=slow)
+    # The words are made, and the tool is called, at once; they are heard for five seconds.
+    script = SCRIPT.replace("One moment.", f'"{long}"') + "pace: 50\n"
+    async with desk_with(door_with(SALES), script, voice=SilentVoice(ms_per_character=16)) as desk:
+        call = desk.simulator.place_call(CallPlan(steps=(Say(text="Sales, please."),), hangs_up=False))
+        await eventually(lambda: call.conversation is not None and call.conversation.tool_outputs)
+        await asyncio.sleep(1.0)  # the tool is under way, and waits until the agent has spoken
+        call.hang_up_as_caller()
+        record = await desk.ended_record(call.call_id)
     assert call.ended_by is EndedBy.CALLER
     assert record.summary.end_reason == EndReason.TRANSFER_ABANDONED.value
     assert record.summary.fault_owner == "caller"

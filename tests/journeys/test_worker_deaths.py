@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sipagent.clock import utc_now
-from sipagent.simulator.call_values import Transfer
+from sipagent.clock import unix_s, utc_now
+from sipagent.simulator.call_values import StateChange, Transfer
 from sipagent.simulator.caller import At, CallPlan, Say, Step
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
-from tests.journeys.workers import Company, company
+from tests.journeys.workers import Company, Worker, company
 from tests.support.eventually import eventually
 from tests.support.practice import API_KEY, GREETING
 from tests.support.prompting import say
@@ -25,6 +25,7 @@ from tests.support.prompting import say
 pytestmark = pytest.mark.journey
 
 LEASE = "4s"
+WRITTEN_IN_S = 0.3
 SCRIPT = """
 greeting: Hello.
 otherwise: "You said: {caller}"
@@ -82,6 +83,25 @@ async def fifty(here: Company, first_number: int, over_s: float) -> list[Placed]
         placed.append(Placed(kind=kind, number=first_number + number, call=call))
         await asyncio.sleep(over_s / 50)
     return placed
+
+
+async def struck_when_ends_are_written(
+    placed: list[Placed], worker: Worker, blow: signal.Signals
+) -> datetime:
+    """Strike ``worker`` when no call has ended a moment ago, and say when that was.
+
+    An end that nobody had written yet is found by the next worker, who can only say that the call is gone.
+    """
+    over = [one.call.history for one in placed]
+    await eventually(
+        lambda: all(unix_s() - history[-1].at_s > WRITTEN_IN_S for history in over if _is_over(history))
+    )
+    worker.signal(blow)
+    return utc_now()
+
+
+def _is_over(history: list[StateChange]) -> bool:
+    return history[-1].state.is_over
 
 
 async def to_the_end(simulator: Simulator, placed: Placed) -> None:
@@ -156,8 +176,7 @@ async def test_fifty_calls_outlive_a_kill_a_term_and_a_freeze(
     ):
         first, second = here.workers
         placed = await fifty(here, 0, over_s=8.0)
-        struck_at = utc_now()
-        first.signal(signal.SIGKILL)
+        struck_at = await struck_when_ends_are_written(placed, first, signal.SIGKILL)
         await judged(here, placed, capsys, "kill -9", struck_at)
 
         third = await here.start()
@@ -169,8 +188,7 @@ async def test_fifty_calls_outlive_a_kill_a_term_and_a_freeze(
 
         fourth = await here.start()
         placed = await fifty(here, 200, over_s=8.0)
-        struck_at = utc_now()
-        third.signal(signal.SIGSTOP)
+        struck_at = await struck_when_ends_are_written(placed, third, signal.SIGSTOP)
         await asyncio.sleep(8.0)
         third.signal(signal.SIGCONT)
         await judged(here, placed, capsys, "frozen for 8 s", struck_at)

@@ -37,7 +37,7 @@ API_KEY = "sk-test-key"
 GREETING = "Harbor Dental, good morning. How can I help?"
 
 QUICK = CallSettings(
-    answer_timeout_s=20.0,
+    answer_timeout_s=8.0,
     finish_speaking_timeout_s=5.0,
     transfer_confirm_s=3.0,
     limits=CallLimits(model_silence_s=5.0, caller_silence_s=20.0, maximum_duration_s=90.0),
@@ -130,7 +130,7 @@ async def practice(
     simulator_options = SimulatorOptions(
         api_key=API_KEY,
         calls=simulated
-        or SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=20),
+        or SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=10),
         webhooks=WebhookSettings(),
         **options,
     )
