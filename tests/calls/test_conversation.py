@@ -79,8 +79,7 @@ SPEAKS_OVER = CallPlan(
 
 
 async def test_a_greeting_that_is_not_interruptible_is_heard_by_a_caller_who_speaks_over_it() -> None:
-    slow = SilentVoice(ms_per_character=30)
-    call, record = await one_call(with_greeting(interruptible=False), TALKS, SPEAKS_OVER, voice=slow)
+    call, record = await one_call(with_greeting(interruptible=False), TALKS, SPEAKS_OVER)
     assert heard(call, LONG_GREETING)
     assert said(record) == [LONG_GREETING, "I see."], "and what the caller said is answered after it"
     assert notes(record, "greeting_kept") == []
