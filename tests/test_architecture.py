@@ -166,6 +166,7 @@ PURE = (
     "carrier/base.py",
     "carrier/caller_clock.py",
     "carrier/converting.py",
+    "carrier/former.py",
     "carrier/forms.py",
     "carrier/frames_audio_socket.py",
     "carrier/frames_json.py",

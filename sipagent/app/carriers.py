@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import Self
 
 from aiohttp import web
 
+from sipagent.app.desks import Desks
 from sipagent.calls import FrontDoor, Recorder, Supervisor
 from sipagent.calls.checkpoint import Ringing
 from sipagent.calls.endings import Ending, EndReason
@@ -24,7 +24,6 @@ from sipagent.calls.shift import Shift
 from sipagent.calls.sources import Sources
 from sipagent.carrier.asterisk_endpoint import AsteriskEndpoint
 from sipagent.carrier.base import LegReport
-from sipagent.carrier.desk import CarrierDesk
 from sipagent.carrier.endpoint import CarrierEndpoint
 from sipagent.carrier.media_endpoint import MediaEndpoint
 from sipagent.carrier.pacer import Pacer
@@ -41,12 +40,8 @@ from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
-MOST_FORMER_URLS = 4
-"""Public URLs that are remembered for the callbacks of calls in progress."""
 RECORDING_THREADS = 4
 """A second of sound takes a disk a moment."""
-RETIRED_S = 60.0
-"""How long connections of a configuration that was replaced may still be used: longer than any request."""
 
 
 class Carriers:
@@ -75,15 +70,14 @@ class Carriers:
         self._record = recorder.record
         self._store = store
         self._utc_now = utc_now
-        self._desk = None if settings is None else CarrierDesk(settings)
-        self._retired: set[asyncio.Task[None]] = set()
+        self._desks = Desks(settings, utc_now=utc_now)
         self._stack = AsyncExitStack()
         self._pacer = Pacer()
         # No thread is started before one is needed.
         self._recording_threads = ThreadPoolExecutor(RECORDING_THREADS, thread_name_prefix="recordings")
         self._reports = LegReports(record=self._reported, look_up=self._look_up)
         self._endpoint = CarrierEndpoint(
-            desk=self._desk,
+            desk=self._desks.current,
             front=self,
             reports=self._reports,
             metrics=metrics.carriers,
@@ -91,7 +85,7 @@ class Carriers:
             utc_now=utc_now,
         )
         self._media = MediaEndpoint(
-            take=self._take_stream,
+            take=self._take,
             read_token=self._read_token,
             lines=LineSettings(
                 pacer=self._pacer,
@@ -115,8 +109,7 @@ class Carriers:
             stack.callback(self._recording_threads.shutdown, wait=False)
             stack.enter_context(self._pacer)
             stack.push_async_callback(self._close)
-            if self._desk is not None:
-                await self._desk.__aenter__()
+            await self._desks.open()
             self._stack = stack.pop_all()
         return self
 
@@ -136,7 +129,7 @@ class Carriers:
         wanted = self._audio_socket
         if wanted is None:
             return
-        asterisk = AsteriskEndpoint(self._media, wanted.token)
+        asterisk = AsteriskEndpoint(self._media, wanted.token, asked=self._reports.was_asked)
         asterisk.add_to(app)
         try:
             server = await stack.enter_async_context(asterisk.server(wanted.host, wanted.port))
@@ -152,26 +145,22 @@ class Carriers:
         """The TCP port for an Asterisk; None without one."""
         return self._audio_socket_port
 
-    async def use(self, settings: CarrierSettings | None, sources: Sources) -> None:
-        """Let ``settings`` hold from the next webhook on. Raises `UserError` as the constructor does; those
-        that held before hold on then."""
-        self._endpoint.sources = self._media.sources = sources
-        if settings == (None if self._desk is None else self._desk.settings):
-            return
-        desk = None if settings is None else CarrierDesk(settings)
-        if desk is not None:
-            await desk.__aenter__()
-        former, self._desk = self._desk, desk
-        if former is not None:
-            urls = (former.settings.public_url, *self._endpoint.former_urls)
-            self._endpoint.former_urls = tuple(dict.fromkeys(urls))[:MOST_FORMER_URLS]
-        self._endpoint.desk = desk
-        if former is not None:
-            retiring = asyncio.create_task(_retire(former), name="former carriers")
-            self._retired.add(retiring)
-            retiring.add_done_callback(self._retired.discard)
-        if _listen_of(settings) != self._audio_socket:
-            logger.warning("`carriers.asterisk` has changed in the file; it counts after a restart")
+    @asynccontextmanager
+    async def change(
+        self, settings: CarrierSettings | None, sources: Sources
+    ) -> AsyncIterator[Callable[[], None]]:
+        """Make ready for ``settings``. What is given lets them hold from the next webhook on, at once; left
+        without its being called, nothing has changed. Raises `UserError` as the constructor does."""
+        async with self._desks.change(settings) as take_place:
+
+            def take_effect() -> None:
+                take_place()
+                self._endpoint.desk = self._desks.current
+                self._endpoint.sources = self._media.sources = sources
+                if _listen_of(settings) != self._audio_socket:
+                    logger.warning("`carriers.asterisk` has changed in the file; it counts after a restart")
+
+            yield take_effect
 
     async def answered(self) -> None:
         """Wait until carriers have asked what becomes of callers whose calls have just ended here: a few
@@ -182,18 +171,25 @@ class Carriers:
 
     def leg_of(self, headers: Sequence[tuple[str, str]]) -> CarrierLeg | None:
         """The caller's leg that SIP ``headers`` vouch for; None where they vouch for none."""
-        if self._desk is None:
+        desk = self._desks.current
+        if desk is None:
             return None
-        return self._desk.tokens.leg_of(headers, self._utc_now().timestamp())
+        return desk.tokens.leg_of(headers, self._utc_now().timestamp())
 
     def side_of(self, leg: CarrierLeg) -> CarrierSide | None:
         """What the carrier of ``leg`` does for it; None where it has no API that we know how to use."""
-        return None if self._side_now(leg) is None else _Side(leg, self._side_now)
+        with self._side_now(leg) as side:
+            return None if side is None else _Side(leg, self._side_now)
 
-    def _side_now(self, leg: CarrierLeg) -> CarrierSide | None:
-        if self._desk is None:
-            return None
-        return carrier_side(self._desk, self._reports, leg, self._utc_now)
+    @contextmanager
+    def _side_now(self, leg: CarrierLeg) -> Iterator[CarrierSide | None]:
+        """By the desk of the moment, which stays open meanwhile."""
+        desk = self._desks.current
+        if desk is None:
+            yield None
+            return
+        with desk.used():
+            yield carrier_side(desk, self._reports, leg, self._utc_now)
 
     # What carriers ask for (`FrontDoorView`) ---------------------------------------------------------
 
@@ -201,11 +197,11 @@ class Carriers:
         """Who answers what, at present."""
         return self._supervisor().current.door
 
-    def take(self, call: IncomingCall, received_at: float, line: Line) -> bool:
-        """See `Supervisor.take`."""
-        return self._supervisor().take(call, received_at, line=line)
+    async def refuse(self, call: IncomingCall, received_at: float, line: Line) -> None:
+        """See `FrontDoorView.refuse`."""
+        await self._take(call, received_at, line=line)
 
-    async def _take_stream(self, call: IncomingCall, received_at: float, *, line: Line) -> bool:
+    async def _take(self, call: IncomingCall, received_at: float, *, line: Line) -> bool:
         supervisor, shift, holding = self._supervisor(), self._shift(), None
         if supervisor.knows(call):
             return False
@@ -214,12 +210,13 @@ class Carriers:
             holding = await shift.claim(Ringing(incoming=call, received_at=self._utc_now()))
             if holding is None:
                 return False
-        return supervisor.take(call, received_at, holding, line=line)
+        leaving = shift is not None and shift.leaving
+        return supervisor.take(call, received_at, holding, line=line, leaving=leaving)
 
     def _read_token(self, text: str, now_s: float) -> LegToken:
-        if self._desk is None:
+        if self._desks.current is None:
             raise WebhookSignatureError("No carrier is configured.")
-        return self._desk.tokens.read(text, now_s)
+        return self._desks.current.tokens.read(text, now_s)
 
     # What is written down ----------------------------------------------------------------------------
 
@@ -242,7 +239,7 @@ class Carriers:
     def _line_ended(self, token: LegToken, outcome: LineOutcome, ending: Ending | None) -> None:
         left = ending is not None and ending.reason is EndReason.TRANSFERRED
         on_the_line = outcome != "ended" or (ending is not None and ending.hang_up)
-        if on_the_line and not left and token.leg.carrier != "asterisk":
+        if on_the_line and not left:
             self._reports.expect_question(token)
         # Who was sent to somebody else is not to be hung up because their audio left us.
         self._reports.line_ended(token, "transferred" if left else outcome, self._utc_now())
@@ -262,45 +259,47 @@ class Carriers:
 
     async def _close(self) -> None:
         await self._endpoint.close()
-        for retiring in self._retired:
-            retiring.cancel()
-        await asyncio.gather(*self._retired, return_exceptions=True)
-        if self._desk is not None:
-            await self._desk.__aexit__(None, None, None)
+        await self._desks.close()
 
 
 class _Side:
     """What the carrier of one leg does for it, by the configuration that holds when it is asked."""
 
-    def __init__(self, leg: CarrierLeg, find: Callable[[CarrierLeg], CarrierSide | None]) -> None:
+    def __init__(
+        self, leg: CarrierLeg, find: Callable[[CarrierLeg], AbstractContextManager[CarrierSide | None]]
+    ) -> None:
         self._leg = leg
         self._find = find
 
-    async def bring_in(self, person: BringIn) -> WarmOutcome:
+    async def bring_in(self, person: BringIn, moving: Callable[[], None]) -> WarmOutcome:
         """See `CarrierSide.bring_in`."""
-        return await self._now.bring_in(person)
+        with self._now() as side:
+            return await side.bring_in(person, moving)
+
+    async def call_off(self, *, caller_is_here: bool) -> None:
+        """See `CarrierSide.call_off`."""
+        with self._find(self._leg) as side:
+            if side is not None:
+                await side.call_off(caller_is_here=caller_is_here)
 
     async def send_to(self, target_uri: str) -> None:
         """See `CarrierSide.send_to`."""
-        await self._now.send_to(target_uri)
+        with self._now() as side:
+            await side.send_to(target_uri)
 
     async def release(self) -> None:
         """See `CarrierSide.release`."""
-        await self._now.release()
+        with self._now() as side:
+            await side.release()
 
-    @property
-    def _now(self) -> CarrierSide:
-        side = self._find(self._leg)
-        if side is None:
-            raise CallControlRefusedError("The carrier of this call is not in the configuration any more.")
-        return side
-
-
-async def _retire(desk: CarrierDesk) -> None:
-    try:
-        await asyncio.sleep(RETIRED_S)
-    finally:
-        await desk.__aexit__(None, None, None)
+    @contextmanager
+    def _now(self) -> Iterator[CarrierSide]:
+        with self._find(self._leg) as side:
+            if side is None:
+                raise CallControlRefusedError(
+                    "The carrier of this call is not in the configuration any more."
+                )
+            yield side
 
 
 def _transport() -> TransportConfig | None:

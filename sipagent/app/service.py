@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import Self
 from sipagent.app.carriers import Carriers
 from sipagent.app.doors import Doors
 from sipagent.app.membership import Membership
+from sipagent.app.opening import open_later
 from sipagent.app.serving import Serving
 from sipagent.app.settings import ServiceSettings, SpokenWords
 from sipagent.app.stopping import serve_until
@@ -44,10 +45,6 @@ from sipagent.store import Fact, Store
 from sipagent.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
-
-
-OPEN_AGAIN_S = 1.0
-"""How often a database that was away at the start is looked for."""
 
 
 class Service:
@@ -235,7 +232,7 @@ class Service:
         group.create_task(recorder.run(), name="recorder")
         stack.push_async_callback(recorder.aclose)
         if not store_is_open:
-            opening = group.create_task(self._open_store_later(), name="open the database")
+            opening = group.create_task(open_later(self._store), name="open the database")
             stack.callback(opening.cancel)
         services = CallServices(
             client=client,
@@ -313,17 +310,6 @@ class Service:
             return False
         return True
 
-    async def _open_store_later(self) -> None:
-        while True:
-            await asyncio.sleep(OPEN_AGAIN_S)
-            try:
-                await self._store.open()
-            except StoreError as error:
-                logger.warning("The database cannot be opened yet: %s", error)
-            else:
-                logger.info("The database is there")
-                return
-
     async def _follow_spending(self, group: asyncio.TaskGroup, stack: AsyncExitStack) -> None:
         """Learn what the day has cost before the first call, if the database says it in time, and from then
         on."""
@@ -337,9 +323,9 @@ class Service:
         reading = group.create_task(spending.run(), name="day's spend")
         stack.callback(reading.cancel)
 
-    async def _before_it_serves(self, newer: Loaded) -> None:
-        if self._carriers is not None:
-            await self._carriers.use(newer.carriers, Sources(newer.access.trusted_proxies))
+    def _before_it_serves(self, newer: Loaded) -> AbstractAsyncContextManager[Callable[[], None]]:
+        assert self._carriers is not None, "they were put together before"
+        return self._carriers.change(newer.carriers, Sources(newer.access.trusted_proxies))
 
     async def _end_calls(self, carriers: Carriers) -> None:
         """Hang up what is left, while carriers can ask what is to become of callers whose audio came here."""

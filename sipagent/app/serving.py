@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,8 @@ from sipagent.store import ConfigurationLoaded, Fact, Store
 from sipagent.telemetry import Metrics, Redactor
 
 logger = logging.getLogger(__name__)
+
+Before = Callable[[Loaded], AbstractAsyncContextManager[Callable[[], None]]]
 
 MOST_PLACES = 20
 """Of problems in a configuration, that `/readyz` names."""
@@ -91,12 +93,13 @@ class Serving:
         *,
         services: CallServices,
         record: Callable[[Fact], None],
-        before: Callable[[Loaded], Awaitable[None]],
+        before: Before,
         after: Callable[[Loaded], None],
     ) -> None:
         """Let ``supervisor`` serve what the file says from now on, until ``stack`` is left.
 
-        ``before`` does what may fail (`UserError`) before a new configuration serves, ``after`` what follows.
+        ``before`` does what may fail (`UserError`) before a new configuration serves, and gives what is done
+        in the moment when it begins to; left without that, it undoes what it did. ``after`` is what follows.
         """
         self._supervisor = supervisor
         following = group.create_task(self._furnishing.follow(supervisor), name="MCP tools")
@@ -174,7 +177,7 @@ class Serving:
         supervisor: Supervisor,
         services: CallServices,
         record: Callable[[Fact], None],
-        before: Callable[[Loaded], Awaitable[None]],
+        before: Before,
         after: Callable[[Loaded], None],
     ) -> ConfigurationWatcher:
         async def serve(newer: Loaded) -> None:
@@ -182,10 +185,12 @@ class Serving:
             base_url = newer.base_url if loaded.base_url == self._base_url else self._base_url
             try:
                 generation = await self._furnishing.make(newer.door, number=number, loaded_at=self._utc_now())
-                await before(newer)
-                # Opened last: nobody may let go of it before it is in use.
-                client = await self._clients.open(base_url)
-                supervisor.swap(generation, replace(services, client=client, base_url=base_url))
+                async with before(newer) as take_effect:
+                    # Opened last: nobody may let go of it before it is in use.
+                    client = await self._clients.open(base_url)
+                    # Both in one moment: a call that carriers ask about is served as they were told.
+                    supervisor.swap(generation, replace(services, client=client, base_url=base_url))
+                    take_effect()
             finally:
                 self.let_go()
             self._serves(generation, newer, record)

@@ -29,6 +29,8 @@ RESTORE_S = 5.0
 """How long a caller waits, at most, for a configuration that is not loaded here."""
 UNCLAIMED_FOR_S = 120.0
 """A call without an end that nobody has claimed, and that began so long ago, is nobody's."""
+LOOK_AGAIN_S = 15.0
+"""If it still is after so long."""
 
 
 class Adopter:
@@ -150,6 +152,9 @@ class Adopter:
         try:
             ringing = decode_ringing(claimed.webhook)
             checkpoint = None if claimed.checkpoint is None else decode(claimed.checkpoint)
+            if ringing.incoming.line == "none":
+                self._end_refused(claimed.call_id, checkpoint)
+                return True
             if ringing.incoming.line != "sip":
                 # Nobody can attach to audio that went to another process; the carrier has asked what is next.
                 self._end(claimed.call_id, "The caller's audio went to a process that was gone.")
@@ -227,8 +232,13 @@ class Adopter:
     async def sweep(self) -> None:
         """End truthfully what a total outage left behind without a claim. Raises `StoreError`."""
         before = self._utc_now() - timedelta(seconds=UNCLAIMED_FOR_S)
+        if not (found := {call.call_id for call in await self._memory.unfinished(before)}):
+            return
+        # Whoever was cut off may be telling just now, one after the other, what it answered meanwhile, that
+        # it has the call, and how it ended.
+        await asyncio.sleep(LOOK_AGAIN_S)
         for call in await self._memory.unfinished(before):
-            if self._supervisor.live(call.call_id) is None:
+            if call.call_id in found and self._supervisor.live(call.call_id) is None:
                 await self._close(call.call_id, "Nobody held the call any more.")
 
     async def _close(self, call_id: CallId, detail: str) -> None:
@@ -241,8 +251,15 @@ class Adopter:
             logger.error("Call %s could not be hung up: %s", call_id, error)
         self._end(call_id, detail)
 
-    def _end(self, call_id: CallId, detail: str) -> None:
-        reason = EndReason.WORKER_LOST
+    def _end_refused(self, call_id: CallId, checkpoint: Checkpoint | None) -> None:
+        """The carrier has the refusal, and only the record lacks its end."""
+        if checkpoint is None or checkpoint.refusal is None:
+            self._end(call_id, "The process that refused the call was gone before it had said why.")
+            return
+        reason, status, detail = checkpoint.refusal
+        self._end(call_id, f"{detail} Refused with SIP status {status}.", EndReason(reason))
+
+    def _end(self, call_id: CallId, detail: str, reason: EndReason = EndReason.WORKER_LOST) -> None:
         self._record(
             CallEnded(
                 call_id=call_id,

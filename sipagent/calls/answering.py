@@ -37,6 +37,7 @@ from sipagent.realtime import (
     InputAudio,
     PendingToolCall,
     RealtimeItem,
+    RealtimeModel,
     RealtimeModelConfig,
     RealtimeModelEvent,
     RealtimeModelListener,
@@ -137,14 +138,26 @@ class Answering:
             loop = asyncio.get_running_loop()
             self._deadline = max(self._deadline, loop.time() + TAKEN_OVER_ANSWER_S)
         context = await self._find_out(prepared, context)
-        self._journal.keep(variables=dict(context.variables))
-        answer = await self._accept(prepared, context, maybe_accepted=maybe_accepted)
+        model = self._line.model(prepared.profile)
+        answered: Answered | Ending | None = None
+        try:
+            answered = await self._answer(prepared, context, model, maybe_accepted=maybe_accepted)
+            return answered
+        finally:
+            if not isinstance(answered, Answered):
+                await model.close()
+
+    async def _answer(
+        self, prepared: PreparedProfile, context: CallContext, model: RealtimeModel, *, maybe_accepted: bool
+    ) -> Answered | Ending:
+        answer = await self._accept(prepared, context, model, maybe_accepted=maybe_accepted)
         if isinstance(answer, Ending):
             return answer
-        self._journal.enter(CallState.ATTACHING)
+        # Until here, whoever takes the call over finds them out anew.
+        self._journal.enter(CallState.ATTACHING, variables=dict(context.variables))
         # Whoever accepted it may have begun to talk as well, and have had no time to say so.
         takeover = RealtimeTakeover() if maybe_accepted else None
-        session = await self._new_session(prepared, answer, context, takeover=takeover)
+        session = await self._new_session(prepared, answer, context, model, takeover=takeover)
         return await self._enter(session, context)
 
     async def take_over(
@@ -166,7 +179,9 @@ class Answering:
         except (UserError, TimeoutError) as error:
             detail = f"No session could be made when the call was taken over: {error}"
             return Ending(reason=EndReason.OPERATOR_CODE_FAILED, detail=detail)
-        session = await self._new_session(prepared, answer, context, takeover=takeover_of(checkpoint, known))
+        model = self._line.model(prepared.profile)
+        takeover = takeover_of(checkpoint, known)
+        session = await self._new_session(prepared, answer, context, model, takeover=takeover)
         answered = await self._enter(session, context)
         if isinstance(answered, Ending) and answered.reason is EndReason.SESSION_NOT_FOUND:
             detail = "The call was over before it could be taken over from a process that was gone."
@@ -210,7 +225,7 @@ class Answering:
         return replace(context, variables=briefed.values)
 
     async def _accept(
-        self, prepared: PreparedProfile, context: CallContext, *, maybe_accepted: bool
+        self, prepared: PreparedProfile, context: CallContext, model: RealtimeModel, *, maybe_accepted: bool
     ) -> CallSession | Ending:
         """Accept; what was answered with, or why there is no call."""
         try:
@@ -229,6 +244,8 @@ class Answering:
             return Ending(reason=EndReason.ACCEPT_UNAVAILABLE, detail=detail, hang_up=False)
         try:
             self._measures.reached("accept_asked")
+            # The request is on its way before this begins.
+            model.approach(self._model_config(answer))
             await self._line.accept(answer, deadline=self._deadline, maybe_accepted=maybe_accepted)
         except CallGoneError as error:
             return Ending(reason=EndReason.CALLER_GONE, detail=str(error), hang_up=False)
@@ -271,16 +288,22 @@ class Answering:
         prepared: PreparedProfile,
         answer: CallSession,
         context: CallContext,
-        takeover: RealtimeTakeover | None = None,
+        model: RealtimeModel,
+        *,
+        takeover: RealtimeTakeover | None,
     ) -> RealtimeSession:
         runner = RealtimeRunner(
             answer.agent,
-            model=self._line.model(prepared.profile),
+            model=model,
             config={
                 "model_settings": prepared.profile.settings,
                 "settings_of_agent": prepared.team.settings_of_agent,
             },
         )
+        config = self._model_config(answer)
+        return await runner.run(context=context, model_config=config, takeover=takeover)
+
+    def _model_config(self, answer: CallSession) -> RealtimeModelConfig:
         config: RealtimeModelConfig = {
             **self._line.model_config(answer),
             "api_key": self._services.api_key,
@@ -288,7 +311,7 @@ class Answering:
         }
         if self._lease is not None:
             config["permission"] = self._lease
-        return await runner.run(context=context, model_config=config, takeover=takeover)
+        return config
 
 
 def takeover_of(checkpoint: Checkpoint, known: CallRecord | None) -> RealtimeTakeover:

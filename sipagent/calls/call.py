@@ -53,6 +53,8 @@ REMEMBER_S = 2.0
 DOUBT_S = 60.0
 """How long a call whose socket was closed waits for a database that does not say whose it is."""
 ASK_AGAIN_S = 1.0
+CALL_OFF_S = 10.0
+"""The longest a call that was adopted, and is over, waits until whoever was called for it has been let go."""
 HANG_UP_AGAIN_S = 2.0
 """Between attempts to hang up that failed."""
 _ON_THE_WIRE = frozenset(
@@ -263,14 +265,26 @@ class PhoneCall:
         answering = self._answering()
         self._doubt_pending(context, answering)
         answered = await answering.take_over(leader, context, checkpoint, known)
-        if isinstance(answered, Ending):
+        work = self._call_off(checkpoint, caller_is_here=not isinstance(answered, Ending))
+        calling_off = asyncio.ensure_future(work)
+        try:
+            if not isinstance(answered, Ending):
+                return await self._talk(answered, profile, controls, checkpoint)
             if checkpoint.ending is not None:
                 answered = replace(answered, reason=checkpoint.ending.reason, detail=checkpoint.ending.detail)
             elif answered.reason is EndReason.CALLER_HUNG_UP:
                 reason, detail = await controls.leaving()
                 answered = replace(answered, reason=reason, detail=detail or answered.detail)
             return await self._hung_up(answered)
-        return await self._talk(answered, profile, controls, checkpoint)
+        finally:
+            await asyncio.wait([calling_off], timeout=CALL_OFF_S)
+            calling_off.cancel()
+            await asyncio.wait([calling_off])
+
+    async def _call_off(self, checkpoint: Checkpoint, *, caller_is_here: bool) -> None:
+        """Whom the process before was bringing in waits for nobody."""
+        if checkpoint.transfer is not None and (carrier := self._line.carrier) is not None:
+            await carrier.call_off(caller_is_here=caller_is_here)
 
     async def _talk(
         self,

@@ -1,10 +1,9 @@
 """The Calls API: accept, reject, refer, hang up (https://platform.openai.com/docs/guides/realtime-sip).
 
-Three of the four go through the `openai` package. Accept, which callers wait for, is posted with the same
-address and key over a bare HTTP session: in a burst of calls the package's layers (options, transforms,
-casting of a result that is empty) cost four times the request itself, 1.2 ms of processor time against 0.3.
-Retries are ours, bounded by a deadline that the whole answer shares; the package's own would repeat a REFER
-three times.
+They are posted over a bare HTTP session: of four requests whose answers are empty, the layers of the `openai`
+package (options, transforms, casting of the result) cost four times the request itself, 1.2 ms of processor
+time against 0.3, and in a burst every caller waits for that of all others. Retries are ours, bounded by a
+deadline that the whole answer shares; the package's own would repeat a REFER three times.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import aiohttp
-import openai
 from yarl import URL
 
 from sipagent import __version__
@@ -31,7 +29,7 @@ from sipagent.errors import (
     CallGoneError,
 )
 from sipagent.identifiers import CallId
-from sipagent.realtime.provider import AUTHORIZATION, RealtimeProvider, provider_of
+from sipagent.realtime.provider import RealtimeProvider, provider_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +41,9 @@ class CallsClientSettings:
     first_retry_s: float = 0.2
     """Pause before the second try; doubles from try to try, with up to a quarter of jitter."""
     longest_retry_s: float = 2.0
+    idle_connection_s: float = 60.0
+    """How long a connection is kept for the next call to be answered over: a new one is three round trips,
+    and servers usually keep theirs for 75 seconds or longer."""
     hang_up_tries: int = 3
     refer_tries: int = 2
     """REFER answers 500 now and then; a second try is safe because a refused one did nothing."""
@@ -69,31 +70,14 @@ class CallsClient:
         """
         self._provider = provider_of(base_url) if isinstance(base_url, str) else base_url
         self._settings = settings or CallsClientSettings()
-        shown = self._provider.headers(api_key)
-        self._openai = openai.AsyncOpenAI(
-            api_key=api_key,
-            base_url=self._provider.rest_base_url,
-            default_headers=shown,
-            default_query=self._provider.query,
-            max_retries=0,
-            timeout=None,  # `_once` bounds each try as a whole
-            http_client=openai.DefaultAioHttpClient(),
-        )
-        self._calls = self._openai.realtime.calls
-        # The package shows the key as OpenAI wants it unless each request says that it must not.
-        self._not_shown: dict[str, str | openai.Omit] = (
-            {} if AUTHORIZATION in shown else {AUTHORIZATION: openai.Omit()}
-        )
-        self._accept_headers = {
-            **shown,
-            "Content-Type": "application/json",
-            "User-Agent": f"sipagent/{__version__}",
-        }
+        self._headers = {**self._provider.headers(api_key), "User-Agent": f"sipagent/{__version__}"}
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1000), timeout=aiohttp.ClientTimeout(), auto_decompress=False
+            connector=aiohttp.TCPConnector(limit=1000, keepalive_timeout=self._settings.idle_connection_s),
+            timeout=aiohttp.ClientTimeout(),
+            auto_decompress=False,
         )
         return self
 
@@ -105,7 +89,6 @@ class CallsClient:
     ) -> None:
         assert self._http is not None, "the client was entered"
         await self._http.close()
-        await self._openai.close()
 
     async def accept(
         self, call_id: CallId, session: bytes, *, deadline: float, maybe_accepted: bool = False
@@ -121,7 +104,7 @@ class CallsClient:
         await self._try(
             "accept",
             call_id,
-            lambda: self._post_accept(call_id, session),
+            session,
             deadline=deadline,
             uncertain=maybe_accepted,
         )
@@ -131,7 +114,7 @@ class CallsClient:
         await self._try(
             "reject",
             call_id,
-            lambda: self._calls.reject(call_id, status_code=status, extra_headers=self._not_shown),
+            _json({"status_code": status}),
             deadline=deadline,
         )
 
@@ -140,7 +123,7 @@ class CallsClient:
         await self._try(
             "refer",
             call_id,
-            lambda: self._calls.refer(call_id, target_uri=target_uri, extra_headers=self._not_shown),
+            _json({"target_uri": target_uri}),
             tries=self._settings.refer_tries,
         )
 
@@ -149,7 +132,7 @@ class CallsClient:
         await self._try(
             "hangup",
             call_id,
-            lambda: self._calls.hangup(call_id, extra_headers=self._not_shown),
+            None,
             tries=self._settings.hang_up_tries,
         )
 
@@ -157,21 +140,21 @@ class CallsClient:
         self,
         action: str,
         call_id: CallId,
-        request: Callable[[], Awaitable[None]],
+        body: bytes | None,
         *,
         deadline: float | None = None,
         tries: int | None = None,
         uncertain: bool = False,
     ) -> None:
-        """Make ``request`` until it succeeds, is refused, or ``deadline`` or ``tries`` are used up.
-        ``uncertain``: it may have been made before, and have succeeded."""
+        """Ask for ``action`` until it succeeds, is refused, or ``deadline`` or ``tries`` are used up.
+        ``uncertain``: it may have been asked for before, and have succeeded."""
         loop = asyncio.get_running_loop()
         pause_s = self._settings.first_retry_s
         tried, timed_out = 0, uncertain
         while True:
             tried += 1
             try:
-                await self._once(action, call_id, request)
+                await self._once(action, call_id, lambda: self._post(action, call_id, body))
                 return
             except (CallControlRateLimitedError, CallControlUnavailableError) as error:
                 timed_out = timed_out or error.status is None
@@ -197,19 +180,23 @@ class CallsClient:
             raise CallControlUnavailableError(
                 f"{action} of call {call_id} got no answer within {self._settings.try_timeout_s:g} seconds"
             ) from error
-        except (aiohttp.ClientError, openai.APIConnectionError) as error:
+        except aiohttp.ClientError as error:
             raise CallControlUnavailableError(
                 f"{action} of call {call_id} did not reach the Calls API: {type(error).__name__}"
             ) from error
-        except openai.APIStatusError as error:
-            raise _refusal(action, call_id, error.status_code, error.response.content) from error
 
-    async def _post_accept(self, call_id: CallId, session: bytes) -> None:
+    async def _post(self, action: str, call_id: CallId, body: bytes | None) -> None:
         assert self._http is not None, "the client is used inside its context"
-        url = URL(self._provider.rest_url(f"/realtime/calls/{quote(call_id, safe='')}/accept"), encoded=True)
-        async with self._http.post(url, data=session, headers=self._accept_headers) as response:
+        path = f"/realtime/calls/{quote(call_id, safe='')}/{action}"
+        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+        url = URL(self._provider.rest_url(path), encoded=True)
+        async with self._http.post(url, data=body, headers=headers) as response:
             if response.status >= 300:
-                raise _refusal("accept", call_id, response.status, await response.read())
+                raise _refusal(action, call_id, response.status, await response.read())
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode()
 
 
 def _refusal(action: str, call_id: CallId, status: int, body: bytes) -> CallControlError:

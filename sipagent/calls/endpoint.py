@@ -99,8 +99,8 @@ class WebhookEndpoint:
                 self._metrics.webhook("ignored")
                 logger.info("A webhook of type %r was ignored: %s", webhook.type, webhook.why)
             case IncomingCall():
-                if self._leg_of is not None:
-                    webhook = replace(webhook, leg=self._leg_of(webhook.sip_headers))
+                if self._leg_of is not None and (leg := self._leg_of(webhook.sip_headers)) is not None:
+                    webhook = replace(webhook, leg=leg)
                 self._taking += 1
                 try:
                     await self._take(webhook, received_at)

@@ -1,7 +1,8 @@
 """Claims of one burst go to the database together.
 
-A claim that comes alone goes at once. Those that come while it is under way wait for it, and go together in
-the next one. So a claim waits for two answers at most, however many calls come at the same time.
+A claim that comes alone goes at once, and so do those that come with it, together. Those that come while
+they are under way wait for them, and go together in the next one. So a claim waits for two answers at most,
+however many calls come at the same time.
 
 Nobody owns a task for it: whoever's turn it is asks for all that wait, and whoever waits takes the next turn.
 A claim may be repeated, so when the one who asks is cancelled, the next one asks for all of them again.
@@ -71,6 +72,12 @@ class ClaimGatherer:
         mine = _Waiting(call_id=call_id, webhook=webhook)
         if not self._asking:
             self._asking = True
+            try:
+                # Those that came in the same moment have yet to ask.
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                self._pass_on()
+                raise
             return await self._ask(mine)
         self._waiting.append(mine)
         try:

@@ -7,9 +7,9 @@ from typing import Literal
 
 from sipagent.identifiers import CallId
 
-LineKind = Literal["sip", "stream"]
+LineKind = Literal["sip", "stream", "none"]
 """How the caller's voice reaches the model: from their carrier to the Realtime API over SIP, or through us by
-a carrier's audio socket."""
+a carrier's audio socket. It does not where the answer to the carrier's own webhook was a refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

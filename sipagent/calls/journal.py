@@ -115,10 +115,10 @@ class CallJournal:
             )
         )
 
-    def enter(self, state: CallState) -> None:
-        """The call entered ``state``."""
+    def enter(self, state: CallState, **kept: Any) -> None:
+        """The call entered ``state``; ``kept`` is kept with it, as by `keep`."""
         sequence = self._lifecycle.enter(state)
-        self.keep(state=state)
+        self.keep(state=state, **kept)
         self._record(
             StateChanged(call_id=self._call_id, sequence=sequence, state=state.value, at=self._utc_now())
         )

@@ -39,10 +39,10 @@ class CheckpointKeeper:
 
     def change(self, **changes: Any) -> None:
         """Some fields of the checkpoint are others now. Nothing is written when they are not."""
-        changed = self._now.with_(**changes)
-        if changed == self._now:
+        now = self._now
+        if all(getattr(now, name) == value for name, value in changes.items()):
             return
-        self._now = changed
+        self._now = now.with_(**changes)
         self.write()
 
     def write(self) -> None:

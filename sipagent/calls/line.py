@@ -7,6 +7,7 @@ Two kinds exist. On a SIP line the caller is connected to the Realtime API, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -103,9 +104,16 @@ class BringIn:
 class CarrierSide(Protocol):
     """What the carrier that has the caller's leg does for us, by its own API. Raises as `Line` does."""
 
-    async def bring_in(self, person: BringIn) -> WarmOutcome:
+    async def bring_in(self, person: BringIn, moving: Callable[[], None]) -> WarmOutcome:
         """Call ``person`` while the caller stays with the agent, brief them, and put both together when they
-        take the call. Returns when it is known how it went. Cancelling stops the call to them."""
+        take the call. Returns when it is known how it went. ``moving`` is called before the carrier is asked
+        to move the caller: a call that is over before that was hung up. Cancelling stops the call to
+        ``person``, but for one with whom the caller is together by then."""
+        ...
+
+    async def call_off(self, *, caller_is_here: bool) -> None:
+        """Whom a process that is gone was bringing in: tell them so, and let them go. Unless
+        ``caller_is_here``, with whom the caller may be together by then stays. Raises nothing."""
         ...
 
     async def send_to(self, target_uri: str) -> None:

@@ -48,6 +48,13 @@ class NumberRules:
     default_country: str | None = None
     """ISO 3166 letters of the country whose national numbers are meant where a number has no country code."""
 
+    @property
+    def are_usual(self) -> bool:
+        """Whether they are those by which every webhook is read as it comes."""
+        return self == _USUAL
+
+
+_USUAL = NumberRules()
 
 PRESETS: Mapping[str, NumberRules] = {
     # Elastic SIP Trunking: To holds the project, the dialled number stands in Diversion.

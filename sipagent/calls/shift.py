@@ -20,13 +20,14 @@ from collections.abc import Awaitable, Callable
 from sipagent.calls.adopting import Adopter
 from sipagent.calls.checkpoint import Ringing
 from sipagent.calls.claiming import Claims
+from sipagent.calls.incoming import IncomingCall
 from sipagent.calls.lease import Holding, Lease, Terms
 from sipagent.calls.leaving import HandingOver
 from sipagent.calls.outages import Outages
 from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.supervisor import Supervisor
 from sipagent.errors import StoreError, WorkerGoneError
-from sipagent.identifiers import CallId, WorkerId
+from sipagent.identifiers import WorkerId
 from sipagent.store import Fact, SignalKind, Store
 from sipagent.telemetry import Metrics
 
@@ -99,6 +100,11 @@ class Shift:
         return self._terms.worker
 
     @property
+    def leaving(self) -> bool:
+        """Whether new calls are for the others."""
+        return self._leaving.begun
+
+    @property
     def database_away(self) -> bool:
         """Whether the last heartbeat failed."""
         return self._standing_since is None
@@ -143,17 +149,21 @@ class Shift:
                 self._look_for_ours()
                 raise
             else:
-                return await self._granted(ringing.incoming.call_id, terms, epoch)
+                return await self._granted(ringing.incoming, terms, epoch)
         self._claims.defer(ringing)
         return self._terms.holding(1)
 
-    async def _granted(self, call_id: CallId, terms: Terms, epoch: int | None) -> Holding | None:
+    async def _granted(self, incoming: IncomingCall, terms: Terms, epoch: int | None) -> Holding | None:
         """The right to answer a call that belongs to this worker in ``epoch``."""
+        call_id = incoming.call_id
         if epoch is None or terms.over:
             return None
         holding = terms.holding(epoch)
         if self._supervisor.has_begun(call_id, holding):
             return None
+        if epoch == 1 and incoming.line != "sip":
+            # Nobody else can do anything for it: whoever leaves says no at once, and the carrier goes on.
+            return holding
         if self._leaving.begun or (epoch > 1 and not self._adopts()):
             # Others answer it, or go on with it, at once.
             await self._leaving.give_up([call_id])

@@ -184,18 +184,20 @@ class Supervisor:
         holding: Holding | None = None,
         *,
         line: Line | None = None,
+        leaving: bool = False,
     ) -> bool:
         """Begin to answer ``call`` and return at once: True, or False when it was taken before; its ``line``
         is untouched then.
 
         ``received_at`` is when its webhook came (``loop.time()``); ``holding`` is the claim to it, where
         several processes share the calls; ``line`` is where its caller is, by default at the Calls API.
+        ``leaving``: it is refused, as while draining.
         """
         if not self._seen.take(call, received_at):
             return False
         if holding is not None:
             self._tenures.begin(call.call_id, holding)
-        self._answer(call, received_at, holding, line)
+        self._answer(call, received_at, holding, line, leaving=leaving)
         return True
 
     def adopt(
@@ -299,18 +301,19 @@ class Supervisor:
         line: Line | None,
         *,
         doubtful: bool = False,
+        leaving: bool = False,
     ) -> None:
         # Asked once: what follows, and the whole call, is of this generation.
         generation = self._current
         door, now = generation.door, self._utc_now()
-        if call.leg is None:
+        if call.leg is not None:
+            call = replace(call, caller=call.leg.caller, dialled=call.leg.dialled)
+        elif not door.numbers.are_usual:
             caller, dialled = door.numbers_of(call)
-        else:
-            caller, dialled = call.leg.caller, call.leg.dialled
-        call = replace(call, caller=caller, dialled=dialled)
+            call = replace(call, caller=caller, dialled=dialled)
         received = self._reception.receive(door, call, now=now, at=received_at)
         refusal = received.refusal
-        if self._draining:
+        if (self._draining or leaving) and (line is None or line.kind != "none"):
             status = self._services.settings.drain_reject_status
             refusal = Refusal(
                 reason=EndReason.REJECTED_DRAINING, sip_status=status, detail="The service is stopping."
@@ -325,8 +328,8 @@ class Supervisor:
                 profile=None if refusal is not None else received.agent,
                 refusal=None if refusal is None else refusal.kept,
             )
+            # Written with the next state of the call; without any, it is answered as if it came then.
             keeper = self._keeper(call.call_id, first, holding)
-            keeper.write()
         record = self._record if holding is None else holding.lease.record
         journal = CallJournal(call.call_id, record, self._utc_now, keeper=keeper)
         answer: PreparedProfile | Refusal | None = refusal

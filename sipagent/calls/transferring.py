@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 REFER_ANSWER_S = 2.0
 """How long the answer to a REFER is awaited after the session has closed: they come over two connections."""
-WARM_ANSWER_S = 5.0
-"""The same for the carrier's word that somebody took the call, which may have come to another process."""
+WARM_ANSWER_S = 10.0
+"""The same for the carrier's word that it has put a caller together with somebody who took the call."""
 RING_S = 30.0
 """How long a telephone rings that is called first, where its target says nothing."""
 LATE_S = 20.0
@@ -65,7 +65,7 @@ class _Attempt:
     uri: str = ""
     """The address that is tried now."""
     answered: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set unless a REFER is on its way."""
+    """Set unless somebody has been asked to move the caller, and has not answered."""
     accepted: bool = False
     """A REFER was accepted."""
     unanswered: bool = False
@@ -232,6 +232,8 @@ class LineControls:
                 await attempt.answered.wait()
         except TimeoutError:
             logger.info("The call ended before the answer to its REFER came")
+        # Whoever is being called rings for nobody by now.
+        self._ways.call_off()
         if not attempt.accepted and attempt.unanswered:
             self._noted(attempt, TransferOutcome.UNAVAILABLE)
             detail = "A REFER was never answered: the caller hung up, or was transferred all the same."
@@ -300,10 +302,14 @@ class LineControls:
         self._journal.note("transfer_tried", target=target.name, uri=attempt.uri)
         asked_at = self._utc_now()
         self._keep(attempt, line, asked_at=asked_at)
-        attempt.answered.clear()
         try:
             outcome = await self._ways.ask(
-                session, target, attempt.uri, attempt.briefing, patience_s=target.confirm_s or RING_S
+                session,
+                target,
+                attempt.uri,
+                attempt.briefing,
+                patience_s=target.confirm_s or RING_S,
+                moving=attempt.answered.clear,
             )
             if outcome is not None:
                 return outcome

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import assert_never
 
@@ -60,19 +61,37 @@ class WaysOut:
         """``note`` writes into the record of the call; see `CallJournal.note`."""
         self._line = line
         self._note = note
+        self._bringing: asyncio.Future[WarmOutcome] | None = None
+        self._called_off = False
+
+    def call_off(self) -> None:
+        """Stop calling whom the caller is to be connected with, at once: the caller has hung up."""
+        if self._bringing is not None:
+            self._called_off = True
+            self._bringing.cancel()
 
     async def ask(
-        self, session: RealtimeSession, target: TransferTarget, uri: str, briefing: str, *, patience_s: float
+        self,
+        session: RealtimeSession,
+        target: TransferTarget,
+        uri: str,
+        briefing: str,
+        *,
+        patience_s: float,
+        moving: Callable[[], None],
     ) -> TransferOutcome | None:
         """Have the caller sent to ``uri`` of ``target``; None when that was accepted and only their leaving
         is still to come, or why it was not. Raises as `Line.refer`; cancelling stops what can be stopped.
 
-        ``patience_s`` is how long somebody who is called first may take to answer.
+        ``patience_s`` is how long somebody who is called first may take to answer. ``moving`` is called
+        before anybody is asked to move the caller: a call that is over before that was hung up.
         """
         carrier = self._line.carrier
         if carrier is not None and target.way == "warm":
             person = BringIn(number=uri, briefing=briefing, answer_timeout_s=patience_s)
-            return _outcome(await _comforted(session, target, carrier, person))
+            async with _comforted(session, target):
+                return _outcome(await self._bring_in(carrier, person, moving))
+        moving()
         if carrier is not None and target.way == "carrier":
             await carrier.send_to(uri)
             return None
@@ -89,11 +108,23 @@ class WaysOut:
             await carrier.send_to(uri)
         return None
 
+    async def _bring_in(
+        self, carrier: CarrierSide, person: BringIn, moving: Callable[[], None]
+    ) -> WarmOutcome:
+        bringing = self._bringing = asyncio.ensure_future(carrier.bring_in(person, moving))
+        try:
+            return await bringing
+        except asyncio.CancelledError:
+            if not self._called_off:
+                raise
+            return WarmOutcome.CALLER_GONE
+        finally:
+            self._bringing = None
 
-async def _comforted(
-    session: RealtimeSession, target: TransferTarget, carrier: CarrierSide, person: BringIn
-) -> WarmOutcome:
-    """Bring ``person`` in while the caller stays, who hears now and then that something happens."""
+
+@asynccontextmanager
+async def _comforted(session: RealtimeSession, target: TransferTarget) -> AsyncIterator[None]:
+    """Let the caller, who stays meanwhile, hear now and then that something happens."""
 
     async def comfort() -> None:
         while True:
@@ -103,7 +134,7 @@ async def _comforted(
 
     comforting = asyncio.ensure_future(comfort())
     try:
-        return await carrier.bring_in(person)
+        yield
     finally:
         comforting.cancel()
         await asyncio.gather(comforting, return_exceptions=True)

@@ -1,10 +1,12 @@
-"""Where an Asterisk brings its callers: the dialplan announces them, its AudioSocket brings their sound."""
+"""Where an Asterisk announces its calls, brings their audio, and asks how they went."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from uuid import UUID
 
 from aiohttp import web
@@ -13,6 +15,7 @@ from sipagent.calls.incoming import CarrierLeg
 from sipagent.carrier.announced import Announced, AnnouncedCalls
 from sipagent.carrier.audio_socket import AudioSocketServer, AudioSocketStream
 from sipagent.carrier.media_endpoint import MediaEndpoint
+from sipagent.carrier.stream_line import LineOutcome
 from sipagent.carrier.tokens import LegToken
 from sipagent.clock import unix_s
 from sipagent.identifiers import CallId
@@ -20,6 +23,8 @@ from sipagent.identifiers import CallId
 logger = logging.getLogger(__name__)
 
 MOST_FORM_BYTES = 8 * 1024
+OUTCOME_WAIT_S = 2.0
+"""The longest a dialplan waits for how a call went that is up here still."""
 
 
 class AsteriskEndpoint:
@@ -32,11 +37,16 @@ class AsteriskEndpoint:
     The outcome is one of `LineOutcome`, or ``unknown``.
     """
 
-    def __init__(self, media: MediaEndpoint, token: str) -> None:
-        """``token`` is what the dialplan shows."""
+    def __init__(
+        self, media: MediaEndpoint, token: str, *, asked: Callable[[LegToken], None] | None = None
+    ) -> None:
+        """``token`` is what the dialplan shows. ``asked`` hears when it has been told how a call went."""
         self._media = media
         self._token = token.encode()
+        self._asked = asked
         self._calls = AnnouncedCalls()
+        self._live: dict[UUID, asyncio.Event] = {}
+        """Set when it is known how the call went."""
 
     def add_to(self, app: web.Application) -> None:
         """Answer announcements in ``app``."""
@@ -56,7 +66,15 @@ class AsteriskEndpoint:
 
     async def _outcome(self, request: web.Request) -> web.Response:
         _, uuid = await self._form(request)
-        return web.Response(text=self._calls.outcome(uuid) or "unknown")
+        if (over := self._live.get(uuid)) is not None:
+            # The dialplan may be faster than the end of the call here.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(OUTCOME_WAIT_S):
+                    await over.wait()
+        outcome = self._calls.outcome(uuid)
+        if outcome is not None and self._asked is not None:
+            self._asked(_token_of(uuid, Announced(caller=None, dialled=None)))
+        return web.Response(text=outcome or "unknown")
 
     async def _form(self, request: web.Request) -> tuple[dict[str, str], UUID]:
         """The fields of a request of the dialplan's; raises the answer to one that is not."""
@@ -80,14 +98,25 @@ class AsteriskEndpoint:
             logger.warning("An AudioSocket of a call that nobody has announced is closed")
             self._media.count("asterisk", "bad_signature")
             return
-        leg = CarrierLeg(
-            carrier="asterisk",
-            carrier_call_id=str(uuid),
-            caller=announced.caller,
-            dialled=announced.dialled,
-        )
-        token = LegToken(leg=leg, route="", step=0, issued_at=round(unix_s()))
-        with self._media.counted():
-            outcome = await self._media.serve(stream, CallId(f"asterisk:{uuid}:0"), token, loop.time())
-            if outcome is not None:
-                self._calls.ended(uuid, outcome)
+        over = self._live[uuid] = asyncio.Event()
+
+        def ended(outcome: LineOutcome) -> None:
+            self._calls.ended(uuid, outcome)
+            over.set()
+
+        call_id, token = CallId(f"asterisk:{uuid}:0"), _token_of(uuid, announced)
+        try:
+            with self._media.counted():
+                await self._media.serve(stream, call_id, token, loop.time(), ended)
+        finally:
+            over.set()
+            del self._live[uuid]
+
+
+# Inside ------------------------------------------------------------------------------------------------
+
+
+def _token_of(uuid: UUID, call: Announced) -> LegToken:
+    """Names a call of an Asterisk's, as tokens name those of other carriers; it never travels."""
+    leg = CarrierLeg(carrier="asterisk", carrier_call_id=str(uuid), caller=call.caller, dialled=call.dialled)
+    return LegToken(leg=leg, route="", step=0, issued_at=round(unix_s()))

@@ -7,6 +7,7 @@ becomes of a call is an *instruction*, which is rendered as TwiML, as TeXML, or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,6 +46,8 @@ class Delivery:
     body: bytes
     token: LegToken | None
     """Read and found good; None where the URL has none."""
+    calls_until_s: float = math.inf
+    """Until then (Unix seconds) whoever signed it may announce new calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,23 @@ class OfferAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PersonWaited:
+    """A person who has taken a call was with nobody for as long as they are asked to be patient."""
+
+    token: LegToken
+    carrier_call_id: str
+    """The person's leg."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonLeft:
+    """The leg of a person is over whom a caller was offered to."""
+
+    token: LegToken
+    carrier_call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferRequest:
     """The SIP leg that the carrier dialled asks it to send the caller elsewhere."""
 
@@ -135,13 +155,30 @@ class LegReport:
 
 HEARD = "heard"
 """The route in the token of an offer that asks nothing: who has heard it to its end has taken the call."""
+WAITING = "waiting"
+"""The route in the token of a person who has taken a call, and waits for the caller."""
+SORRY = "sorry"
+"""The route in the token of a person who is told that the caller does not come."""
 TAKEN = "offer_taken"
 DECLINED = "offer_declined"
 """Our own reports: what a person said whom a caller was offered to."""
+JOINING = "offer_joining"
+JOINED = "offer_joined"
+"""Our own reports, of the person's leg: the caller is about to be put together with them; and is."""
 LINE_ENDED = "line_ended"
 """Our own report: how the call went whose audio came to us."""
 
-Message = VoiceRequest | LegAnswered | StepOutcome | OfferAnswer | ReferRequest | WordsSpoken | LegReport
+Message = (
+    VoiceRequest
+    | LegAnswered
+    | StepOutcome
+    | OfferAnswer
+    | PersonWaited
+    | PersonLeft
+    | ReferRequest
+    | WordsSpoken
+    | LegReport
+)
 
 
 # What we tell a carrier ---------------------------------------------------------------------------------
@@ -214,6 +251,17 @@ class OfferCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPerson:
+    """Let a person who has taken a call wait for the caller, and not for long: when nobody has moved them by
+    then, they are told so, and let go. What the carrier is told so holds whoever of us lives to see it."""
+
+    patience_s: int
+    sorry: str
+    language: str | None
+    callbacks: Callbacks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JoinConference:
     """Put the leg into a conference, which ends when it leaves."""
 
@@ -234,7 +282,15 @@ class HangUp:
 
 
 Instruction = (
-    DialSip | DialNumber | ConnectStream | SayAndHangUp | OfferCall | JoinConference | RejectLeg | HangUp
+    DialSip
+    | DialNumber
+    | ConnectStream
+    | SayAndHangUp
+    | OfferCall
+    | HoldPerson
+    | JoinConference
+    | RejectLeg
+    | HangUp
 )
 
 
@@ -278,13 +334,21 @@ class Carrier(Protocol):
         ...
 
     @property
+    def signs_address(self) -> bool:
+        """Whether the address that a delivery goes to is a part of what is signed."""
+        ...
+
+    @property
     def purposes(self) -> tuple[Purpose, ...]:
         """The paths under `mount` that it delivers to."""
         ...
 
-    def verify(self, delivery: Delivery, now_s: float) -> None:
-        """Raises `WebhookSignatureError` for what the carrier did not sign, and `WebhookLateError` for what
-        it signed too long ago. ``now_s`` in Unix seconds."""
+    def verify(self, delivery: Delivery, now_s: float) -> float:
+        """Until when (Unix seconds) the key that signed may announce new calls: without an end for one of
+        the configuration, while one that was replaced tells of known calls a while longer.
+
+        Raises `WebhookSignatureError` for what the carrier did not sign, and `WebhookLateError` for what it
+        signed too long ago. ``now_s`` in Unix seconds."""
         ...
 
     def fingerprint(self, delivery: Delivery) -> str:

@@ -16,7 +16,7 @@ from datetime import datetime
 from aiohttp import web
 
 from sipagent.calls.sources import FailureLimit, Sources, whole_seconds
-from sipagent.carrier.base import Carrier, CarrierAnswer, Delivery, Purpose
+from sipagent.carrier.base import Carrier, CarrierAnswer, Delivery, Purpose, VoiceRequest
 from sipagent.carrier.desk import CarrierDesk
 from sipagent.carrier.replays import SeenDeliveries
 from sipagent.carrier.reports import LegReports
@@ -62,8 +62,6 @@ class CarrierEndpoint:
         default behind proxies in local networks."""
         self.desk = desk
         """Replaced as a whole when the configuration changes; the endpoint does not close it."""
-        self.former_urls: tuple[str, ...] = ()
-        """Public URLs of configurations before this one: calls in progress are signed with one."""
         self.sources = sources or Sources()
         """Replaced as a whole when the configuration changes."""
         self._metrics = metrics
@@ -91,7 +89,8 @@ class CarrierEndpoint:
             desk = self.desk
             if desk is None or mount not in desk.carriers:
                 raise web.HTTPNotFound
-            return await self._handle(request, desk, desk.carriers[mount], purpose)
+            with desk.used():
+                return await self._handle(request, desk, desk.carriers[mount], purpose)
 
         return handle
 
@@ -129,27 +128,28 @@ class CarrierEndpoint:
             token=None,
         )
         now_s = self._utc_now().timestamp()
-        text = request.query.get("t")
-        if text is None:
-            carrier.verify(delivery, now_s)
-            return delivery
-        delivery = self._verified(request, carrier, delivery, now_s)
+        delivery, calls_until_s = self._verified(request, desk, carrier, delivery, now_s)
+        if (text := request.query.get("t")) is None:
+            return replace(delivery, calls_until_s=calls_until_s)
         token = desk.tokens.read(text, now_s)
         if (token.leg.carrier, token.leg.interface) != (carrier.name, carrier.interface):
             raise WebhookSignatureError("The token is one for another carrier.")
-        return replace(delivery, token=token)
+        return replace(delivery, token=token, calls_until_s=calls_until_s)
 
-    def _verified(self, request: web.Request, carrier: Carrier, delivery: Delivery, now_s: float) -> Delivery:
-        """A callback as its carrier signed it. Raises `WebhookError`."""
+    def _verified(
+        self, request: web.Request, desk: CarrierDesk, carrier: Carrier, delivery: Delivery, now_s: float
+    ) -> tuple[Delivery, float]:
+        """A delivery as its carrier signed it, and until when such may announce calls. Raises
+        `WebhookError`."""
         try:
-            carrier.verify(delivery, now_s)
-            return delivery
+            return delivery, carrier.verify(delivery, now_s)
         except WebhookSignatureError:
-            for url in self.former_urls:
-                former = replace(delivery, url=url + request.raw_path)
+            for url in desk.former.public_urls if carrier.signs_address else ():
+                if now_s > url.until_s:
+                    continue
+                former = replace(delivery, url=url.value + request.raw_path)
                 try:
-                    carrier.verify(former, now_s)
-                    return former
+                    return former, min(url.calls_until_s, carrier.verify(former, now_s))
                 except WebhookSignatureError:
                     continue
             raise
@@ -188,6 +188,9 @@ class CarrierEndpoint:
     async def _fresh(self, desk: CarrierDesk, carrier: Carrier, delivery: Delivery) -> CarrierAnswer:
         answer: CarrierAnswer | None = None
         messages = carrier.read(delivery, self._utc_now(), self._switchboard.country)
+        now_s = self._utc_now().timestamp()
+        if now_s > delivery.calls_until_s and any(isinstance(each, VoiceRequest) for each in messages):
+            raise WebhookSignatureError("A new call is signed by a key, or for an address, of former times.")
         for message in messages:
             answer = await self._switchboard.handle(desk, carrier, message) or answer
         return answer or CarrierAnswer(status=200 if delivery.purpose == "event" else 204)

@@ -18,6 +18,7 @@ from sipagent.carrier.base import (
     LegReport,
     Message,
     OfferAnswer,
+    PersonLeft,
     ReferRequest,
     StepOutcome,
     StepResult,
@@ -231,6 +232,8 @@ def _report(carrier: str, form: Form, token: LegToken | None, now: datetime) -> 
         offer=None if token is None else token.offer,
         detail=form.kept(),
     )
+    if token is not None and token.offer is not None and kind == "completed":
+        return report, PersonLeft(token=token, carrier_call_id=call_id)
     return (report,)
 
 

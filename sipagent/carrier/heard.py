@@ -25,6 +25,8 @@ OVERDUE_S = 2.0
 believed, until the next one is confirmed."""
 MOST_ROUND_TRIP_S = 1.0
 MOST_LATE_S = 0.3
+AT_ONCE_S = 0.03
+"""A mark that comes back so soon did not wait for anything to be played."""
 _TRIPS_KEPT = 8
 _MARKS_MOST = 512
 _ECHOES_MOST = 16
@@ -36,6 +38,8 @@ _SURELY_UNPLAYED = BYTES_PER_S * 60 // 1000
 class _Mark:
     name: str
     position: int
+    played_before: float | None = None
+    """When it was sent, where the carrier ought to have been past it by then."""
 
 
 class Heard:
@@ -52,6 +56,8 @@ class Heard:
         """When the first of what plays was sent; None when a mark was confirmed since."""
         self._late_s = 0.0
         """How long the carrier holds the first of a sound back, as far as it is known."""
+        self._behind_s = 0.0
+        """How much later than expected the word of the last mark came, and was not believed."""
         self._confirmed = 0
         self._believes = confirms
         self._marks: deque[_Mark] = deque()
@@ -88,7 +94,8 @@ class Heard:
             return
         if len(self._marks) >= _MARKS_MOST:
             self._marks.popleft()
-        self._marks.append(_Mark(name=name, position=self.sent))
+        is_past = self._by_clock(now) >= self.sent
+        self._marks.append(_Mark(name=name, position=self.sent, played_before=now if is_past else None))
 
     def confirms(self, name: str, now: float) -> None:
         """The carrier says that it is past a mark; one that nobody set says nothing."""
@@ -103,6 +110,8 @@ class Heard:
         self._believes = True
         passed_at = now - self.round_trip_s
         self._confirmed = mark.position
+        if mark.played_before is not None and passed_at <= mark.played_before + AT_ONCE_S:
+            return  # there was nothing left to wait for, and nobody knows since when
         if self._began_at is not None and mark.position <= self._anchor:
             # A mark of the sound before, or of the one before that: what plays now began behind it.
             began_at = passed_at + (self._anchor - mark.position) / BYTES_PER_S
@@ -113,6 +122,9 @@ class Heard:
             late_s = passed_at - self._began_at - (mark.position - self._anchor) / BYTES_PER_S
             self._late_s = min(max(0.0, late_s), MOST_LATE_S)
             self._began_at = None
+            self._behind_s = 0.0
+        else:
+            passed_at = self._smoothed(passed_at, self.played_at(mark.position))
         self._anchor, self._anchored_at = mark.position, passed_at
 
     def cleared(self, now: float) -> None:
@@ -148,6 +160,14 @@ class Heard:
 
     def _by_clock(self, now: float) -> int:
         return self._anchor + max(0, round((now - self._anchored_at) * BYTES_PER_S))
+
+    def _smoothed(self, passed_at: float, expected_at: float) -> float:
+        """When a mark was passed whose word came as if at ``passed_at``. Words are held up; none comes too
+        early: so one that is late is believed as far as the one before it was late as well."""
+        late_s = passed_at - expected_at
+        believed_s = min(late_s, self._behind_s)
+        self._behind_s = late_s - believed_s
+        return expected_at + believed_s
 
     def _is_overdue(self, mark: _Mark, now: float) -> bool:
         expected_at = self._anchored_at + (mark.position - self._anchor) / BYTES_PER_S + self.round_trip_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from sipagent.errors import (
     CarrierRefusedError,
     CarrierUnavailableError,
 )
+
+logger = logging.getLogger(__name__)
 
 LONGEST_ANSWER_BYTES = 256 * 1024
 _Form = Mapping[str, str] | Sequence[tuple[str, str]]
@@ -47,21 +50,22 @@ class CarrierHttp:
         *,
         carrier: str,
         base_url: str,
-        authorization: str,
+        authorizations: Sequence[str],
         gone_codes: frozenset[str],
         limits: RestLimits | None = None,
     ) -> None:
-        """``authorization`` is the value of that header: it is written nowhere else."""
+        """``authorizations`` are values of that header, written nowhere else: what is not known at the API
+        is followed by the next one, which is shown first from then on."""
         self._carrier = carrier
         self._base_url = base_url.rstrip("/")
-        self._authorization = authorization
+        self._authorizations = tuple(authorizations)
+        self._shown = 0
         self._gone_codes = gone_codes
         self._limits = limits or RestLimits()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         headers = {
-            "Authorization": self._authorization,
             "Accept": "application/json",
             "User-Agent": f"sipagent/{__version__}",
         }
@@ -98,7 +102,7 @@ class CarrierHttp:
         pause_s = self._limits.first_retry_s
         while True:
             try:
-                return await self._once(action, method, path, form, body, deadline)
+                return await self._authorized(action, method, path, form, body, deadline)
             except CarrierUnavailableError as error:
                 # 429 and a refused connection have done nothing, whatever the request.
                 again = repeatable or error.status == 429 or isinstance(error, _NotReachedError)
@@ -108,7 +112,7 @@ class CarrierHttp:
             await asyncio.sleep(wait_s)
             pause_s *= 2
 
-    async def _once(
+    async def _authorized(
         self,
         action: str,
         method: str,
@@ -117,6 +121,32 @@ class CarrierHttp:
         body: Mapping[str, Any] | None,
         deadline: float,
     ) -> Mapping[str, Any]:
+        """One try, with the keys that may be meant: during a rotation nobody knows which one it is."""
+        known, first = self._authorizations, self._shown
+        for turn in range(len(known)):
+            shown = (first + turn) % len(known)
+            try:
+                answer = await self._once(action, method, path, form, body, deadline, known[shown])
+            except CarrierRefusedError as error:
+                if error.status != 401 or turn + 1 == len(known):
+                    raise
+                # 401 has done nothing, whatever the request.
+                logger.warning("%s does not know a key any more; the next one is shown", self._carrier)
+            else:
+                self._shown = shown
+                return answer
+        raise AssertionError("there is a key")
+
+    async def _once(
+        self,
+        action: str,
+        method: str,
+        path: str,
+        form: _Form | None,
+        body: Mapping[str, Any] | None,
+        deadline: float,
+        authorization: str,
+    ) -> Mapping[str, Any]:
         """The seam at which foreign exceptions become ours."""
         assert self._session is not None, "the client is used inside its context"
         url = URL(self._base_url + path, encoded=True)
@@ -124,7 +154,14 @@ class CarrierHttp:
         try:
             async with (
                 asyncio.timeout_at(min(deadline, loop.time() + self._limits.try_timeout_s)),
-                self._session.request(method, url, data=form, json=body, allow_redirects=False) as response,
+                self._session.request(
+                    method,
+                    url,
+                    data=form,
+                    json=body,
+                    headers={"Authorization": authorization},
+                    allow_redirects=False,
+                ) as response,
             ):
                 status, raw = response.status, await response.content.read(LONGEST_ANSWER_BYTES)
         except TimeoutError as error:

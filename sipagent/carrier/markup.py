@@ -16,6 +16,7 @@ from sipagent.carrier.base import (
     DialNumber,
     DialSip,
     HangUp,
+    HoldPerson,
     Instruction,
     JoinConference,
     OfferCall,
@@ -94,6 +95,10 @@ def render(instruction: Instruction, dialect: Dialect) -> str:
             SubElement(response, "Hangup")
         case OfferCall():
             _offer(response, instruction)
+        case HoldPerson():
+            SubElement(response, "Pause", {"length": str(instruction.patience_s)})
+            _say(response, instruction.sorry, instruction.language)
+            SubElement(response, "Hangup")
         case JoinConference():
             dial = SubElement(response, "Dial")
             attributes = {"beep": "false", "startConferenceOnEnter": "true", "endConferenceOnExit": "true"}

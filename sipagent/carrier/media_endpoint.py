@@ -226,16 +226,22 @@ class MediaEndpoint:
         self._metrics.carrier_webhook(carrier, result)
 
     async def serve(
-        self, stream: MediaStream, call_id: CallId, token: LegToken, received_at: float
+        self,
+        stream: MediaStream,
+        call_id: CallId,
+        token: LegToken,
+        received_at: float,
+        ended: Callable[[LineOutcome], None] | None = None,
     ) -> LineOutcome | None:
-        """Have the call of a stream answered, and be its line until it is over."""
+        """Have the call of a stream answered, and be its line until it is over. ``ended`` hears how it went
+        before the stream is closed."""
         leg = token.leg
         line = StreamLine(
             stream,
             self._lines,
             call_id=call_id,
             carrier=None if self._side_of is None else self._side_of(leg),
-            told=None if self._told is None else self._teller(token),
+            told=self._teller(token, ended),
         )
         call = IncomingCall(
             call_id=call_id,
@@ -265,7 +271,13 @@ class MediaEndpoint:
                 self._metrics.stream_frames_dropped("to_carrier", agent)
         return line.outcome
 
-    def _teller(self, token: LegToken) -> Callable[[LineOutcome, Ending | None], None]:
-        told = self._told
-        assert told is not None, "somebody is to be told"
-        return lambda outcome, ending: told(token, outcome, ending)
+    def _teller(
+        self, token: LegToken, ended: Callable[[LineOutcome], None] | None
+    ) -> Callable[[LineOutcome, Ending | None], None]:
+        def tell(outcome: LineOutcome, ending: Ending | None) -> None:
+            if ended is not None:
+                ended(outcome)
+            if self._told is not None:
+                self._told(token, outcome, ending)
+
+        return tell

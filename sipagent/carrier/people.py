@@ -8,7 +8,15 @@ from dataclasses import replace
 from typing import Protocol
 
 from sipagent.calls.incoming import CarrierLeg
-from sipagent.carrier.base import Callbacks, Command, DialNumber, HangUp, JoinConference, OfferCall
+from sipagent.carrier.base import (
+    Callbacks,
+    Command,
+    DialNumber,
+    HangUp,
+    JoinConference,
+    OfferCall,
+    SayAndHangUp,
+)
 from sipagent.carrier.markup import Dialect, render
 from sipagent.carrier.plan import conference_name
 from sipagent.carrier.rest import CallControlApi
@@ -29,8 +37,17 @@ class People(Protocol):
         """Somebody answered: tell them, where that was not said with the call."""
         ...
 
-    async def join(self, person_leg: str, offer: str, after: Callbacks) -> None:
-        """Put the caller together with somebody who takes the call; ``after`` is for what comes then."""
+    async def admit(self, person_leg: str, offer: str, after: Callbacks) -> str:
+        """Have somebody who takes the call wait where the caller will join them: the place, for `join`.
+        ``after`` is for what comes then."""
+        ...
+
+    async def join(self, place: str, offer: str, after: Callbacks) -> None:
+        """Put the caller there, who is with them then."""
+        ...
+
+    async def say(self, leg_id: str, words: SayAndHangUp) -> None:
+        """Let a leg hear ``words``, whatever it does now, and end."""
         ...
 
     async def send_caller(self, instruction: DialNumber) -> None:
@@ -90,11 +107,19 @@ class ByDocuments:
     async def brief(self, person_leg: str, words: OfferCall) -> None:
         """The document of their call says it."""
 
-    async def join(self, person_leg: str, offer: str, after: Callbacks) -> None:
+    async def admit(self, person_leg: str, offer: str, after: Callbacks) -> str:
+        """See `People.admit`."""
+        place = conference_name(offer)
+        await self._api.redirect(person_leg, render(JoinConference(name=place), self._dialect))
+        return place
+
+    async def join(self, place: str, offer: str, after: Callbacks) -> None:
         """See `People.join`."""
-        # The answer to what they pressed has put them into it.
-        conference = JoinConference(name=conference_name(offer))
-        await self._api.redirect(self._leg_id, render(conference, self._dialect))
+        await self._api.redirect(self._leg_id, render(JoinConference(name=place), self._dialect))
+
+    async def say(self, leg_id: str, words: SayAndHangUp) -> None:
+        """See `People.say`."""
+        await self._api.redirect(leg_id, render(words, self._dialect))
 
     async def send_caller(self, instruction: DialNumber) -> None:
         """See `People.send_caller`."""
@@ -132,15 +157,23 @@ class ByCommands:
         for command in commands(words, replace(self._leg, carrier_call_id=person_leg), answered=True):
             await self._api.command(command)
 
-    async def join(self, person_leg: str, offer: str, after: Callbacks) -> None:
-        """See `People.join`."""
-        name, leg_id = conference_name(offer), self._leg.carrier_call_id
+    async def admit(self, person_leg: str, offer: str, after: Callbacks) -> str:
+        """See `People.admit`."""
         # By this state, the end of the person's leg is that of a step of the caller's: the conference would
         # leave them alone. And the end of an audio socket, which was another step, concerns nobody any more.
         state = client_state(after.token)
-        conference_id = await self._api.make_conference(name, person_leg, state, f"{offer}-make")
-        await self._api.join_conference(conference_id, leg_id, state, f"{offer}-join")
+        return await self._api.make_conference(conference_name(offer), person_leg, state, f"{offer}-make")
+
+    async def join(self, place: str, offer: str, after: Callbacks) -> None:
+        """See `People.join`."""
+        state = client_state(after.token)
+        await self._api.join_conference(place, self._leg.carrier_call_id, state, f"{offer}-join")
         await self._stop_streaming(state)
+
+    async def say(self, leg_id: str, words: SayAndHangUp) -> None:
+        """See `People.say`."""
+        for command in commands(words, replace(self._leg, carrier_call_id=leg_id), answered=True):
+            await self._api.command(command)
 
     async def send_caller(self, instruction: DialNumber) -> None:
         """See `People.send_caller`."""

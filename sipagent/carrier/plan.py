@@ -7,15 +7,19 @@ in a circle, and none ends in silence.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from sipagent.calls.incoming import CarrierLeg
 from sipagent.carrier.base import (
+    SORRY,
+    WAITING,
     Callbacks,
     ConnectStream,
     DialNumber,
     DialSip,
     HangUp,
+    HoldPerson,
     Instruction,
     RejectLeg,
     SayAndHangUp,
@@ -35,6 +39,8 @@ from sipagent.carrier.tokens import LegToken, LegTokens, route_mark
 
 AFTER_THE_LAST = 1000
 """The place of what is no step of a plan: when it fails, the words at the end of the plan follow."""
+PERSON_WAITS_S = 10
+"""The longest a person who has taken a call waits for the caller: longer than it takes to move both."""
 _BUSY_STATUSES = frozenset({486, 503, 600})
 
 
@@ -71,6 +77,31 @@ class Planner:
             answer_timeout_s=CallNumber(number=target_uri).answer_timeout_s,
             callbacks=self.callbacks(token.leg, token.route, token.step, now_s),
         )
+
+    def hold(self, leg: CarrierLeg, offer: str, now_s: float) -> HoldPerson:
+        """Let a person wait for ``leg``, which ``offer`` offered them."""
+        manner = self._settings.offers
+        return HoldPerson(
+            patience_s=PERSON_WAITS_S,
+            sorry=manner.sorry,
+            language=manner.language,
+            callbacks=self.callbacks(leg, WAITING, AFTER_THE_LAST, now_s, offer),
+        )
+
+    def sorry(self, leg: CarrierLeg, offer: str, now_s: float) -> SayAndHangUp:
+        """Tell a person that the caller does not come whom ``offer`` offered them."""
+        manner = self._settings.offers
+        callbacks = self.callbacks(leg, SORRY, AFTER_THE_LAST, now_s, offer)
+        # What they were told before is another command.
+        callbacks = replace(callbacks, place=f"{offer} {SORRY}")
+        return SayAndHangUp(words=manner.sorry, language=manner.language, callbacks=callbacks)
+
+    def farewell(self, leg: CarrierLeg, place: int, now_s: float) -> SayAndHangUp:
+        """The words at the end of the plan, for a caller at ``place``."""
+        words = self._settings.plan.steps[-1]
+        assert isinstance(words, SayMessage), "a plan ends with words"
+        callbacks = self.callbacks(leg, "", place, now_s)
+        return SayAndHangUp(words=words.words, language=words.language, callbacks=callbacks)
 
     def step_of(self, token: LegToken) -> Step:
         """The step that ``token`` names; the last one, of words, where there is none."""

@@ -20,8 +20,8 @@ class RefusingLine:
 
     @property
     def kind(self) -> LineKind:
-        """No audio has come to us."""
-        return "sip"
+        """No audio comes to anybody."""
+        return "none"
 
     @property
     def carrier(self) -> CarrierSide | None:

@@ -187,6 +187,29 @@ class LegReports:
                     return _result(report.detail.get("result"))
         return None
 
+    async def has(
+        self, carrier: str, carrier_call_id: str, kind: str, *, offer: str, within_s: float
+    ) -> bool:
+        """Whether ``kind`` was reported of the legs that were called for a leg in the attempt ``offer``, here
+        or in another process, as far as that is known ``within_s`` seconds from now."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        with self.follow(carrier, carrier_call_id, offer=offer) as following:
+            while (report := await following.next(deadline)) is not None:
+                if report.kind == kind:
+                    return True
+        return False
+
+    async def of_offers(self, carrier: str, carrier_call_id: str) -> list[LegReport]:
+        """What is known of the legs that were called for a leg, in every attempt."""
+        stored = await self._all_stored(carrier, carrier_call_id)
+        found = {
+            report.event_id: report
+            for reports in self._recent.values()
+            for report in reports
+            if report.offer is not None and report.parent_call_id == carrier_call_id
+        }
+        return list({**{one.event_id: one for one in stored if one.offer is not None}, **found}.values())
+
     async def heard_of(self, carrier: str, carrier_call_id: str, *, within_s: float) -> datetime | None:
         """When the first report of a leg is from that the store knows; None where it knows none, or does not
         say so ``within_s`` seconds from now."""
@@ -223,18 +246,21 @@ class LegReports:
     # Inside ----------------------------------------------------------------------------------------
 
     async def _stored(self, carrier: str, carrier_call_id: str, offer: str | None) -> list[LegReport]:
-        if self._look_up is None:
-            return []
-        try:
-            found = [_read(carrier, report) for report in await self._look_up(carrier, carrier_call_id)]
-        except StoreError as error:
-            # What this process hears itself goes on; the store is asked again a moment later.
-            logger.warning("The reports of a leg cannot be read: %s", error)
-            return []
+        found = await self._all_stored(carrier, carrier_call_id)
         # Of the legs that were called for this one, the store tells as well.
         if offer is None:
             return [report for report in found if report.carrier_call_id == carrier_call_id]
         return [report for report in found if report.offer == offer]
+
+    async def _all_stored(self, carrier: str, carrier_call_id: str) -> list[LegReport]:
+        if self._look_up is None:
+            return []
+        try:
+            return [_read(carrier, report) for report in await self._look_up(carrier, carrier_call_id)]
+        except StoreError as error:
+            # What this process hears itself goes on; the store is asked again a moment later.
+            logger.warning("The reports of a leg cannot be read: %s", error)
+            return []
 
 
 def data_of(report: LegReport) -> str:

@@ -28,11 +28,10 @@ class TwilioApi:
     """Calls of one Twilio account. Raises as `CarrierHttp.request`."""
 
     def __init__(self, settings: TwilioSettings, limits: RestLimits | None = None) -> None:
-        key = b64encode(f"{settings.account_sid}:{settings.auth_tokens[0]}".encode()).decode()
         self.http = CarrierHttp(
             carrier="Twilio",
             base_url=settings.api_base_url,
-            authorization=f"Basic {key}",
+            authorizations=[_basic(settings.account_sid, token) for token in settings.auth_tokens],
             gone_codes=TWILIO_GONE_CODES,
             limits=limits,
         )
@@ -185,13 +184,17 @@ def telnyx_http(settings: TelnyxSettings, limits: RestLimits | None = None) -> C
     return CarrierHttp(
         carrier="Telnyx",
         base_url=settings.api_base_url,
-        authorization=f"Bearer {settings.api_key}",
+        authorizations=[f"Bearer {settings.api_key}"],
         gone_codes=TELNYX_GONE_CODES,
         limits=limits,
     )
 
 
 # Inside ------------------------------------------------------------------------------------------------
+
+
+def _basic(user: str, password: str) -> str:
+    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
 def _part(text: str) -> str:

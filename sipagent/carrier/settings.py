@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sipagent.errors import UserError
@@ -94,8 +94,10 @@ class OfferManner:
     question: str = "Press 1 to take the call."
     """Said after the briefing. "" asks nothing: who listens to the end of the briefing has taken the call,
     and so has a mailbox."""
+    sorry: str = "The call could not be put through to you. Goodbye."
+    """Said to somebody who has taken a call when the caller does not come, for whatever reason."""
     language: str | None = None
-    """BCP 47, of the briefing and the question; None: the carrier's default."""
+    """BCP 47, of all that is said to a person; None: the carrier's default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,10 @@ class CarrierSettings:
     twilio: TwilioSettings | None = None
     telnyx: TelnyxSettings | None = None
     audio_socket: AudioSocketSettings | None = None
+
+    def without_accounts(self) -> CarrierSettings:
+        """The same plans, and no carrier that anything may come from."""
+        return replace(self, twilio=None, telnyx=None, audio_socket=None)
 
     def plan_of(self, route: str) -> AnswerPlan:
         """What is tried for a call that ``route`` answers."""

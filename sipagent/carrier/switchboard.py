@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Protocol, assert_never
 
 from sipagent.calls.incoming import CarrierLeg, IncomingCall
 from sipagent.calls.line import Line
 from sipagent.calls.routing import FrontDoor, Refuse
 from sipagent.carrier.base import (
-    DECLINED,
-    TAKEN,
     Carrier,
     CarrierAnswer,
     ConnectStream,
     DialNumber,
     DialSip,
     HangUp,
+    HoldPerson,
     Instruction,
     JoinConference,
     LegAnswered,
@@ -28,6 +28,8 @@ from sipagent.carrier.base import (
     Message,
     OfferAnswer,
     OfferCall,
+    PersonLeft,
+    PersonWaited,
     ReferRequest,
     RejectLeg,
     SayAndHangUp,
@@ -36,11 +38,13 @@ from sipagent.carrier.base import (
     WordsSpoken,
 )
 from sipagent.carrier.desk import CarrierDesk
-from sipagent.carrier.plan import AFTER_THE_LAST, conference_name, name_of, refusal
+from sipagent.carrier.offering import Offered
+from sipagent.carrier.plan import AFTER_THE_LAST, name_of, refusal
 from sipagent.carrier.refusing import RefusingLine
 from sipagent.carrier.replays import SeenLegs
 from sipagent.carrier.reports import LegReports
 from sipagent.carrier.settings import AnswerByStream
+from sipagent.carrier.transfers import carrier_side
 from sipagent.errors import CarrierError, CarrierLegGoneError, WebhookLateError
 from sipagent.identifiers import CallId
 
@@ -52,6 +56,8 @@ LINE_RESULT_WAIT_S = 1.5
 """The longest a carrier waits for what became of a call whose audio came to us: another process may know."""
 RINGING_S = 300.0
 """A call that was first heard of longer ago does not ring any more."""
+ANSWER_TRIES = 3
+"""How often a leg is answered, each time as long as a request may take, while nobody says whether it is."""
 MOST_AT_WORK = 500
 """Commands that are carried out at the same time."""
 
@@ -63,8 +69,8 @@ class FrontDoorView(Protocol):
         """Who answers what, at present."""
         ...
 
-    def take(self, call: IncomingCall, received_at: float, line: Line) -> bool:
-        """As `sipagent.calls.supervisor.Supervisor.take`."""
+    async def refuse(self, call: IncomingCall, received_at: float, line: Line) -> None:
+        """Have it recorded that ``call`` was refused, once, whichever process of ours was asked about it."""
         ...
 
 
@@ -95,6 +101,7 @@ class Switchboard:
         self._reports = reports
         self._metrics = metrics
         self._utc_now = utc_now
+        self._people = Offered(reports, utc_now)
         self._legs = SeenLegs()
         self._work: set[asyncio.Task[None]] = set()
 
@@ -130,6 +137,12 @@ class Switchboard:
                 return self._answered(desk, carrier, message.leg, HangUp())
             case OfferAnswer():
                 return self._offered(desk, carrier, message)
+            case PersonWaited():
+                person = replace(message.token.leg, carrier_call_id=message.carrier_call_id)
+                return self._answered(desk, carrier, person, await self._people.waited(desk, message))
+            case PersonLeft():
+                self._work_on(desk, self._people.left(desk, message), "the caller of a person who left")
+                return None
             case _:
                 assert_never(message)
 
@@ -162,12 +175,13 @@ class Switchboard:
             sip_call_id=None,
             sip_headers=request.sip_headers,
             media_security=None,
+            line="none",
             leg=leg,
         )
         outcome = self._front.door().decide(call, now).outcome
         self._reports.note(_announced(request, now))
         if isinstance(outcome, Refuse):
-            self._front.take(call, at, RefusingLine())
+            await self._front.refuse(call, at, RefusingLine())
             self._metrics.carrier_step(leg.carrier, "refuse", "done")
             return refusal(outcome.sip_status)
         return desk.planner.begin(leg, outcome.route, now_s)
@@ -185,6 +199,10 @@ class Switchboard:
             if known is None and not isinstance(desk.planner.step_of(token), AnswerByStream):
                 # The end of a stream before the step that the caller has come to.
                 return None
+            if known is None and (side := carrier_side(desk, self._reports, token.leg, self._utc_now)):
+                # The process that held it is gone, and perhaps it was calling somebody for the caller.
+                calling_off = side.call_off(caller_is_here=True)
+                self._work_on(desk, calling_off, f"leg {token.leg.carrier_call_id}: nobody is called for it")
             # A stream of which nobody says how it went has ended without a reason: the caller goes on.
             outcome = replace(outcome, result=known or "failed")
         result = "caller_gone" if outcome.caller_gone else outcome.result
@@ -205,27 +223,14 @@ class Switchboard:
         )
         return following
 
-    def _offered(self, desk: CarrierDesk, carrier: Carrier, answer: OfferAnswer) -> CarrierAnswer | None:
-        offer = answer.token.offer
-        assert offer is not None, "the answer is one to an offer"
-        kind = TAKEN if answer.taken else DECLINED
-        self._reports.note(
-            LegReport(
-                carrier=answer.token.leg.carrier,
-                carrier_call_id=answer.carrier_call_id,
-                parent_call_id=answer.token.leg.carrier_call_id,
-                kind=kind,
-                at=self._utc_now(),
-                # The first answer counts.
-                event_id=f"{answer.carrier_call_id}:offer:{offer}",
-                offer=offer,
-            )
-        )
-        if "offer" not in carrier.purposes:
-            # Whoever made the offer follows the reports, and gives the commands.
-            return None
-        instruction = JoinConference(name=conference_name(offer)) if answer.taken else HangUp()
-        return carrier.answer(instruction, answer.token.leg, answered=True)
+    def _offered(self, desk: CarrierDesk, carrier: Carrier, message: OfferAnswer) -> CarrierAnswer:
+        person = replace(message.token.leg, carrier_call_id=message.carrier_call_id)
+        instruction = self._people.follows(desk, message)
+        answer = carrier.answer(instruction, person, answered=True)
+        hold = partial(self._carry_out, desk, carrier, person, instruction, True)
+        waits = self._people.waits(message, hold if answer.commands else None)
+        self._work_on(desk, waits, f"leg {message.carrier_call_id}: waits")
+        return answer
 
     # Carrying out ----------------------------------------------------------------------------------
 
@@ -250,16 +255,27 @@ class Switchboard:
             logger.error("A call is left to its carrier: too many commands are under way")
             return
         work = self._carry_out(desk, carrier, leg, instruction, answered)
-        task = asyncio.create_task(work, name=f"leg {leg.carrier_call_id}: {type(instruction).__name__}")
+        self._work_on(desk, work, f"leg {leg.carrier_call_id}: {type(instruction).__name__}")
+
+    def _work_on(self, desk: CarrierDesk, work: Coroutine[None, None, None], name: str) -> None:
+        async def use_desk() -> None:
+            with desk.used():
+                await work
+
+        task = asyncio.create_task(use_desk(), name=name)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
+        # Of one that was cancelled before it had begun.
+        task.add_done_callback(lambda _: work.close())
 
     async def _carry_out(
         self, desk: CarrierDesk, carrier: Carrier, leg: CarrierLeg, instruction: Instruction, answered: bool
     ) -> None:
         """Give the commands of ``instruction``. What the API refuses, or does not answer, is a step that
-        failed: the next one follows, until there is none."""
+        failed: the next one follows, until there is none. Only a leg that is to be answered, and may have
+        been, is left to what its events say: another step would end the one that has begun."""
         following: Instruction | None = instruction
+        tries = 1
         while following is not None:
             try:
                 for command in carrier.answer(following, leg, answered=answered).commands:
@@ -269,6 +285,12 @@ class Switchboard:
                 return
             except CarrierError as error:
                 logger.warning("A carrier did not do what it was asked: %s", error)
+                if not answered and error.status is None:
+                    if tries == ANSWER_TRIES:
+                        return
+                    # Given twice, it acts once.
+                    tries += 1
+                    continue
                 following = await self._instead(desk, leg, following)
             else:
                 return
@@ -282,7 +304,7 @@ class Switchboard:
                 return await self._after(desk, StepOutcome(leg=leg, token=token, result="failed"), now_s)
             case SayAndHangUp() | RejectLeg():
                 return HangUp()
-            case HangUp() | JoinConference() | OfferCall():
+            case HangUp() | JoinConference() | OfferCall() | HoldPerson():
                 return None
             case _:
                 assert_never(failed)

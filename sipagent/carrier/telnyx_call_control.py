@@ -13,12 +13,15 @@ import json
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from sipagent.calls.incoming import CarrierLeg
 from sipagent.carrier.base import (
     HEARD,
+    SORRY,
+    WAITING,
     Callbacks,
     CarrierAnswer,
     Command,
@@ -27,6 +30,7 @@ from sipagent.carrier.base import (
     DialNumber,
     DialSip,
     HangUp,
+    HoldPerson,
     Instruction,
     JoinConference,
     LegAnswered,
@@ -34,6 +38,7 @@ from sipagent.carrier.base import (
     Message,
     OfferAnswer,
     OfferCall,
+    PersonWaited,
     Purpose,
     RejectLeg,
     SayAndHangUp,
@@ -84,15 +89,16 @@ class CallControl:
     name = "telnyx"
     interface = CALL_CONTROL_INTERFACE
     mount = "/carriers/telnyx/call-control"
+    signs_address = False
     purposes: tuple[Purpose, ...] = ("event",)
 
     def __init__(self, signatures: TelnyxSignatures, tokens: LegTokens) -> None:
         self._signatures = signatures
         self._tokens = tokens
 
-    def verify(self, delivery: Delivery, now_s: float) -> None:
+    def verify(self, delivery: Delivery, now_s: float) -> float:
         """As `Carrier.verify`."""
-        self._signatures.verify(delivery, now_s)
+        return self._signatures.verify(delivery, now_s)
 
     def fingerprint(self, delivery: Delivery) -> str:
         """The event's identifier: a second try is signed anew, and keeps it."""
@@ -141,6 +147,15 @@ def commands(instruction: Instruction, leg: CarrierLeg, answered: bool) -> tuple
             raise AssertionError("a leg joins a conference by the client of the API")
         case OfferCall():
             return (_offer(instruction, leg),)
+        case HoldPerson():
+            # What ends without a key, or with one, is asked about; whoever is in a conference is not.
+            body = {
+                "minimum_digits": 1,
+                "maximum_digits": 1,
+                "timeout_millis": instruction.patience_s * 1000,
+                "client_state": client_state(instruction.callbacks.token),
+            }
+            return (_command(leg, "gather", instruction.callbacks, body),)
         case DialSip() | DialNumber() | ConnectStream() | SayAndHangUp():
             if answered:
                 return (_step(instruction, leg),)
@@ -247,7 +262,7 @@ def _meaning(event: _Event, leg_id: str, token: LegToken) -> Message | None:
     """What ``event`` means for the call that ``token`` names; None: nothing but what it reports."""
     leg, own = token.leg, leg_id == token.leg.carrier_call_id
     if token.offer is not None:
-        return None if own else _offer_answer(event, leg_id, token)
+        return None if own else _of_person(event, leg_id, token)
     match event.type:
         case "call.answered" if own:
             return LegAnswered(leg=leg, token=token)
@@ -269,8 +284,15 @@ def _meaning(event: _Event, leg_id: str, token: LegToken) -> Message | None:
     return None
 
 
-def _offer_answer(event: _Event, leg_id: str, token: LegToken) -> OfferAnswer | None:
+def _of_person(event: _Event, leg_id: str, token: LegToken) -> Message | None:
+    """What ``event`` means of a person whom the call that ``token`` names is offered to."""
     match event.type:
+        case "call.gather.ended" if token.route == WAITING:
+            return PersonWaited(token=token, carrier_call_id=leg_id)
+        case "call.speak.ended" if token.route == SORRY:
+            return WordsSpoken(leg=replace(token.leg, carrier_call_id=leg_id), token=token)
+        case _ if token.route in (WAITING, SORRY):
+            return None
         case "call.gather.ended":
             taken = event.text("digits") == ANSWER_DIGIT
         case "call.speak.ended" if token.route == HEARD:

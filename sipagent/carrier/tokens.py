@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -36,6 +37,17 @@ _MAC_BYTES = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retired:
+    """A secret, a key or an address that was replaced, or taken away; see `sipagent.carrier.former`."""
+
+    value: str = field(repr=False)
+    calls_until_s: float
+    """Until then (Unix seconds) it may announce new calls."""
+    until_s: float
+    """Until then it may tell of calls that are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LegToken:
     """A leg, and where in its plan its call is."""
 
@@ -53,18 +65,26 @@ class LegToken:
 class LegTokens:
     """Writes and reads tokens with keys that are made of the carriers' own secrets."""
 
-    def __init__(self, secrets: Mapping[str, Sequence[str]]) -> None:
-        """``secrets`` by carrier: the first one signs, all of them are good. Raises `UserError` for an empty
-        list or secret, which anybody could sign with."""
-        for carrier, known in secrets.items():
-            if not known or not all(known):
+    def __init__(
+        self, secrets: Mapping[str, Sequence[str]], former: Mapping[str, Sequence[Retired]] | None = None
+    ) -> None:
+        """``secrets`` by carrier: the first one signs, all of them are good, and so are those of ``former``
+        for as long as they hold; of a carrier without secrets, the first of ``former`` signs. Raises
+        `UserError` for an empty list or secret, which anybody could sign with."""
+        self._keys: dict[str, tuple[tuple[bytes, float], ...]] = {}
+        for carrier in {**secrets, **(former or {})}:
+            retired = () if former is None else former.get(carrier, ())
+            known = [
+                *((secret, math.inf) for secret in secrets.get(carrier, ())),
+                *((one.value, one.until_s) for one in retired),
+            ]
+            if not secrets.get(carrier, retired) or not all(secret for secret, _ in known):
                 raise UserError(
                     f"The carrier {carrier} has no secret, or an empty one: set its key or token."
                 )
-        self._keys = {
-            carrier: tuple(hmac.digest(secret.encode(), _PURPOSE, "sha256") for secret in known)
-            for carrier, known in secrets.items()
-        }
+            self._keys[carrier] = tuple(
+                (hmac.digest(secret.encode(), _PURPOSE, "sha256"), until_s) for secret, until_s in known
+            )
 
     def issue(self, token: LegToken) -> str:
         """``token`` as URL-safe text (letters, digits, ``-``, ``_``, ``.``). Its carrier has keys here."""
@@ -74,7 +94,7 @@ class LegTokens:
             token.route, token.step, token.issued_at, token.offer,
         ]  # fmt: skip
         signed = f"{_VERSION}.{_text(msgspec.json.encode(body))}"
-        return f"{signed}.{_text(_mac(self._keys[leg.carrier][0], signed))}"
+        return f"{signed}.{_text(_mac(self._keys[leg.carrier][0][0], signed))}"
 
     def read(self, text: str, now_s: float) -> LegToken:
         """The token that ``text`` is, at ``now_s`` (Unix seconds).
@@ -90,8 +110,8 @@ class LegTokens:
         given = mac.encode()
         # Every key is tried, whichever fits: how long it takes tells nothing.
         good = [
-            hmac.compare_digest(_text(_mac(key, signed)).encode(), given)
-            for key in self._keys.get(token.leg.carrier, ())
+            hmac.compare_digest(_text(_mac(key, signed)).encode(), given) and now_s <= until_s
+            for key, until_s in self._keys.get(token.leg.carrier, ())
         ]
         if not any(good):
             raise WebhookSignatureError("The token is not signed by a key we know.")

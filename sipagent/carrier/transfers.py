@@ -6,7 +6,6 @@ and asked. Until they take it, nothing happens to the caller, who talks with the
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterator
@@ -18,17 +17,19 @@ from sipagent.calls.line import BringIn, CarrierSide, WarmOutcome
 from sipagent.carrier.base import (
     DECLINED,
     HEARD,
+    JOINED,
+    JOINING,
     TAKEN,
     Callbacks,
     DialNumber,
-    LegReport,
     OfferCall,
 )
 from sipagent.carrier.desk import CarrierDesk
-from sipagent.carrier.markup import DECIDE_S, TEXML, TWIML
+from sipagent.carrier.markup import TEXML, TWIML
+from sipagent.carrier.offer import Offer, let_go
 from sipagent.carrier.people import ByCommands, ByDocuments, People
 from sipagent.carrier.plan import AFTER_THE_LAST
-from sipagent.carrier.reports import Following, LegReports
+from sipagent.carrier.reports import LegReports
 from sipagent.carrier.rest import TexmlApi
 from sipagent.carrier.settings import CallNumber, OfferManner
 from sipagent.carrier.telnyx import TEXML_INTERFACE
@@ -41,44 +42,33 @@ from sipagent.errors import (
     CarrierError,
     CarrierLegGoneError,
     CarrierRefusedError,
-    CarrierUnavailableError,
 )
 
 logger = logging.getLogger(__name__)
 
-CHARACTERS_PER_S = 10.0
-"""How fast a carrier's voice reads, at least."""
-MARGIN_S = 15.0
-"""For dialling, and for reports on their way."""
-LOOK_S = 5.0
-"""How often a person's leg is looked at when nothing is reported of it: reports get lost."""
-FIRST_REPORT_S = 6.0
-"""How long the first report may take of a call that the carrier has not said to have made."""
-_OVER = {
-    "busy": WarmOutcome.BUSY,
-    "no_answer": WarmOutcome.NO_ANSWER,
-    "canceled": WarmOutcome.NO_ANSWER,
-    "failed": WarmOutcome.REFUSED,
-}
+_GONE = frozenset({"completed", "busy", "no_answer", "failed", "canceled", DECLINED})
 
 
 def carrier_side(
     desk: CarrierDesk, reports: LegReports, leg: CarrierLeg, utc_now: Callable[[], datetime]
 ) -> CarrierSide | None:
     """What the carrier of ``leg`` can do for it; None where it has no API that we know how to use."""
-    people: People
+    people = people_of(desk, leg)
+    return None if people is None else CarrierLegSide(leg, desk, people, reports, utc_now)
+
+
+def people_of(desk: CarrierDesk, leg: CarrierLeg) -> People | None:
+    """By which people are called for ``leg``, and it is moved; None as for `carrier_side`."""
     if leg.carrier == "twilio" and desk.twilio is not None:
-        people = ByDocuments(leg, desk.twilio, TWIML)
-    elif leg.interface == TEXML_INTERFACE and desk.telnyx is not None and desk.settings.telnyx is not None:
+        return ByDocuments(leg, desk.twilio, TWIML)
+    if leg.interface == TEXML_INTERFACE and desk.telnyx is not None and desk.telnyx_account is not None:
         api = TexmlApi(
-            desk.telnyx, account=leg.account or "", application_id=desk.settings.telnyx.connection_id
+            desk.telnyx, account=leg.account or "", application_id=desk.telnyx_account.connection_id
         )
-        people = ByDocuments(leg, api, TEXML)
-    elif leg.interface == CALL_CONTROL_INTERFACE and desk.call_control is not None:
-        people = ByCommands(leg, desk.call_control)
-    else:
-        return None
-    return CarrierLegSide(leg, desk, people, reports, utc_now)
+        return ByDocuments(leg, api, TEXML)
+    if leg.interface == CALL_CONTROL_INTERFACE and desk.call_control is not None:
+        return ByCommands(leg, desk.call_control)
+    return None
 
 
 class CarrierLegSide:
@@ -99,7 +89,7 @@ class CarrierLegSide:
         self._reports = reports
         self._utc_now = utc_now
 
-    async def bring_in(self, person: BringIn) -> WarmOutcome:
+    async def bring_in(self, person: BringIn, moving: Callable[[], None]) -> WarmOutcome:
         """As `CarrierSide.bring_in`."""
         caller_id = self._planner.caller_id(self._leg)
         if caller_id is None:
@@ -118,8 +108,25 @@ class CarrierLegSide:
             callbacks=callbacks,
         )
         number = person.number.removeprefix("tel:")
-        offer = _Offer(number, caller_id, words, self._callbacks(), self._people, self._leg)
-        return await offer.make(self._reports)
+        offer = Offer(number, caller_id, words, self._callbacks(), self._people, self._leg, self._reports)
+        sorry = self._planner.sorry(self._leg, callbacks.place, self._utc_now().timestamp())
+        return await offer.make(moving, sorry, self._utc_now)
+
+    async def call_off(self, *, caller_is_here: bool) -> None:
+        """As `CarrierSide.call_off`."""
+        leg = self._leg
+        reports = await self._reports.of_offers(leg.carrier, leg.carrier_call_id)
+        kinds: dict[tuple[str, str], set[str]] = {}
+        for report in reports:
+            assert report.offer is not None, "these are of offers"
+            kinds.setdefault((report.offer, report.carrier_call_id), set()).add(report.kind)
+        for (offer, person_leg), known in kinds.items():
+            if known & _GONE or JOINED in known or (JOINING in known and not caller_is_here):
+                continue
+            logger.info("Somebody was being brought in by a process that is gone, and is let go")
+            now_s = self._utc_now().timestamp()
+            sorry = self._planner.sorry(leg, offer, now_s) if known & {"answered", TAKEN} else None
+            await let_go(self._people, person_leg, sorry)
 
     async def send_to(self, target_uri: str) -> None:
         """As `CarrierSide.send_to`. When nobody answers there, the caller hears the plan's words."""
@@ -140,137 +147,6 @@ class CarrierLegSide:
     def _callbacks(self, offer: str | None = None, route: str = "") -> Callbacks:
         now_s = self._utc_now().timestamp()
         return self._planner.callbacks(self._leg, route, AFTER_THE_LAST, now_s, offer)
-
-
-class _Offer:
-    """One attempt to bring one person in."""
-
-    def __init__(
-        self,
-        number: str,
-        caller_id: str,
-        words: OfferCall,
-        after: Callbacks,
-        people: People,
-        leg: CarrierLeg,
-    ) -> None:
-        self._number = number
-        self._caller_id = caller_id
-        self._words = words
-        self._callbacks = words.callbacks
-        self._after = after
-        self._people = people
-        self._leg = leg
-        self._person_leg: str | None = None
-        self._answered = False
-
-    async def make(self, reports: LegReports) -> WarmOutcome:
-        """Call, brief, ask, and connect; how it went. Whoever is not connected is not left ringing."""
-        # By a task of its own: cancelled in the middle of it, nobody would know whom to hang up on.
-        calling = asyncio.ensure_future(self._people.call(self._number, self._caller_id, self._words))
-        outcome: WarmOutcome | None = None
-        try:
-            outcome = await self._called(calling, reports)
-            if outcome is WarmOutcome.JOINED:
-                outcome = await self._connected()
-            return outcome
-        finally:
-            if outcome is not WarmOutcome.JOINED:
-                await self._let_go(calling)
-
-    async def _called(self, calling: asyncio.Future[str | None], reports: LegReports) -> WarmOutcome:
-        placed = True
-        try:
-            self._person_leg = await asyncio.shield(calling)
-        except CarrierRefusedError as error:
-            logger.warning("The carrier does not call whom a caller is to be connected with: %s", error)
-            return WarmOutcome.REFUSED
-        except CarrierUnavailableError as error:
-            logger.warning("The carrier did not say whether it calls: %s", error)
-            if error.status is not None:
-                return WarmOutcome.UNAVAILABLE
-            placed = False
-        leg = self._leg
-        with reports.follow(leg.carrier, leg.carrier_call_id, offer=self._callbacks.place) as following:
-            return await self._until_known(following, placed)
-
-    async def _until_known(self, following: Following, placed: bool) -> WarmOutcome:
-        """Follow the person's leg until it is clear whether they take the call."""
-        loop = asyncio.get_running_loop()
-        words_s = len(self._words.briefing + self._words.question) / CHARACTERS_PER_S
-        ends_at = loop.time() + self._words.answer_timeout_s + words_s + DECIDE_S + MARGIN_S
-        if not placed:
-            report = await following.next(loop.time() + FIRST_REPORT_S)
-            if report is None:
-                return WarmOutcome.UNAVAILABLE
-            self._person_leg = report.carrier_call_id
-            if (outcome := await self._told(report)) is not None:
-                return outcome
-        while loop.time() < ends_at:
-            report = await following.next(min(ends_at, loop.time() + LOOK_S))
-            if report is not None:
-                self._person_leg = self._person_leg or report.carrier_call_id
-                outcome = await self._told(report)
-            else:
-                outcome = await self._looked()
-            if outcome is not None:
-                return outcome
-        return WarmOutcome.DECLINED if self._answered else WarmOutcome.NO_ANSWER
-
-    async def _told(self, report: LegReport) -> WarmOutcome | None:
-        """What ``report`` makes clear; None for nothing yet."""
-        if report.kind == TAKEN:
-            return WarmOutcome.JOINED
-        if report.kind == DECLINED:
-            return WarmOutcome.DECLINED
-        if report.kind == "answered" and not self._answered:
-            self._answered = True
-            try:
-                await self._people.brief(report.carrier_call_id, self._words)
-            except CarrierError as error:
-                logger.warning("Whom a caller is to be connected with cannot be told so: %s", error)
-                return WarmOutcome.UNAVAILABLE
-        if report.kind == "completed":
-            return WarmOutcome.DECLINED if self._answered else WarmOutcome.NO_ANSWER
-        return _OVER.get(report.kind)
-
-    async def _looked(self) -> WarmOutcome | None:
-        """What the carrier says about the leg, of which nothing was reported for a while."""
-        if self._person_leg is None:
-            return None
-        try:
-            kind = await self._people.state(self._person_leg)
-        except CarrierLegGoneError:
-            kind = "completed"
-        except CarrierError as error:
-            logger.info("A leg cannot be looked at: %s", error)
-            return None
-        if kind == "completed":
-            return WarmOutcome.DECLINED if self._answered else WarmOutcome.NO_ANSWER
-        return _OVER.get(kind)
-
-    async def _connected(self) -> WarmOutcome:
-        assert self._person_leg is not None, "they have answered"
-        try:
-            await self._people.join(self._person_leg, self._callbacks.place, self._after)
-        except CarrierLegGoneError as error:
-            logger.info("A caller is gone who was to be connected: %s", error)
-            return WarmOutcome.CALLER_GONE
-        except CarrierError as error:
-            logger.warning("A caller could not be connected, and stays: %s", error)
-            return WarmOutcome.UNAVAILABLE
-        return WarmOutcome.JOINED
-
-    async def _let_go(self, calling: asyncio.Future[str | None]) -> None:
-        """End the call to the person, wherever it is. Raises nothing of the carrier's."""
-        try:
-            self._person_leg = self._person_leg or await calling
-            if self._person_leg is not None:
-                await self._people.end(self._person_leg)
-        except CarrierLegGoneError:
-            return
-        except CarrierError as error:
-            logger.warning("A call to somebody could not be ended: %s", error)
 
 
 @contextmanager

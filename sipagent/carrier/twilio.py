@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,6 +17,7 @@ from sipagent.calls.incoming import CarrierLeg
 from sipagent.carrier.base import CarrierAnswer, Delivery, Instruction, Message, Purpose
 from sipagent.carrier.forms import MOST_FIELDS, read_form
 from sipagent.carrier.markup import TWIML, render
+from sipagent.carrier.tokens import Retired
 from sipagent.errors import UserError, WebhookSignatureError
 
 SIGNATURE_HEADER = "x-twilio-signature"
@@ -30,27 +32,38 @@ class Twilio:
     name = "twilio"
     interface = ""
     mount = "/carriers/twilio"
+    signs_address = True
     purposes: tuple[Purpose, ...] = ("voice", "next", "status", "offer", "refer")
 
-    def __init__(self, auth_tokens: Sequence[str]) -> None:
-        """A signature by any of ``auth_tokens`` is good. Raises `UserError` for none, or an empty one."""
-        if not auth_tokens or not all(auth_tokens):
+    def __init__(self, auth_tokens: Sequence[str], former: Sequence[Retired] = ()) -> None:
+        """A signature by any of ``auth_tokens`` is good, and one by those of ``former`` while they hold.
+        Raises `UserError` for none, or an empty one."""
+        if not (auth_tokens or former) or not all(auth_tokens):
             raise UserError("Twilio has no auth token: set TWILIO_AUTH_TOKEN to the account's.")
-        self._keys = tuple(token.encode() for token in auth_tokens)
+        self._keys = (
+            *((token.encode(), math.inf, math.inf) for token in auth_tokens),
+            *((one.value.encode(), one.calls_until_s, one.until_s) for one in former),
+        )
 
-    def verify(self, delivery: Delivery, now_s: float) -> None:
+    def verify(self, delivery: Delivery, now_s: float) -> float:
         """As `Carrier.verify`. Twilio signs no time: what is old must be known by other signs."""
         given = delivery.headers.get(SIGNATURE_HEADER, "")
         if not given:
             raise WebhookSignatureError("The request is not signed: it has no X-Twilio-Signature.")
         algorithm = _algorithm(delivery.headers.get(SETTINGS_HEADER, ""))
-        expected = [
-            b64encode(hmac.digest(key, signed, algorithm))
+        # Every key is tried, whichever fits: how long it takes tells nothing.
+        good = [
+            calls_until_s
             for signed in _signed_texts(delivery)
-            for key in self._keys
+            for key, calls_until_s, until_s in self._keys
+            if hmac.compare_digest(
+                given.encode("utf-8", "replace"), b64encode(hmac.digest(key, signed, algorithm))
+            )
+            and now_s <= until_s
         ]
-        if not any(hmac.compare_digest(given.encode("utf-8", "replace"), one) for one in expected):
+        if not good:
             raise WebhookSignatureError("The signature is by no auth token that is known here.")
+        return max(good)
 
     def fingerprint(self, delivery: Delivery) -> str:
         """The signature: it is made of the address and of every field."""

@@ -6,12 +6,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from rich.table import Table
-
 from sipagent.cli import orders
 from sipagent.cli.arguments import moment, positive_count
 from sipagent.cli.database import ask_database
-from sipagent.cli.output import console, print_json
+from sipagent.cli.output import console, print_json, print_table
 from sipagent.cli.record import at_utc, print_commands, print_record, print_reports
 from sipagent.config import EndReason
 from sipagent.config.loader import suggestion
@@ -140,14 +138,13 @@ def _list(arguments: argparse.Namespace) -> int:
     if not summaries:
         out.print("No calls.")
         return 0
-    table = Table(
-        "call", "began (UTC)", "from", "to", "agent", "state", "ended because", "fault of", box=None
-    )
+    rows = []
     for summary in summaries:
         ending = summary.end_reason or "–"
         values = (summary.caller, summary.dialled, summary.agent, summary.state, ending, summary.fault_owner)
-        table.add_row(summary.call_id, at_utc(summary.started_at), *(value or "–" for value in values))
-    out.print(table)
+        rows.append((summary.call_id, at_utc(summary.started_at), *(value or "–" for value in values)))
+    head = ("call", "began (UTC)", "from", "to", "agent", "state", "ended because", "fault of")
+    print_table(out, head, rows)
     return 0
 
 
@@ -177,12 +174,12 @@ def _list_live(arguments: argparse.Namespace) -> int:
     if not found:
         out.print("No calls are up.")
         return 0
-    table = Table("call", "claimed (UTC)", "from", "to", "agent", "state", "worker", box=None)
+    rows = []
     for claim, summary in found:
         about = () if summary is None else (summary.caller, summary.dialled, summary.agent, summary.state)
         cells = (*(value or "–" for value in about or (None,) * 4), claim.worker)
-        table.add_row(claim.call_id, at_utc(claim.claimed_at), *cells)
-    out.print(table)
+        rows.append((claim.call_id, at_utc(claim.claimed_at), *cells))
+    print_table(out, ("call", "claimed (UTC)", "from", "to", "agent", "state", "worker"), rows)
     return 0
 
 
@@ -260,10 +257,8 @@ def _list_configurations(arguments: argparse.Namespace) -> int:
     if not found:
         out.print("No configurations.")
         return 0
-    table = Table("configuration", "generation", "loaded (UTC)", "holds", box=None)
-    for one in found:
-        table.add_row(one.fingerprint, str(one.number), at_utc(one.at), one.summary)
-    out.print(table)
+    rows = [(one.fingerprint, str(one.number), at_utc(one.at), one.summary) for one in found]
+    print_table(out, ("configuration", "generation", "loaded (UTC)", "holds"), rows)
     return 0
 
 

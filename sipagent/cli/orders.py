@@ -13,11 +13,9 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
-from rich.table import Table
-
 from sipagent.cli.arguments import duration_s
 from sipagent.cli.database import ask_database
-from sipagent.cli.output import console, print_json
+from sipagent.cli.output import console, print_json, print_table
 from sipagent.clock import utc_now
 from sipagent.identifiers import CallId
 from sipagent.store import Store, WorkerSeen
@@ -178,9 +176,9 @@ def _workers(arguments: argparse.Namespace) -> int:
     if not found:
         console().print("No workers.")
         return 0
-    table = Table("worker", "process", "state", "seen", "calls", box=None)
-    for worker in found:
-        seen = f"{worker.seen_s:.1f} s ago"
-        table.add_row(worker.worker, worker.name, worker.state, seen, str(worker.calls))
-    console().print(table)
+    rows = [
+        (worker.worker, worker.name, worker.state, f"{worker.seen_s:.1f} s ago", str(worker.calls))
+        for worker in found
+    ]
+    print_table(console(), ("worker", "process", "state", "seen", "calls"), rows)
     return 0

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from sipagent.errors import ConfigurationError, ScriptError
 from sipagent.escapes import in_json, some_lines
 
 _WIDTH_OF_A_PIPE = 1000
+_PADDING = 2
+"""Beside each cell of a table, left and right of it together."""
+_BETWEEN = "  "
 
 
 class SafeConsole(Console):
@@ -46,6 +51,21 @@ def print_hanging(out: Console, mark: str, text: str, *, mark_style: str = "", s
     for number, line in enumerate(lines):
         before = (mark, mark_style) if number == 0 else " " * len(mark)
         out.print(Text.assemble(before, (line, style)))
+
+
+def print_table(out: Console, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """``rows`` below ``head``. Where the lines of a table are too long for the terminal, each row is a block
+    that begins with its first cell: nothing is ever cut off, least of all a name that somebody must type."""
+    widths = [max(cell_len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    if sum(widths) + _PADDING * len(widths) <= out.width:
+        table = Table(*head, box=None)
+        for row in rows:
+            table.add_row(*row)
+        out.print(table)
+        return
+    for row, style in ((head, "bold"), *((row, "") for row in rows)):
+        out.print(Text(row[0], style=style))
+        print_hanging(out, "  ", _BETWEEN.join(row[1:]), style=style)
 
 
 def print_json(value: Any) -> None:

@@ -27,6 +27,7 @@ SPEAKER_STYLES = {"caller": "cyan", "agent": "green"}
 LINES = {
     "sip": "sip (from the carrier to the Realtime API)",
     "stream": "stream (the audio passed through us)",
+    "none": "none (refused at the carrier)",
 }
 
 

@@ -154,10 +154,12 @@ async def _serve(service: Service, arguments: argparse.Namespace) -> int:
 def _cannot_listen(where: str, error: BaseException) -> str:
     """What is wrong. The address is that of the error, if it names one: the configuration may want more of
     them than ``where``."""
-    if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
-        return f"cannot listen on {where}: {error}"
     named = _ADDRESS.search(str(error))
     taken = where if named is None else f"{named[1]}:{named[2]}"
+    if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+        return f"cannot listen on {taken}: this machine has no such address. 0.0.0.0 is all that it has."
+    if not isinstance(error, OSError) or error.errno != errno.EADDRINUSE:
+        return f"cannot listen on {taken}: {error}"
     remedy = "take another --port" if taken == where else "change `listen` in the configuration"
     return f"cannot listen on {taken}: another process does. Stop it, or {remedy}."
 

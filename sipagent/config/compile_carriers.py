@@ -64,7 +64,8 @@ def compile_carriers(compiling: Compiling) -> CarrierSettings | None:
     asterisk = None if entry.asterisk is None else _asterisk(compiling, (*_PLACE, "asterisk"), entry.asterisk)
     question = entry.warm.question or ""
     _refuse_names(compiling, (*_PLACE, "warm", "question"), question)
-    offers = OfferManner(question=question, language=entry.warm.language)
+    _refuse_names(compiling, (*_PLACE, "warm", "sorry"), entry.warm.sorry)
+    offers = OfferManner(question=question, sorry=entry.warm.sorry, language=entry.warm.language)
     if len(compiling.problems) > before:
         return None
     return CarrierSettings(

@@ -64,7 +64,9 @@ class Environment:
         for name in ("OPENAI_WEBHOOK_SECRET", "OPENAI_WEBHOOK_SECRET_PREVIOUS"):
             if secret := value(name):
                 secrets.append(secret)
-                if (mistake := webhook_secret_mistake(secret)) is not None:
+                if secret.startswith("sk-"):
+                    mistakes.append(f"{name} holds an API key: set it to the signing secret (whsec_…).")
+                elif (mistake := webhook_secret_mistake(secret)) is not None:
                     mistakes.append(f"{name} is damaged: {mistake}. Copy it again, whole.")
         try:
             read_base_url(variables)  # `load_base_url` needs it; a mistake is named with the others

@@ -152,6 +152,7 @@ EXAMPLES: Mapping[str, tuple[Any, ...]] = {
     "ModerationKeys.categories": (["harassment", "violence"],),
     "ModerationKeys.model": ("omni-moderation-latest",),
     # Of carriers, and of people
+    "WarmEntry.sorry": ("The call could not be put through to you. Goodbye.",),
     "SayStep.say": ("Nobody can take your call right now. Please try again later.",),
     "SipAddressEntry.project": ("${OPENAI_PROJECT_ID}",),
     "SipAddressEntry.host": ("sip-eu.api.openai.com",),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,6 +20,9 @@ ABNORMAL_CLOSE = 1006
 """RFC 6455 section 7.1.5: the connection ended without a close frame."""
 NO_CODE = 1005
 """The same section: the close frame had no code."""
+
+Hold = Callable[[], Awaitable[object]]
+"""Returns when a handshake may begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +86,14 @@ class Socket(abc.ABC):
         """
 
 
-async def open_socket(address: Address, transport: TransportConfig) -> Socket:
-    """Connect and shake hands, by the package that ``transport`` names.
+def can_hold(transport: TransportConfig) -> bool:
+    """Whether the package that ``transport`` names lets us wait between connecting and the handshake."""
+    return transport.get("library", "websockets") == "websockets"
+
+
+async def open_socket(address: Address, transport: TransportConfig, *, hold: Hold | None = None) -> Socket:
+    """Connect and shake hands, by the package that ``transport`` names; with ``hold``, which not every
+    package has a place for (`can_hold`), the handshake waits until that returns.
 
     Raises `AttachNotFoundError` for 404, `AttachError` for anything else, `UserError` for a package that is
     not installed. Cancel-safe: nothing stays open.
@@ -103,8 +112,9 @@ async def open_socket(address: Address, transport: TransportConfig) -> Socket:
         case "websockets":
             from sipagent.realtime.websockets_connection import open_websockets_socket
 
-            return await open_websockets_socket(address, limits, context)
+            return await open_websockets_socket(address, limits, context, hold=hold)
         case "picows":
+            assert hold is None, "it was asked"
             try:
                 from sipagent.realtime.picows_connection import open_picows_socket
             except ImportError as error:

@@ -89,6 +89,13 @@ class RealtimeModelListener(abc.ABC):
 class RealtimeModel(abc.ABC):
     """A connection to a model. One object serves one connection at a time."""
 
+    def approach(self, options: RealtimeModelConfig) -> None:
+        """Begin to connect by ``options`` and return at once: the session is not there yet, as long as a call
+        rings, and `connect`, which is called when it is, need not make the whole way then. `close` when it is
+        not called. Here, and wherever there is nothing to be begun, nothing happens. Raises nothing.
+        """
+        return
+
     @abc.abstractmethod
     async def connect(self, options: RealtimeModelConfig) -> None:
         """Connect and set the session up. Events may come before this returns.

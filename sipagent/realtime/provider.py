@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
@@ -128,6 +129,7 @@ def _with_azure_path(endpoint: str) -> str:
     return parts._replace(path=path if path not in ("", "/openai") else _AZURE_PATH).geturl()
 
 
+@lru_cache(maxsize=64)  # few bases, and every call asks several times
 def _split(base_url: str) -> SplitResult:
     try:
         parts = urlsplit(base_url)

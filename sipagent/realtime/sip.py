@@ -20,7 +20,8 @@ from sipagent.identifiers import ItemId, ResponseId
 from sipagent.realtime import commands
 from sipagent.realtime.address import address_of
 from sipagent.realtime.agent import RealtimeAgent
-from sipagent.realtime.connection import Address, Closed, Socket, open_socket
+from sipagent.realtime.connection import Address, Closed, Hold, Socket, can_hold, open_socket
+from sipagent.realtime.early import EarlySocket
 from sipagent.realtime.events import (
     RealtimeModelAudioInterruptedEvent,
     RealtimeModelConnectionStatusEvent,
@@ -79,6 +80,7 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
     ) -> None:
         super().__init__(transport_config=transport_config)
         self._policy = attach_policy or AttachPolicy()
+        self._early: EarlySocket | None = None
         self._attached_at = -math.inf
         """When the socket was last attached again, on the loop's clock."""
         self._attempts_left = self._policy.reattach_attempts
@@ -148,6 +150,25 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         self._taking.say_otherwise(None)
         self._items.clear()
 
+    def approach(self, options: RealtimeModelConfig) -> None:
+        """See `RealtimeModel.approach`."""
+        if self._early is not None or not can_hold(self._transport):
+            return
+
+        async def open_early(hold: Hold) -> Socket:
+            return await open_socket(await self._address(options), self._transport, hold=hold)
+
+        self._early = EarlySocket(open_early)
+
+    async def close(self) -> None:
+        """See `RealtimeModel.close`."""
+        early, self._early = self._early, None
+        try:
+            if early is not None:
+                await early.close()
+        finally:
+            await super().close()
+
     async def _address(self, options: RealtimeModelConfig) -> Address:
         return await address_of(options, query={"call_id": options["call_id"]})
 
@@ -158,6 +179,9 @@ class OpenAIRealtimeSIPModel(RealtimeSocketModel):
         while True:
             tried_at = loop.time()
             try:
+                early, self._early = self._early, None
+                if early is not None and (socket := await early.take()) is not None:
+                    return socket
                 return await open_socket(address, self._transport)
             except AttachNotFoundError as error:
                 if tried_at >= deadline:

@@ -30,6 +30,7 @@ from sipagent.realtime.connection import (
     ABNORMAL_CLOSE,
     Address,
     Closed,
+    Hold,
     Socket,
     TransportLimits,
     refused,
@@ -51,8 +52,9 @@ _LENGTH_IN_8: Final = 127
 class _Connection(ClientConnection):
     """The package's connection, and the messages that came over it."""
 
-    def __init__(self, *arguments: Any, most_bytes: int, **options: Any) -> None:
+    def __init__(self, *arguments: Any, most_bytes: int, hold: Hold | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._hold = hold
         self.messages: deque[bytes] = deque()
         self.taker: Callable[[bytes], bool] | None = None
         self.ignores = False
@@ -97,6 +99,12 @@ class _Connection(ClientConnection):
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
+
+    async def handshake(self, *arguments: Any, **options: Any) -> None:
+        """As the package's, when it may begin. The way to the server is open."""
+        if self._hold is not None:
+            await self._hold()
+        await super().handshake(*arguments, **options)
 
     # What the loop and the package call --------------------------------------------------------------
 
@@ -262,7 +270,7 @@ class WebsocketsSocket(Socket):
 
 
 async def open_websockets_socket(
-    address: Address, limits: TransportLimits, context: ssl.SSLContext | None
+    address: Address, limits: TransportLimits, context: ssl.SSLContext | None, *, hold: Hold | None = None
 ) -> WebsocketsSocket:
     """Connect and shake hands; see `sipagent.realtime.connection.open_socket`."""
     options: dict[str, Any] = {
@@ -277,7 +285,9 @@ async def open_websockets_socket(
         "ping_timeout": limits.ping_timeout,
         "close_timeout": limits.close_timeout,
         "create_connection": partial(
-            _Connection, most_bytes=sys.maxsize if limits.max_size is None else limits.max_size
+            _Connection,
+            most_bytes=sys.maxsize if limits.max_size is None else limits.max_size,
+            hold=hold,
         ),
     }
     if context is not None:

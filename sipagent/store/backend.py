@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sipagent.identifiers import WorkerId
+from sipagent.store.compiled import CompiledStatement
 from sipagent.store.leases import SignalKind
 from sipagent.store.writer_thread import WriterThread
 
@@ -65,6 +66,12 @@ class Backend(Protocol):
         """An engine for records, and one whose statements never wait for records; where only one connection
         may write, the thread that does all of it. Raises ``foreign_errors`` when it can be told already that
         there is no database."""
+
+    async def fetch(
+        self, connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of a statement that commits itself, on an idle ``connection`` of the second engine. Raises
+        ``foreign_errors``."""
 
     def migrating(self, records: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection with which nothing takes too long, in a transaction in which nobody else migrates.

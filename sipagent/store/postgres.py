@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sipagent.store.backend import Presence, Run, causes
+from sipagent.store.compiled import CompiledStatement
 from sipagent.store.postgres_presence import PostgresPresence
 from sipagent.store.tables import PlainText
 
@@ -148,6 +149,15 @@ class PostgresBackend:
 
     async def _connect_for_records(self) -> Connection:
         return await self.connect(timeout_s=STATEMENT_TIMEOUT_S)
+
+    async def fetch(
+        self, connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """See `Backend.fetch`. The driver keeps the statement prepared."""
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None, "the connection is open"
+        rows: Sequence[Sequence[Any]] = await raw.fetch(statement.text, *statement.in_places(values))
+        return rows
 
     @asynccontextmanager
     async def migrating(self, records: AsyncEngine) -> AsyncIterator[AsyncConnection]:

@@ -102,8 +102,8 @@ class SqlLeases:
     async def claim_all(self, worker: WorkerId, webhooks: Mapping[CallId, str]) -> dict[CallId, int]:
         """See `CallLeases.claim_all`."""
         values = {"this_worker": worker, "webhooks": statements.pairs_of(webhooks)}
-        rows = await self._database.run("claim calls in", self._claim, values)
-        return {CallId(row.call_id): row.epoch for row in rows}
+        rows = await self._database.run_at_once("claim calls in", self._claim, values)
+        return {CallId(call_id): epoch for call_id, epoch in rows}
 
     async def adopt(
         self, worker: WorkerId, *, limit: int, quiet_s: float, take_back: bool = False

@@ -2,9 +2,9 @@
 
 It runs in write-ahead mode with ``synchronous=NORMAL``: what was committed survives the death of the process
 at any instant; only a power cut may take the last moments. Readers (another process that lists calls) never
-wait for the writer. All that one process writes is written by one thread, in its order, so that its event
-loop and the thread need not meet for every step; writers of several processes wait for each other, at most
-`BUSY_TIMEOUT_MS`.
+wait for the writer. All that one process writes is written over one connection, nearly all of it by one
+thread in its order, so that its event loop and the thread need not meet for every step; writers of several
+processes wait for each other, at most `BUSY_TIMEOUT_MS`.
 
 Workers are known to be alive by locked files in a folder beside the database, which the kernel unlocks when
 their process dies, and are called through sockets there. That folder belongs on the same machine as the
@@ -19,7 +19,7 @@ import hashlib
 import os
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sipagent.errors import StoreError
 from sipagent.identifiers import WorkerId
 from sipagent.store.backend import Called, Presence, Run, causes
+from sipagent.store.compiled import CompiledStatement
 from sipagent.store.leases import SIGNALS, SignalKind
 from sipagent.store.tables import PlainText
 from sipagent.store.writer_thread import WriterThread
 
 BUSY_TIMEOUT_MS = 5000
+LOG_PAGES = 1000
+"""How long the log may be before what is in it goes to its place in the file; SQLite's own figure."""
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes. The kernel takes 107 on Linux and 103 elsewhere."""
@@ -52,7 +55,7 @@ class SqliteBackend:
 
     def __init__(self, url: URL) -> None:
         assert url.database, "a database in SQLite is a file"
-        self.name = url.render_as_string(hide_password=True)
+        self.name = url.set(drivername="sqlite").render_as_string(hide_password=True)
         self._url = url
         self._path = Path(url.database).absolute()
 
@@ -68,11 +71,21 @@ class SqliteBackend:
         return sa.select(first.label("first"), second.label("second")).subquery("pairs")
 
     async def engines(self) -> tuple[AsyncEngine, WriterThread]:
-        """See `Backend.engines`."""
+        """See `Backend.engines`. Raises `StoreError` where there is no folder for the file."""
+        if not await asyncio.to_thread(self._path.parent.is_dir):
+            message = f"cannot open the database {self.name}: there is no folder {self._path.parent}"
+            raise StoreError(message)
         await asyncio.to_thread(_touch, self._url.database)
         engine = create_async_engine(self._url)
         sa.event.listen(engine.sync_engine, "connect", prepare)
-        return engine, WriterThread(self._url.set(drivername="sqlite"), prepare)
+        writer = WriterThread(self._url.set(drivername="sqlite"), prepare, set_patience=set_patience)
+        return engine, writer
+
+    async def fetch(
+        self, connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
+    ) -> Sequence[Sequence[Any]]:
+        """See `Backend.fetch`."""
+        raise AssertionError("the second engine is a thread")
 
     @asynccontextmanager
     async def migrating(self, records: AsyncEngine) -> AsyncIterator[AsyncConnection]:
@@ -229,6 +242,13 @@ def prepare(connection: DBAPIConnection, _record: Any) -> None:
         # event loop that it answers to.
         connection.close()
         raise
+
+
+def set_patience(connection: sqlite3.Connection, patient: bool) -> None:
+    """Whether ``connection`` waits for other writers, and brings a long log into the file, which waits for
+    the disk, or leaves both to others."""
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS if patient else 0}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES if patient else 0}")
 
 
 def _touch(path: str | None) -> None:

@@ -95,6 +95,8 @@ class World:
     async def connect(self, url: str, **options: Any) -> Any:
         """Stands in for ``websockets.connect``."""
         (call_id,) = parse_qs(urlsplit(url).query)["call_id"]
+        if (hold := options["create_connection"].keywords["hold"]) is not None:
+            await hold()
         return await self.lines[CallId(call_id)].connect(url, **options)
 
     def outage(self, *, begins: bool) -> None:
@@ -138,7 +140,6 @@ class _Api(CallsClient):
     def __init__(self, world: World) -> None:
         # No connection is made, so nothing of the real one is.
         self._settings = CallsClientSettings()
-        self._calls = cast(Any, None)
         self._world = world
 
     async def _once(self, action: str, call_id: CallId, request: Callable[[], Awaitable[None]]) -> None:

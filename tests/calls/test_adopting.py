@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from sipagent.calls.adopting import UNCLAIMED_FOR_S
 from sipagent.calls.generation import Generation
 from sipagent.errors import StoreAwayError, StoreError, UserError
+from sipagent.store import MemoryCallStore
 from tests.calls import outliving
 from tests.calls.outliving import SHIFT, Answer, Turn, Worker, incoming
 from tests.calls.scene import CALL, IN_GOOD_STANDING_S, Play, Scene, stage
+from tests.store.facts import opened
 
 BOOK = '{"label": "a table", "seconds": 0.1, "fails": false}'
 
@@ -176,5 +180,51 @@ def test_a_refusal_that_died_with_its_process_still_reaches_the_caller(play: Pla
         second.leaves.set()
         await asyncio.wait([second.task])
         await first.process.clear_away()
+
+    play(story)
+
+
+def test_a_call_that_was_answered_while_its_worker_was_cut_off_is_not_swept_away(play: Play) -> None:
+    """What is written down of it may arrive before the claim does."""
+
+    async def story(scene: Scene) -> None:
+        first, _ = scene.worker()
+        second, _ = scene.worker()
+        await asyncio.sleep(IN_GOOD_STANDING_S)
+        first.store.way = "refused"
+        await asyncio.sleep(2.0)
+        assert await first.deliver(incoming(0))
+        await scene.until(lambda: scene.line.attended, 2.0)
+        await asyncio.sleep(UNCLAIMED_FOR_S)
+        database = MemoryCallStore(database=scene.world.database)
+        rang_at = scene.world.now() - timedelta(seconds=UNCLAIMED_FOR_S + 1.0)
+        await database.apply([replace(opened(), call_id=CALL, at=rang_at)])
+        sweeping = second.process.begin(second.shift._adopter.sweep())
+        await asyncio.sleep(1.0)
+        first.store.way = "open"
+        await sweeping
+        assert scene.line.attended
+        assert scene.world.database.claims[CALL].worker == first.shift.worker
+        await scene.end()
+
+    play(story)
+
+
+def test_what_nobody_holds_is_swept_away(play: Play) -> None:
+    async def story(scene: Scene) -> None:
+        worker, _ = scene.worker()
+        await asyncio.sleep(1.0)
+        scene.line.accept()
+        database = MemoryCallStore(database=scene.world.database)
+        rang_at = scene.world.now() - timedelta(seconds=UNCLAIMED_FOR_S + 1.0)
+        await database.apply([replace(opened(), call_id=CALL, at=rang_at)])
+        await worker.process.begin(worker.shift._adopter.sweep())
+        await asyncio.sleep(1.0)
+        assert scene.line.why_over == "application"
+        record = scene.world.database.calls.record(CALL)
+        assert record is not None
+        assert record.summary.end_reason == "worker_lost"
+        worker.leaves.set()
+        await asyncio.wait([worker.task])
 
     play(story)

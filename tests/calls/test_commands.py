@@ -406,3 +406,23 @@ async def test_closing_the_desk_stops_what_is_under_way() -> None:
         await worker.desk.aclose()
         await worker.desk.aclose()
         assert await elsewhere.outcome("command_1") is None
+
+
+async def test_what_is_taken_back_at_the_last_moment_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked was told that nothing was done: the worker had read it, and not begun it."""
+    async with one_worker() as (worker, elsewhere):
+        begin, has_begun = worker.store.begin_effect, asyncio.Event()
+
+        async def taken_back_first(*arguments: Any) -> Any:
+            assert await elsewhere.answer("command_1", "taken_back", "Nobody answered in time.")
+            has_begun.set()
+            return await begin(*arguments)
+
+        monkeypatch.setattr(worker.store, "begin_effect", taken_back_first)
+        await elsewhere.ask(command())
+        async with asyncio.timeout(10):
+            await has_begun.wait()
+        await eventually(lambda: not worker.desk._serving)
+        effects = await elsewhere.effects(CALL)
+        assert [effect.key for effect in effects] == [order_key("command_1")]
+        assert worker.talks[CALL].asked == []

@@ -49,17 +49,17 @@ def claims(gatherer: ClaimGatherer, *call_ids: CallId) -> list[asyncio.Task[int 
     return [asyncio.ensure_future(gatherer.claim(call_id, f"webhook of {call_id}")) for call_id in call_ids]
 
 
-def test_the_first_goes_at_once_and_the_rest_together() -> None:
+def test_those_that_come_at_once_go_together() -> None:
     async def tell() -> None:
         database = Database()
         gatherer = ClaimGatherer(database, ME)
         loop = asyncio.get_running_loop()
         answers = await asyncio.gather(*claims(gatherer, *map(call, range(5)), ANOTHERS, call(6)))
         assert answers == [1, 1, 1, 1, 1, None, 1]
-        assert loop.time() == pytest.approx(2.0, abs=0.1), "two answers of the database"
-        assert database.batches == [[call(0)], [call(1), call(2), call(3), call(4), ANOTHERS, call(6)]]
-        assert await gatherer.claim(call(7), "") == 1, "and then one goes at once again"
-        assert database.batches[2:] == [[call(7)]]
+        assert loop.time() == pytest.approx(1.0, abs=0.1), "one answer of the database"
+        assert database.batches == [[call(0), call(1), call(2), call(3), call(4), ANOTHERS, call(6)]]
+        assert await gatherer.claim(call(7), "") == 1, "and one that comes alone goes alone"
+        assert database.batches[1:] == [[call(7)]]
 
     run_virtually(tell())
 
@@ -68,8 +68,10 @@ def test_those_that_come_while_others_are_under_way_go_in_the_next() -> None:
     async def tell() -> None:
         database = Database()
         gatherer = ClaimGatherer(database, ME)
-        tasks = claims(gatherer, *map(call, range(3)))
-        await asyncio.sleep(1.5)
+        tasks = claims(gatherer, call(0))
+        await asyncio.sleep(0.5)
+        tasks += claims(gatherer, call(1), call(2))
+        await asyncio.sleep(1.0)
         tasks += claims(gatherer, call(3), call(4))
         assert await asyncio.gather(*tasks) == [1] * 5
         assert database.batches == [[call(0)], [call(1), call(2)], [call(3), call(4)]]
@@ -83,7 +85,7 @@ def test_a_call_that_comes_twice_is_claimed_once_and_both_are_told() -> None:
         gatherer = ClaimGatherer(database, ME)
         answers = await asyncio.gather(*claims(gatherer, call(0), call(1), ANOTHERS, call(1), ANOTHERS))
         assert answers == [1, 1, None, 1, None]
-        assert database.batches[1] == [call(1), ANOTHERS]
+        assert database.batches == [[call(0), call(1), ANOTHERS]]
 
     run_virtually(tell())
 
@@ -94,7 +96,7 @@ def test_no_batch_is_larger_than_one_transaction_should_be() -> None:
         gatherer = ClaimGatherer(database, ME)
         count = 2 * MOST_AT_ONCE + 2
         assert await asyncio.gather(*claims(gatherer, *map(call, range(count)))) == [1] * count
-        assert [len(batch) for batch in database.batches] == [1, MOST_AT_ONCE, MOST_AT_ONCE, 1]
+        assert [len(batch) for batch in database.batches] == [MOST_AT_ONCE, MOST_AT_ONCE, 2]
 
     run_virtually(tell())
 
@@ -104,8 +106,10 @@ def test_a_database_that_is_away_is_away_for_all_of_a_batch_and_for_no_other() -
         database = Database()
         database.error = StoreAwayError("away", serves_nobody=True)
         gatherer = ClaimGatherer(database, ME)
-        tasks = claims(gatherer, *map(call, range(3)))
-        await asyncio.sleep(1.5)
+        tasks = claims(gatherer, call(0))
+        await asyncio.sleep(0.5)
+        tasks += claims(gatherer, call(1), call(2))
+        await asyncio.sleep(1.0)
         tasks += claims(gatherer, call(3))
         await asyncio.sleep(1.0)
         database.error = None
@@ -133,7 +137,9 @@ def test_when_too_many_wait_the_next_is_told_at_once() -> None:
     async def tell() -> None:
         database = Database(takes_s=1e6)
         gatherer = ClaimGatherer(database, ME)
-        tasks = claims(gatherer, *map(call, range(MOST_WAITING + 1)))
+        tasks = claims(gatherer, call(0))
+        await asyncio.sleep(0.1)
+        tasks += claims(gatherer, *map(call, range(1, MOST_WAITING + 1)))
         await asyncio.sleep(0.1)
         with pytest.raises(StoreAwayError, match="wait for the database"):
             await gatherer.claim(call(99_999), "")
@@ -149,13 +155,33 @@ def test_when_whoever_asks_is_cancelled_the_others_have_their_answers() -> None:
     async def tell() -> None:
         database = Database()
         gatherer = ClaimGatherer(database, ME)
-        tasks = claims(gatherer, *map(call, range(4)))
-        await asyncio.sleep(1.5)  # the second asks for itself and for those behind it
+        tasks = claims(gatherer, call(0))
+        await asyncio.sleep(0.5)
+        tasks += claims(gatherer, *map(call, range(1, 4)))
+        await asyncio.sleep(1.0)  # the second asks for itself and for those behind it
         tasks[1].cancel()
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(one) for one in found] == [int, asyncio.CancelledError, int, int]
         assert database.claimed[call(2)] == database.claimed[call(3)] == 1
         assert await gatherer.claim(call(6), "") == 1
+
+    run_virtually(tell())
+
+
+def test_when_whoever_is_about_to_ask_is_cancelled_the_others_ask() -> None:
+    async def tell() -> None:
+        database = Database()
+        gatherer = ClaimGatherer(database, ME)
+        tasks = claims(gatherer, *map(call, range(3)))
+        asyncio.get_running_loop().call_soon(tasks[0].cancel)  # after each has begun
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in found] == [asyncio.CancelledError, int, int]
+        assert database.batches == [[call(1), call(2)]]
+        alone = claims(gatherer, call(3))
+        asyncio.get_running_loop().call_soon(alone[0].cancel)
+        await asyncio.wait(alone)
+        assert await gatherer.claim(call(4), "") == 1
+        assert database.batches[1:] == [[call(4)]]
 
     run_virtually(tell())
 

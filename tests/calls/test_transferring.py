@@ -175,7 +175,7 @@ async def test_a_caller_who_hangs_up_while_the_refer_is_on_its_way_was_not_trans
 
 
 async def test_a_call_that_leaves_after_it_was_given_up_may_have_been_taken_over_late() -> None:
-    script = SCRIPT.replace("turns:", "turns:").replace("- {say: Goodbye., call: hang_up}", "")
+    script = SCRIPT.replace("- {say: Goodbye., call: hang_up}", "")
     plan = CallPlan(steps=(Say(text="Sales, please."),), hangs_up=False, transfers=(Transfer(after_s=3.0),))
     call, record = await one_call(door_with(replace(SALES, confirm_s=0.3)), script, plan)
     assert call.ended_by is EndedBy.TRANSFER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,7 +39,7 @@ class Carrier:
     stopped: int = 0
     called: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def bring_in(self, person: BringIn) -> WarmOutcome:
+    async def bring_in(self, person: BringIn, moving: Callable[[], None]) -> WarmOutcome:
         self.people.append(person)
         self.called.set()
         try:
@@ -53,6 +54,9 @@ class Carrier:
 
     async def release(self) -> None:
         self.asked.append("release")
+
+    async def call_off(self, *, caller_is_here: bool) -> None:
+        self.asked.append("call off")
 
 
 @dataclass
@@ -91,14 +95,24 @@ class Asked:
     events: list[RealtimeModelSendEvent] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    moved: int = 0
+
     def note(self, kind: str, **_: Any) -> None:
         self.notes.append(kind)
 
+    def moving(self) -> None:
+        self.moved += 1
+
 
 async def ask(
-    line: Line, target: TransferTarget = SALES, asked: Asked | None = None
+    line: Line,
+    target: TransferTarget = SALES,
+    asked: Asked | None = None,
+    *,
+    made: Callable[[Line], WaysOut] | None = None,
 ) -> TransferOutcome | None:
     asked = asked or Asked()
+    ways = WaysOut(line, asked.note) if made is None else made(line)
 
     def answer(event: RealtimeModelSendEvent) -> tuple[()]:
         asked.events.append(event)
@@ -107,7 +121,7 @@ async def ask(
     runner = RealtimeRunner(RealtimeAgent(name="front-desk"), model=ScriptedRealtimeModel(answer=answer))
     session: RealtimeSession
     async with await runner.run() as session:
-        return await WaysOut(line, asked.note).ask(session, target, URI, "Ann, a crown.", patience_s=7)
+        return await ways.ask(session, target, URI, "Ann, a crown.", patience_s=7, moving=asked.moving)
 
 
 async def test_a_refer_needs_no_carrier() -> None:
@@ -199,6 +213,29 @@ async def test_giving_up_stops_the_call_to_whom_was_to_be_brought_in() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert carrier.stopped == 1
+
+
+async def test_a_caller_who_hangs_up_stops_it_too() -> None:
+    carrier, asked, ways = Carrier(rings_s=60), Asked(), []
+
+    def made(line: Line) -> WaysOut:
+        ways.append(WaysOut(line, asked.note))
+        return ways[0]
+
+    task = asyncio.create_task(ask(Line(carrier=carrier), WARM, asked, made=made))
+    async with asyncio.timeout(20):
+        await carrier.called.wait()
+        ways[0].call_off()
+        assert await task is TransferOutcome.CALLER_GONE
+    assert carrier.stopped == 1
+    assert asked.moved == 0
+
+
+@pytest.mark.parametrize("target", [SALES, replace(SALES, way="carrier")])
+async def test_it_is_said_before_anybody_is_asked_to_move_the_caller(target: TransferTarget) -> None:
+    asked = Asked()
+    await ask(Line(carrier=Carrier()), target, asked)
+    assert asked.moved == 1
 
 
 # What the model is asked for ------------------------------------------------------------------------

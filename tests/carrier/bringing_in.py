@@ -8,7 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from sipagent.calls import FrontDoor
-from sipagent.carrier.settings import Step
+from sipagent.carrier.base import OfferCall
+from sipagent.carrier.plan import AFTER_THE_LAST
+from sipagent.carrier.settings import OfferManner, Step
+from sipagent.carrier.transfers import people_of
+from sipagent.clock import utc_now
 from sipagent.simulator.carrier import (
     Busy,
     CarrierCall,
@@ -24,6 +28,7 @@ from tests.carrier.town import LIMIT_S, CarrierKind, Town, town
 from tests.support.practice import front_door
 
 COLLEAGUE = "+15550100001"
+SORRY = OfferManner().sorry
 BRIEFING = "Ann has a question about a bill."
 SCRIPT = f"""
 greeting: Good morning.
@@ -57,13 +62,13 @@ def warm_door() -> FrontDoor:
 
 @asynccontextmanager
 async def asked_for(
-    by: CarrierKind, colleague: Subscriber, *steps: Step
+    by: CarrierKind, colleague: Subscriber, *steps: Step, workers: int = 1
 ) -> AsyncIterator[tuple[Town, CarrierCall]]:
     """A call whose caller has just asked for the colleague."""
     carrier = {"numbers": {COLLEAGUE: colleague}}
     async with (
         asyncio.timeout(LIMIT_S),
-        town(*steps, door=warm_door(), script=SCRIPT, carrier=carrier, by=by) as place,
+        town(*steps, door=warm_door(), script=SCRIPT, carrier=carrier, by=by, workers=workers) as place,
     ):
         call = await place.call()
         assert await call.caller.hears_speech()
@@ -119,4 +124,42 @@ async def hangs_up_while_it_rings(by: CarrierKind, *steps: Step) -> None:
         theirs = await call_to_colleague(place)
         call.caller.hang_up()
         await place.over(call)
+        async with asyncio.timeout(4.0):
+            await theirs.ended()
+        record = await place.record(call)
+        assert record.summary.end_reason == "transfer_abandoned"
+
+
+async def is_told_that_nobody_comes(by: CarrierKind) -> None:
+    """Whoever made the offer is gone when the colleague takes the call."""
+    async with asyncio.timeout(LIMIT_S), town(by=by) as place:
+        place.carrier.network.numbers[COLLEAGUE] = TAKES_IT
+        call = await place.call()
+        assert await call.caller.hears_speech()
+        (live,) = place.service._running.movable_call_ids
+        phone_call = place.service._running.live(live)
+        assert phone_call is not None
+        leg = phone_call._incoming.leg
+        assert leg is not None
+        assert place.service._carriers is not None
+        desk = place.service._carriers._desks.current
+        assert desk is not None
+        people = people_of(desk, leg)
+        assert people is not None
+        callbacks = desk.planner.callbacks(leg, "", AFTER_THE_LAST, utc_now().timestamp(), "0123")
+        words = OfferCall(
+            briefing=BRIEFING,
+            question="Press 1.",
+            language=None,
+            answer_timeout_s=20,
+            callbacks=callbacks,
+        )
+        theirs_id = await people.call(COLLEAGUE, "+15550100000", words)
+        theirs = await call_to_colleague(place)
+        await theirs.answered()
+        await people.brief(theirs_id or theirs.sid, words)
         await place.over(theirs)
+        assert theirs.sentences[-1] == SORRY
+        assert not call.leg.is_over, "the caller talks on"
+        call.caller.hang_up()
+        await place.over(call)

@@ -54,9 +54,8 @@ class Front:
     def door(self) -> FrontDoor:
         return self.current
 
-    def take(self, call: IncomingCall, received_at: float, line: Line) -> bool:
+    async def refuse(self, call: IncomingCall, received_at: float, line: Line) -> None:
         self.taken.append((call, line))
-        return True
 
 
 class Doorway:

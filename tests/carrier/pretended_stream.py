@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,8 +43,10 @@ class PretendedStream:
         hears: StreamFormat | None = None,
         plays: StreamFormat | None = None,
         late_s: float = 0.0,
+        jitter_s: float = 0.0,
     ) -> None:
-        """``late_s``: it holds the first of each sound back for so long, as a buffer against jitter does."""
+        """``late_s``: it holds the first of each sound back for so long, as a buffer against jitter does.
+        ``jitter_s``: each way takes up to so much longer."""
         self.start = StreamStart(
             stream_id="MZ1",
             carrier_call_id="CA1",
@@ -63,6 +66,9 @@ class PretendedStream:
         self.last_mark = ""
         self.closed = asyncio.Event()
         self._way_s = way_s
+        self._jitter_s = jitter_s
+        self._chance = random.Random(5)
+        self._there_at = self._back_at = 0.0
         self._under_way: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self._late_s = late_s
         self._loop = asyncio.get_running_loop()
@@ -128,9 +134,20 @@ class PretendedStream:
         if not self._way_s:
             what(*arguments)
             return
+        if self._jitter_s:
+            self._later_or_sooner(what, *arguments)
+            return
         # Timers of one moment run in no certain order.
         self._under_way.append((what, arguments))
         self._loop.call_later(self._way_s, self._arrives)
+
+    def _later_or_sooner(self, what: Callable[..., None], *arguments: object) -> None:
+        at = self._loop.time() + self._way_s + self._chance.random() * self._jitter_s
+        if what == self._confirm:
+            at = self._back_at = max(at, self._back_at + 1e-6)  # nothing overtakes what went before it
+        else:
+            at = self._there_at = max(at, self._there_at + 1e-6)
+        self._loop.call_at(at, what, *arguments)
 
     def _arrives(self) -> None:
         what, arguments = self._under_way.popleft()

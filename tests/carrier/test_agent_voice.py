@@ -68,6 +68,30 @@ def test_what_is_told_at_an_interruption_is_what_was_heard(
         assert abs(error_ms) <= 20, f"after {pause_s} s: {error_ms} ms"
 
 
+def test_a_way_that_is_now_longer_and_now_shorter_is_not_taken_for_what_was_heard() -> None:
+    jitter_s = 0.03
+
+    async def interrupt_after(pause_s: float) -> float:
+        with Pacer() as pacer:
+            stream = PretendedStream(way_s=0.08, jitter_s=jitter_s)
+            voice = voice_of(stream, pacer)
+            probing = asyncio.create_task(voice.keep_probing())
+            await asyncio.sleep(1.0)
+            voice.play(ITEM, 0, SPEECH)
+            await asyncio.sleep(pause_s)
+            told_ms = voice.get_state()["elapsed_ms"]
+            voice.on_interrupted()
+            await asyncio.sleep(1.0)
+            probing.cancel()
+            await asyncio.wait([probing])
+            assert told_ms is not None
+            return told_ms - len(stream.heard) / 8
+
+    errors_ms = [abs(run_virtually(interrupt_after(0.7 + number * 0.171))) for number in range(25)]
+    assert max(errors_ms) <= 1.5 * jitter_s * 1000
+    assert sum(errors_ms) / len(errors_ms) <= 0.7 * jitter_s * 1000
+
+
 def test_a_carrier_that_begins_late_is_known_from_the_second_sound_on() -> None:
     async def scene() -> None:
         with Pacer() as pacer:

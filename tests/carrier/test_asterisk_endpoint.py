@@ -54,3 +54,24 @@ async def test_an_asterisk_that_nobody_knows_is_refused() -> None:
         writer.close()
         assert it.metrics.webhooks[-1] == ("asterisk", "bad_signature")
         assert it.practice.service.live_calls == 0
+
+
+async def test_a_dialplan_that_is_faster_than_the_end_of_its_call() -> None:
+    async with door() as it, aiohttp.ClientSession(it.base_url) as http:
+        form = {"uuid": UUID_TEXT, "caller": "+15550100123", "dialled": "100", "token": "dialplan"}
+        async with http.post("/carriers/asterisk/call", data=form) as response:
+            assert response.status == 200
+        reader, writer = await asyncio.open_connection("127.0.0.1", it.asterisk_port)
+        writer.write(b"\x01\x00\x10" + UUID(UUID_TEXT).bytes + b"\x10\x01\x40" + bytes(320))
+        async with asyncio.timeout(30):
+            await reader.readexactly(323 * 20)
+
+        async def asked() -> str:
+            async with http.post("/carriers/asterisk/outcome", data=form) as response:
+                return await response.text()
+
+        asking = asyncio.create_task(asked())
+        await asyncio.sleep(0.1)
+        writer.write(b"\x00\x00\x00")
+        assert await asking == "ended"
+        writer.close()

@@ -9,7 +9,12 @@ import pytest
 from sipagent.carrier.settings import AnswerBySip, AnswerByStream
 from sipagent.simulator.carrier import Busy, Person, Subscriber
 from sipagent.simulator.phone.settings import Pause, Press
-from tests.carrier.bringing_in import hangs_up_while_it_rings, is_brought_in, stays_with_the_agent
+from tests.carrier.bringing_in import (
+    hangs_up_while_it_rings,
+    is_brought_in,
+    is_told_that_nobody_comes,
+    stays_with_the_agent,
+)
 from tests.carrier.town import LIMIT_S, CarrierKind, town
 from tests.carrier.trouble import (
     ENDINGS,
@@ -94,5 +99,16 @@ async def test_a_colleague_who_does_not_take_it_leaves_the_caller_with_the_agent
 
 
 @pytest.mark.parametrize("by", INTERFACES)
-async def test_a_caller_who_hangs_up_calls_nobody_any_more(by: CarrierKind) -> None:
+async def test_a_caller_who_hangs_up_calls_nobody_any_more(
+    by: CarrierKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipagent.calls.transferring.WARM_ANSWER_S", 40.0)
     await hangs_up_while_it_rings(by)
+
+
+@pytest.mark.parametrize("by", INTERFACES)
+async def test_a_colleague_whose_caller_nobody_brings_is_told_so(
+    by: CarrierKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipagent.carrier.plan.PERSON_WAITS_S", 2)
+    await is_told_that_nobody_comes(by)

@@ -12,6 +12,7 @@ from tests.carrier.bringing_in import (
     NOT_THERE,
     hangs_up_while_it_rings,
     is_brought_in,
+    is_told_that_nobody_comes,
     stays_with_the_agent,
 )
 from tests.carrier.town import LIMIT_S, town
@@ -90,5 +91,12 @@ async def test_a_colleague_who_does_not_take_it_leaves_the_caller_with_the_agent
     await stays_with_the_agent("twilio", colleague)
 
 
-async def test_a_caller_who_hangs_up_calls_nobody_any_more() -> None:
+async def test_a_caller_who_hangs_up_calls_nobody_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipagent.calls.transferring.WARM_ANSWER_S", 40.0)
     await hangs_up_while_it_rings("twilio")
+    await hangs_up_while_it_rings("twilio", AnswerByStream())
+
+
+async def test_a_colleague_whose_caller_nobody_brings_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipagent.carrier.plan.PERSON_WAITS_S", 2)
+    await is_told_that_nobody_comes("twilio")

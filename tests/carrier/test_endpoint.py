@@ -14,11 +14,13 @@ from xml.etree import ElementTree
 import pytest
 
 from sipagent.calls import Route
+from sipagent.carrier.desk import CarrierDesk
 from sipagent.carrier.endpoint import BODY_TIMEOUT_S, FAILURES_AT_ONCE, MAXIMUM_BODY_BYTES
+from sipagent.carrier.former import OVERLAP_S, Former
 from sipagent.carrier.refusing import RefusingLine
 from sipagent.carrier.replays import RETRY_WINDOW_S
 from sipagent.carrier.tokens import LONGEST_AGE_S
-from tests.carrier.doorway import Front, doorway, ringing
+from tests.carrier.doorway import QUICK, Front, doorway, ringing
 from tests.carrier.legs import CALLER, CONTROL_LEG, DIALLED, LEG, NOW_S, TEXML_LEG, settings, token
 from tests.carrier.signing import PUBLIC_URL, telnyx_headers, twilio_headers
 from tests.support.practice import front_door
@@ -207,11 +209,20 @@ async def test_callbacks_of_calls_in_progress_outlast_a_new_public_url() -> None
         body = urlencode(form).encode()
         headers = twilio_headers("https://former.example.com" + path, form)
         assert (await way.post(path, body, headers))[0] == 403
-        way.endpoint.former_urls = ("https://other.example.com", "https://former.example.com")
-        assert (await way.post(path, body, headers))[0] == 200
-        form = ringing()
-        headers = twilio_headers("https://former.example.com" + VOICE, form)
-        assert (await way.post(VOICE, urlencode(form).encode(), headers))[0] == 403, "a new call"
+        former = replace(settings(), public_url="https://former.example.com")
+        async with CarrierDesk(
+            settings(), former=Former().followed(former, settings(), way.now_s), limits=QUICK
+        ) as newer:
+            way.endpoint.desk = newer
+            assert (await way.post(path, body, headers))[0] == 200
+            form = ringing()
+            headers = twilio_headers("https://former.example.com" + VOICE, form)
+            body = urlencode(form).encode()
+            assert (await way.post(VOICE, body, headers))[0] == 200, "the console may not know it yet"
+            way.now_s += OVERLAP_S + 1
+            form = ringing(replace(LEG, carrier_call_id="CA2"))
+            headers = twilio_headers("https://former.example.com" + VOICE, form)
+            assert (await way.post(VOICE, urlencode(form).encode(), headers))[0] == 403, "a new call"
 
 
 async def test_a_forger_at_the_same_carrier_locks_nobody_out() -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from sipagent.app import Service, ServiceSettings
+from sipagent.calls import CallsClient, CallsClients
 from sipagent.config import load_configuration
+from sipagent.errors import UserError
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
-from sipagent.simulator.carrier import CarrierCall, PretendedTwilio, TwilioOptions
+from sipagent.simulator.carrier import CarrierCall, Person, PretendedTwilio, TwilioOptions
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.store import CallRecord, MemoryCallStore
@@ -23,6 +25,7 @@ from tests.support.practice import API_KEY, QUICK
 
 UDP = ListenAddress(transport="udp", host="127.0.0.1", port=0)
 AUTH_TOKEN = "0123456789abcdef" * 2
+PERSON = "+15550100199"
 CLOSED = "We are closed until Monday."
 FILE = """\
 version: 1
@@ -184,3 +187,55 @@ async def test_nothing_is_recorded_unless_the_file_says_so(tmp_path: Path) -> No
     assert record.line == "stream"
     assert record.recordings == ()
     assert not (tmp_path / "kept").exists()
+
+
+async def test_carriers_and_calls_change_in_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes until the API that the new file names can be spoken with."""
+    async with site(tmp_path, "[{say: Nobody is here.}]") as here:
+        asked, may_open = asyncio.Event(), asyncio.Event()
+        opens = CallsClients.open
+
+        async def slow(clients: CallsClients, base_url: str) -> CallsClient:
+            asked.set()
+            await may_open.wait()
+            if refused:
+                raise UserError("no such address")
+            return await opens(clients, base_url)
+
+        async def heard() -> tuple[str, ...]:
+            return (await _ended(await here.twilio.call(caller="+15550100123", to="+15550100000"))).sentences
+
+        monkeypatch.setattr(CallsClients, "open", slow)
+        for refused in (True, False):
+            asked.clear()
+            may_open.clear()
+            before = here.service.generation.number
+            here.write(f"[{{say: {CLOSED}}}]")
+            async with asyncio.timeout(30):
+                reloading = asyncio.create_task(here.service.reload())
+                await asked.wait()
+                assert await heard() == ("Nobody is here.",)
+                may_open.set()
+                reload = await reloading
+            assert reload.result == ("failed" if refused else "loaded")
+            assert (here.service.generation.number > before) is not refused
+            assert await heard() == ("Nobody is here." if refused else CLOSED,)
+
+
+async def test_a_call_in_progress_outlasts_a_new_auth_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = f"[{{call: '{PERSON}', timeout: 5s}}, {{say: {CLOSED}}}]"
+    async with site(tmp_path, plan) as here:
+        here.twilio.network.numbers[PERSON] = Person(answers_after_s=60)
+        call = await here.twilio.call(caller="+15550100123", to="+15550100000")
+        async with asyncio.timeout(30):
+            await call.until(lambda: bool(call.legs_to(PERSON)))
+        monkeypatch.setenv("TWILIO_AUTH_TOKEN", "fedcba9876543210" * 2)
+        here.write(plan + "  # by another token")
+        async with asyncio.timeout(30):
+            assert (await here.service.reload()).result == "loaded"
+        await _ended(call)
+        assert call.sentences == (CLOSED,)

@@ -277,3 +277,31 @@ async def test_cancelling_is_safe() -> None:
             await asking
         found.answer = fine
         await found.twilio.end("CA1")
+
+
+async def test_the_other_key_is_shown_where_one_is_not_known() -> None:
+    """Nobody tells us when the second auth token of an account is promoted, and the first one is gone."""
+
+    def basic(token: str) -> str:
+        return f"Basic {b64encode(f'{ACCOUNT}:{token}'.encode()).decode()}"
+
+    good = "second"
+
+    async def answer(number: int) -> web.StreamResponse:
+        known = it.asked[number].headers["Authorization"] == basic(good)
+        return await fine(number) if known else web.json_response({"code": 20003}, status=401)
+
+    async with api() as it:
+        it.answer = answer
+        called = await it.twilio.call(
+            to=PERSON, caller_id=DIALLED, document="<Response/>", status_url="https://x", answer_timeout_s=20
+        )
+        assert called == "CA9"
+        assert len(it.asked) == 2, "a call is made once"
+        await it.twilio.end("CA9")
+        assert len(it.asked) == 3, "it is remembered which one is good"
+        good = "neither"
+        with pytest.raises(CarrierRefusedError) as refused:
+            await it.twilio.end("CA9")
+        assert refused.value.status == 401
+        assert len(it.asked) == 5

@@ -10,11 +10,21 @@ from xml.etree import ElementTree
 import pytest
 from aiohttp import web
 
-from sipagent.carrier.base import DECLINED, LINE_ENDED, TAKEN, StepResult
+from sipagent.carrier.base import (
+    DECLINED,
+    JOINING,
+    LINE_ENDED,
+    SORRY,
+    TAKEN,
+    WAITING,
+    LegReport,
+    StepResult,
+)
 from sipagent.carrier.telnyx_call_control import client_state
 from sipagent.carrier.tokens import LegToken
 from tests.carrier.doorway import Doorway, doorway, ringing
 from tests.carrier.legs import CALLER, CONTROL_LEG, DIALLED, NOW_S, settings, token
+from tests.support.eventually import eventually
 from tests.support.web import serving
 
 OWN = CONTROL_LEG.carrier_call_id
@@ -26,12 +36,16 @@ class Commanded:
     def __init__(self) -> None:
         self.actions: list[str] = []
         self.refused: dict[str, int] = {}
+        self.silent: set[str] = set()
+        """What is not answered for longer than anybody waits."""
         self.came = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         action = request.path.rpartition("/")[2]
         self.actions.append(action)
         self.came.set()
+        if action in self.silent:
+            await asyncio.sleep(3.0)
         if status := self.refused.get(action):
             return web.json_response({"errors": [{"code": "1"}]}, status=status)
         return web.json_response({"data": {"result": "ok"}})
@@ -190,32 +204,93 @@ async def test_a_stream_that_a_caller_was_taken_out_of_is_no_step() -> None:
         assert way.metrics.steps == []
 
 
+async def test_a_leg_that_may_have_been_answered_is_not_hung_up_on() -> None:
+    """The API does what it is told, and its answers are lost for a while; what came of it, events tell."""
+    async with commanded() as (way, api):
+        api.silent.add("answer")
+        await initiated(way)
+        await eventually(lambda: api.actions.count("answer") > 1)
+        await way.event("call.answered", "e2", call_control_id=OWN, client_state=state(own(), way))
+        await eventually(lambda: api.actions.count("transfer") == 1)
+        # By now it would be told that the leg is answered already.
+        api.silent.clear()
+        await way.endpoint.close()
+        assert "hangup" not in api.actions
+        assert way.metrics.steps == []
+
+
 # Offers --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("digits", "verb", "kind"), [("1", "Dial", TAKEN), ("2", "Hangup", DECLINED)])
-async def test_what_a_person_says_is_reported_and_answered(digits: str, verb: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("digits", "verbs", "kind"), [("1", ["Pause", "Say", "Hangup"], TAKEN), ("2", ["Hangup"], DECLINED)]
+)
+async def test_what_a_person_says_is_reported_and_answered(digits: str, verbs: list[str], kind: str) -> None:
     async with doorway(settings()) as way:
         form = {"CallSid": "CA2", "Digits": digits}
         _, text = await way.twilio("offer", form, token(offer="o"))
-        root = ElementTree.fromstring(text)
-        assert [child.tag for child in root] == [verb]
+        assert [child.tag for child in ElementTree.fromstring(text)] == verbs
+        await eventually(lambda: bool(way.noted))
         [report] = way.noted
         assert (report.kind, report.offer, report.parent_call_id) == (kind, "o", "CA1")
         # The verb behind the question asks again: the first answer counts.
         await way.twilio("offer", {"CallSid": "CA2"}, token(offer="o"))
+        await way.endpoint.close()
         assert len(way.noted) == 1
 
 
-async def test_a_person_at_call_control_is_commanded_by_who_made_the_offer() -> None:
-    async with commanded() as (way, api):
-        offered = LegToken(leg=CONTROL_LEG, route="", step=0, issued_at=NOW_S, offer="o")
+def person(way: Doorway, route: str = "") -> str:
+    """The client state of a person whom a caller at Call Control is offered to."""
+    return state(LegToken(leg=CONTROL_LEG, route=route, step=0, issued_at=NOW_S, offer="o"), way)
+
+
+@pytest.mark.parametrize("refused", [{}, {"gather": 403}, {"gather": 404}])
+async def test_a_person_at_call_control_waits_before_they_are_said_to(refused: dict[str, int]) -> None:
+    """Else the command to wait might come after the one to move them, and take them away again."""
+    async with commanded(**refused) as (way, api):
         await way.event(
-            "call.gather.ended", "e1", call_control_id="v3:p", client_state=state(offered, way), digits="1"
+            "call.gather.ended", "e1", call_control_id="v3:p", client_state=person(way), digits="1"
         )
+        assert TAKEN not in [report.kind for report in way.noted]
+        await api.until("gather")
+        await way.endpoint.close()
+        assert [report.kind for report in way.noted] == ["gather_ended", TAKEN]
+
+
+async def test_a_person_at_call_control_who_declines_is_hung_up_on_by_whoever_lives() -> None:
+    async with commanded() as (way, api):
+        await way.event(
+            "call.gather.ended", "e1", call_control_id="v3:p", client_state=person(way), digits="2"
+        )
+        await api.until("hangup")
+        await eventually(lambda: DECLINED in [report.kind for report in way.noted])
+
+
+async def test_a_person_at_call_control_who_has_waited_is_told_and_let_go() -> None:
+    async with commanded() as (way, api):
+        held, sorry = person(way, WAITING), person(way, SORRY)
+        await way.event("call.gather.ended", "e1", call_control_id="v3:p", client_state=held, digits="")
+        await api.until("speak")
+        await way.event("call.speak.ended", "e2", call_control_id="v3:p", client_state=sorry)
+        await api.until("speak", "hangup")
+
+
+async def test_a_person_who_is_being_put_together_with_the_caller_is_left_alone() -> None:
+    async with commanded() as (way, api):
+        joining = LegReport(
+            carrier="telnyx",
+            carrier_call_id="v3:p",
+            parent_call_id=OWN,
+            kind=JOINING,
+            at=way.now,
+            event_id="j",
+            offer="o",
+        )
+        way.reports.note(joining)
+        held = person(way, WAITING)
+        await way.event("call.gather.ended", "e1", call_control_id="v3:p", client_state=held, digits="")
         await way.endpoint.close()
         assert api.actions == []
-        assert [report.kind for report in way.noted] == [TAKEN, "gather_ended"]
 
 
 async def test_a_withheld_number_is_none() -> None:

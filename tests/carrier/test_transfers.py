@@ -16,7 +16,7 @@ from aiohttp import web
 
 from sipagent.calls.incoming import CarrierLeg
 from sipagent.calls.line import BringIn, CarrierSide, WarmOutcome
-from sipagent.carrier.base import DECLINED, TAKEN, LegReport
+from sipagent.carrier.base import DECLINED, JOINED, JOINING, TAKEN, LegReport
 from sipagent.carrier.desk import CarrierDesk
 from sipagent.carrier.reports import LegReports
 from sipagent.carrier.settings import OfferManner
@@ -29,11 +29,13 @@ from sipagent.errors import (
 )
 from tests.carrier.doorway import QUICK
 from tests.carrier.legs import CONTROL_LEG, LEG, NOW_S, PERSON, TEXML_LEG, settings
+from tests.support.eventually import eventually
 from tests.support.web import serving
 
 NOW = datetime.fromtimestamp(NOW_S, UTC)
 SOMEBODY = BringIn(number=f"tel:{PERSON}", briefing="Ann has a question.", answer_timeout_s=20)
 THEIRS = "CA9"
+SORRY = OfferManner().sorry
 
 
 class Twilio:
@@ -48,6 +50,9 @@ class Twilio:
         self.called = asyncio.Event()
         self.may_answer = asyncio.Event()
         self.may_answer.set()
+        self.slow: set[str] = set()
+        """Legs that are moved when `may_move` is set."""
+        self.may_move = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == "GET":
@@ -62,6 +67,8 @@ class Twilio:
             return web.json_response({"sid": THEIRS} if self.names_the_leg else {})
         leg = request.path.rpartition("/")[2].removesuffix(".json")
         self.updates.append((leg, form))
+        if leg in self.slow:
+            await self.may_move.wait()
         if status := self.refused.get(leg):
             return web.json_response({}, status=status)
         return web.json_response({"sid": leg})
@@ -84,6 +91,8 @@ class Scene:
         self.api = api
         self.reports = reports
         self.side = side
+        self.moved_after: list[int] = []
+        """How many legs had been moved when it was said that the caller's would be."""
 
     @property
     def offer(self) -> str:
@@ -109,9 +118,17 @@ class Scene:
             )
         )
 
+    def moving(self) -> None:
+        """The caller is about to be moved."""
+        self.moved_after.append(len(self.api.moved))
+
+    async def bring_in(self, person: BringIn = SOMEBODY) -> WarmOutcome:
+        """Somebody is brought in."""
+        return await self.side.bring_in(person, self.moving)
+
     async def bringing(self) -> asyncio.Task[WarmOutcome]:
         """Somebody is being called."""
-        task = asyncio.create_task(self.side.bring_in(SOMEBODY))
+        task = asyncio.create_task(self.bring_in())
         await self.api.called.wait()
         return task
 
@@ -152,14 +169,15 @@ async def test_how_it_goes(kinds: list[str], outcome: WarmOutcome) -> None:
             here.says(kind)
         assert await bringing is outcome
         joined = outcome is WarmOutcome.JOINED
-        assert here.api.moved == ([LEG.carrier_call_id] if joined else [])
+        assert here.api.moved == ([THEIRS, LEG.carrier_call_id] if joined else [])
+        assert here.moved_after == ([1] if joined else [])
         assert here.api.ended == ([] if joined else [THEIRS])
         assert "Ann has a question." in here.api.calls[0]["Twiml"]
         assert here.api.calls[0]["To"] == PERSON
 
 
 async def test_reports_that_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipagent.carrier.transfers.LOOK_S", 0.05)
+    monkeypatch.setattr("sipagent.carrier.offer.LOOK_S", 0.05)
     async with scene() as here:
         bringing = await here.bringing()
         here.api.status = "busy"
@@ -167,10 +185,10 @@ async def test_reports_that_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipagent.carrier.transfers.LOOK_S", 0.05)
-    monkeypatch.setattr("sipagent.carrier.transfers.MARGIN_S", -30.0)
+    monkeypatch.setattr("sipagent.carrier.offer.LOOK_S", 0.05)
+    monkeypatch.setattr("sipagent.carrier.offer.MARGIN_S", -30.0)
     async with scene() as here:
-        assert await here.side.bring_in(SOMEBODY) is WarmOutcome.NO_ANSWER
+        assert await here.bring_in() is WarmOutcome.NO_ANSWER
         assert here.api.ended == [THEIRS]
 
 
@@ -181,7 +199,7 @@ async def test_nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_carrier_does_not_call(status: int, outcome: WarmOutcome) -> None:
     async with scene() as here:
         here.api.refused["call"] = status
-        assert await here.side.bring_in(SOMEBODY) is outcome
+        assert await here.bring_in() is outcome
         assert here.api.updates == []
 
 
@@ -197,10 +215,10 @@ async def test_a_call_that_may_have_been_made_is_known_by_its_reports() -> None:
 
 
 async def test_a_call_that_was_not_made_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipagent.carrier.transfers.FIRST_REPORT_S", 0.1)
+    monkeypatch.setattr("sipagent.carrier.offer.FIRST_REPORT_S", 0.1)
     async with scene() as here:
         here.api.may_answer.clear()
-        assert await here.side.bring_in(SOMEBODY) is WarmOutcome.UNAVAILABLE
+        assert await here.bring_in() is WarmOutcome.UNAVAILABLE
         here.api.may_answer.set()
 
 
@@ -240,13 +258,99 @@ async def test_a_caller_who_cannot_be_moved(status: int, outcome: WarmOutcome) -
         here.api.refused[LEG.carrier_call_id] = status
         here.says(TAKEN)
         assert await bringing is outcome
-        assert here.api.ended == [THEIRS], "whoever took the call is not left waiting"
+        moved = here.api.moved
+        assert (moved[0], moved[1], moved[-1]) == (THEIRS, LEG.carrier_call_id, THEIRS)
+        assert SORRY in here.api.updates[-1][1]["Twiml"], "whoever took the call is not left waiting"
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(404, WarmOutcome.DECLINED), (500, WarmOutcome.UNAVAILABLE)])
+async def test_a_person_who_is_gone_when_they_are_to_meet_the_caller(
+    status: int, outcome: WarmOutcome
+) -> None:
+    async with scene() as here:
+        bringing = await here.bringing()
+        here.api.refused[THEIRS] = status
+        here.says(TAKEN)
+        assert await bringing is outcome
+        assert LEG.carrier_call_id not in here.api.moved, "the caller stays with the agent"
+        assert here.moved_after == []
+
+
+async def test_who_is_with_the_caller_by_then_is_not_hung_up_on() -> None:
+    """The caller who is moved has left us, and with them goes whoever wanted to know."""
+    async with scene() as here:
+        bringing = await here.bringing()
+        here.api.slow.add(LEG.carrier_call_id)
+        here.says(TAKEN)
+        await eventually(lambda: LEG.carrier_call_id in here.api.moved)
+        bringing.cancel()
+        await asyncio.sleep(0.05)
+        bringing.cancel()
+        await asyncio.sleep(0.05)
+        assert not bringing.done()
+        here.api.may_move.set()
+        with pytest.raises(asyncio.CancelledError):
+            await bringing
+        assert here.api.moved == [THEIRS, LEG.carrier_call_id]
+        assert here.api.ended == []
+
+
+# Of a process that is gone -------------------------------------------------------------------------------
+
+
+def said_of(kind: str, *, leg: str = THEIRS, offer: str = "o1") -> LegReport:
+    return LegReport(
+        carrier="twilio",
+        carrier_call_id=leg,
+        parent_call_id=LEG.carrier_call_id,
+        kind=kind,
+        at=NOW,
+        event_id=f"{leg} {offer} {kind}",
+        offer=offer,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "here_still", "then"),
+    [
+        (["initiated", "ringing"], True, "ended"),
+        (["initiated", "ringing"], False, "ended"),
+        (["ringing", "answered"], True, "told"),
+        (["ringing", "answered", TAKEN], False, "told"),
+        (["ringing", "answered", TAKEN, JOINING], True, "told"),
+        (["ringing", "answered", TAKEN, JOINING], False, "left alone"),
+        (["ringing", "answered", TAKEN, JOINING, JOINED], True, "left alone"),
+        (["ringing", "busy"], True, "left alone"),
+        (["ringing", "answered", DECLINED], True, "left alone"),
+        (["ringing", "answered", TAKEN, "completed"], True, "left alone"),
+    ],
+)
+async def test_whom_a_process_that_is_gone_was_bringing_in(
+    kinds: list[str], here_still: bool, then: str
+) -> None:
+    async with scene() as here:
+        for kind in kinds:
+            here.reports.note(said_of(kind))
+        here.reports.note(replace(said_of("ringing", leg="CA8", offer="other"), parent_call_id="CA7"))
+        await here.side.call_off(caller_is_here=here_still)
+        told = [form for leg, form in here.api.updates if leg == THEIRS and SORRY in form.get("Twiml", "")]
+        assert here.api.ended == ([THEIRS] if then == "ended" else [])
+        assert len(told) == (then == "told")
+        assert len(here.api.updates) == (then != "left alone")
+
+
+@pytest.mark.parametrize("status", [404, 401, 500])
+async def test_calling_off_raises_nothing(status: int) -> None:
+    async with scene() as here:
+        here.api.refused[THEIRS] = status
+        here.reports.note(said_of("answered"))
+        await here.side.call_off(caller_is_here=True)
 
 
 async def test_nobody_is_called_without_a_number_to_show(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     async with scene(replace(LEG, dialled=None)) as here:
-        assert await here.side.bring_in(SOMEBODY) is WarmOutcome.REFUSED
+        assert await here.bring_in() is WarmOutcome.REFUSED
         assert here.api.calls == []
 
 
@@ -263,7 +367,7 @@ async def test_manners() -> None:
         here.says("busy")
         await bringing
         here.api.called.clear()
-        silent = asyncio.create_task(here.side.bring_in(replace(SOMEBODY, briefing="")))
+        silent = asyncio.create_task(here.bring_in(replace(SOMEBODY, briefing="")))
         await here.api.called.wait()
         assert "Press 1" in here.api.calls[1]["Twiml"], "somebody who hears nothing cannot say yes"
         here.says("busy", 1)

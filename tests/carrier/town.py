@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, assert_never
@@ -12,10 +12,12 @@ from typing import Any, Literal, assert_never
 from sipagent.app import Service, ServiceSettings
 from sipagent.calls import FrontDoor
 from sipagent.calls.profile import Recording
+from sipagent.calls.shift_settings import ShiftSettings
 from sipagent.calls.template import Template
 from sipagent.carrier.settings import (
     AnswerBySip,
     AnswerPlan,
+    AudioSocketSettings,
     CarrierSettings,
     SipTarget,
     Step,
@@ -24,7 +26,9 @@ from sipagent.carrier.settings import (
 )
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
 from sipagent.simulator.carrier import (
+    AsteriskOptions,
     CarrierCall,
+    PretendedAsterisk,
     PretendedCarrier,
     PretendedTelnyx,
     PretendedTwilio,
@@ -36,12 +40,15 @@ from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from sipagent.simulator.sip.settings import ListenAddress
 from sipagent.simulator.webhooks import WebhookSettings
-from sipagent.store import CallRecord, CallSummary, MemoryCallStore, Store
+from sipagent.store import CallRecord, CallSummary, MemoryCallStore, MemoryDatabase, Store
 from tests.support.ports import free_port
 from tests.support.practice import API_KEY, QUICK, front_door
 
 UDP = ListenAddress(transport="udp", host="127.0.0.1", port=0)
 LIMIT_S = 60.0
+QUICKLY = ShiftSettings(
+    lease_s=2.0, heartbeat_s=0.2, stall_s=1.5, quiet_s=0.5, look_s=0.1, hand_over_patience_s=3.0
+)
 SCRIPT = """
 greeting: Good morning.
 delay_ms: 1
@@ -49,7 +56,7 @@ otherwise: I see.
 """
 
 
-CarrierKind = Literal["twilio", "texml", "call_control"]
+CarrierKind = Literal["twilio", "texml", "call_control", "asterisk"]
 """A carrier, and which of its ways to move a call."""
 
 
@@ -69,6 +76,8 @@ class Town:
     openai: Simulator
     service: Service
     store: Store
+    other: Service | None = None
+    """Another worker, which shares the database, and to which no webhook comes by itself."""
 
     async def call(self, **options: Any) -> CarrierCall:
         """Somebody calls the company's number at the carrier; see `PretendedCarrier.call`."""
@@ -130,6 +139,15 @@ def pretended(by: CarrierKind, public_url: str, **options: Any) -> PretendedCarr
                     **common,
                 )
             )
+        case "asterisk":
+            return PretendedAsterisk(
+                AsteriskOptions(
+                    webhook_url=f"{public_url}/carriers/asterisk/call",
+                    outcome_url=f"{public_url}/carriers/asterisk/outcome",
+                    audio_socket=("127.0.0.1", free_port()),
+                    **common,
+                )
+            )
         case _:
             assert_never(by)
 
@@ -152,6 +170,9 @@ def account_of(carrier: PretendedCarrier) -> dict[str, Any]:
                 api_base_url=carrier.api_base_url,
             )
             return {"telnyx": telnyx}
+        case PretendedAsterisk():
+            host, port = carrier.audio_socket
+            return {"audio_socket": AudioSocketSettings(host=host, port=port, token=carrier.token)}
         case _:
             raise AssertionError(carrier)
 
@@ -166,10 +187,11 @@ async def town(
     carrier: Mapping[str, Any] | None = None,
     openai: Mapping[str, Any] | None = None,
     sip: SipTarget | None = None,
+    workers: int = 1,
 ) -> AsyncIterator[Town]:
     """Start everybody, with a number at the carrier that ``by`` names. ``steps`` is the plan, by default to
     answer by SIP; ``carrier`` and ``openai`` are more options of the two simulators; ``sip`` is where the
-    service says that the API is."""
+    service says that the API is. Of two ``workers``, the carrier knows the address of the first."""
     port = free_port()
     public_url = f"http://127.0.0.1:{port}"
     simulator_options = SimulatorOptions(
@@ -182,7 +204,8 @@ async def town(
         webhook_url=f"{public_url}/webhooks/openai",
         **(openai or {}),
     )
-    store = store or MemoryCallStore()
+    database = MemoryDatabase()
+    store = store or MemoryCallStore(database=database)
     async with (
         Simulator(simulator_options) as simulator,
         pretended(by, public_url, **(carrier or {})) as company,
@@ -200,17 +223,24 @@ async def town(
             plan=AnswerPlan(steps=steps or (AnswerBySip(),)),
             **account_of(company),
         )
-        service = Service(
-            front_door=door or front_door(),
-            api_key=API_KEY,
-            base_url=simulator.base_url,
-            webhook_secrets=[simulator.webhook_secret],
-            store=store,
-            carriers=settings,
-            settings=ServiceSettings(port=port, drain_timeout_s=10, calls=QUICK),
-        )
-        async with service:
-            yield Town(carrier=company, openai=simulator, service=service, store=store)
+
+        def worker(its_store: Store, its_port: int) -> Service:
+            return Service(
+                front_door=door or front_door(),
+                api_key=API_KEY,
+                base_url=simulator.base_url,
+                webhook_secrets=[simulator.webhook_secret],
+                store=its_store,
+                carriers=settings,
+                settings=ServiceSettings(port=its_port, drain_timeout_s=10, calls=QUICK, shift=QUICKLY),
+            )
+
+        async with AsyncExitStack() as stack:
+            service = await stack.enter_async_context(worker(store, port))
+            other = None
+            if workers > 1:
+                other = await stack.enter_async_context(worker(MemoryCallStore(database=database), 0))
+            yield Town(carrier=company, openai=simulator, service=service, store=store, other=other)
 
 
 def recording_door(folder: Path, *, keep_days: int = 30) -> FrontDoor:

@@ -188,3 +188,32 @@ async def test_an_address_of_the_configuration_in_use_is_the_one_that_is_named(t
     assert code == 1
     assert f"cannot listen on 127.0.0.1:{port}: another process does." in err
     assert "change `listen` in the configuration" in err
+
+
+async def test_an_address_of_another_machine_is_said_in_a_sentence(tmp_path: Path) -> None:
+    variables = {**VARIABLES, "SIPAGENT_DATABASE_URL": f"sqlite:///{tmp_path / 'calls.db'}"}
+    words = ("serve", "--config", str(example_configuration()), "--host", "203.0.113.9", "--port", "0")
+    code, _, err = await finished(*words, variables=variables)
+    assert code == 1
+    assert "cannot listen on 203.0.113.9:0: this machine has no such address." in err
+
+
+async def test_a_folder_that_is_missing_for_the_database_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere"
+    variables = {**VARIABLES, "SIPAGENT_DATABASE_URL": f"sqlite:///{missing / 'calls.db'}"}
+    words = ("serve", "--config", str(example_configuration()), "--port", "0")
+    code, _, err = await finished(*words, variables=variables)
+    assert code == 1
+    assert f"sqlite:///{missing / 'calls.db'}: there is no folder {missing}" in err
+
+
+def test_an_api_key_in_the_place_of_the_signing_secret_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OPENAI_WEBHOOK_SECRET", "sk-proj-0123456789")
+    assert main(["serve", "--config", str(example_configuration())]) == 1
+    said = capsys.readouterr().err
+    assert "OPENAI_WEBHOOK_SECRET holds an API key" in said
+    assert "0123456789" not in said

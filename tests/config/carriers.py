@@ -51,7 +51,7 @@ carriers:
     - call: sip:desk@pbx.example.com
     - say: Nobody can take your call.
   caller_id: "+15550100100"
-  warm: {question: Press 1., language: en-GB}
+  warm: {question: Press 1., sorry: Sorry., language: en-GB}
   twilio:
     account_sid: ${TWILIO_ACCOUNT_SID}
     auth_token: ["${TWILIO_AUTH_TOKEN}", "${TWILIO_AUTH_TOKEN_PREVIOUS}"]

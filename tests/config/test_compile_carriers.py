@@ -74,7 +74,7 @@ def test_everything_that_can_be_written(tmp_path: Path) -> None:
             "route 2": AnswerPlan(steps=(SayMessage(words="We are closed.", language="en-GB"),)),
         },
         caller_id="+15550100100",
-        offers=OfferManner(question="Press 1.", language="en-GB"),
+        offers=OfferManner(question="Press 1.", sorry="Sorry.", language="en-GB"),
         twilio=TwilioSettings(account_sid=ACCOUNT, auth_tokens=(AUTH_TOKEN, OLD_AUTH_TOKEN)),
         telnyx=TelnyxSettings(api_key=API_KEY, public_keys=(PUBLIC_KEY,), connection_id="1494404757"),
         audio_socket=AudioSocketSettings(host="127.0.0.1", port=9092, token=ASTERISK_TOKEN),
@@ -93,7 +93,7 @@ def test_a_plan_that_nobody_wrote(tmp_path: Path, sip: str, first: AnswerBySip |
 
 def test_people_may_be_asked_nothing(tmp_path: Path) -> None:
     assert carriers(tmp_path, WHOLE.replace("question: Press 1.", "question: false")).offers.question == ""
-    written = WHOLE.replace("  warm: {question: Press 1., language: en-GB}\n", "")
+    written = WHOLE.replace("  warm: {question: Press 1., sorry: Sorry., language: en-GB}\n", "")
     assert carriers(tmp_path, written).offers == OfferManner()
     found = said(tmp_path, WHOLE.replace("question: Press 1.", 'question: "{{caller}} calls."'))
     assert found.startswith("22: The carrier's voice says these words as they stand.")

@@ -341,15 +341,21 @@ async def test_a_claim_never_waits_for_a_batch_and_takes_one_statement(postgres_
         assert isinstance(store, SqlCallStore)
         engine = store._database._leases
         assert isinstance(engine, AsyncEngine)
-        told: list[str] = []
+        told: asyncio.Queue[str] = asyncio.Queue()
 
-        def tell(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            told.append(statement)
+        async def tell(asked: Any) -> None:
+            told.put_nowait(asked.query)
 
-        sa.event.listen(engine.sync_engine, "before_cursor_execute", tell)
+        # There is one connection so far, which is used again.
+        async with engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            raw.add_query_logger(tell)
         async with asyncio.timeout(30):
             assert await store.claim(CallId("rtc_two"), A, webhook="")
-        assert len(told) == 1
+            assert await store.claim(CallId("rtc_three"), A, webhook="")
+            assert [(await told.get()).split()[0] for _ in range(2)] == ["INSERT", "INSERT"]
+        assert told.empty()
         assert not batch.done()
         await other.execute("ROLLBACK")
         await batch

@@ -116,6 +116,10 @@ class WarmEntry(Entry):
     ] = "Press 1 to take the call."
     """Said after what the call is about; ``false`` asks nothing: whoever listens to the end has taken the
     call, and so has a mailbox."""
+    sorry: Annotated[Text, Field(max_length=LONGEST_WORDS)] = (
+        "The call could not be put through to you. Goodbye."
+    )
+    """Said to somebody who has taken a call when the caller does not come, for whatever reason."""
     language: LanguageTag | None = None
     """Of what they are told: ``de-DE``; by default what the carrier takes it for."""
 

@@ -108,7 +108,7 @@ class CallControl:
         self._begin_voice(leg, lambda: self._speak(leg, text))
 
     def gather(self, leg: Leg, text: str, *, most: int, timeout_s: float, finish_on_key: str) -> None:
-        """Say ``text`` and collect keys, which cut it off."""
+        """Say ``text``, if there is any, and collect keys, which cut it off."""
         self._begin_voice(
             leg, lambda: self._gather(leg, text, most=most, timeout_s=timeout_s, finish_on_key=finish_on_key)
         )
@@ -213,10 +213,14 @@ class CallControl:
         leg.note("said", text=text)
         self.events.tell(leg, "call.speak.ended", {"status": "completed"})
 
+    async def _prompt(self, leg: Leg, text: str) -> None:
+        if text:
+            await self._speak(leg, text)
+
     async def _gather(self, leg: Leg, text: str, *, most: int, timeout_s: float, finish_on_key: str) -> None:
         keys = KeyCollector(leg, digits=most, finish_on_key=finish_on_key)
         leg.on_digit = keys.press
-        speaking = asyncio.create_task(self._speak(leg, text), name="gather: prompt")
+        speaking = asyncio.create_task(self._prompt(leg, text), name="gather: prompt")
         speaking.add_done_callback(lambda task: leg.timeline.changes.announce())
         try:
             await leg.timeline.changes.until(lambda: speaking.done() or keys.begun)

@@ -54,6 +54,7 @@ class CallControlApi:
             "transfer": self._transfer,
             "bridge": self._bridge,
             "speak": self._speak,
+            "gather": self._gather_keys,
             "gather_using_speak": self._gather,
             "streaming_start": self._start_stream,
             "streaming_stop": self._stop_stream,
@@ -194,6 +195,17 @@ class CallControlApi:
         self._control.gather(
             leg,
             needed(body, "payload"),
+            most=int(number_of(body, "maximum_digits", 128)),
+            timeout_s=number_of(body, "timeout_millis", 60_000) / 1000,
+            finish_on_key=str(body.get("terminating_digit") or "#"),
+        )
+        return _OK
+
+    async def _gather_keys(self, leg: Leg, body: Body) -> dict[str, Any]:
+        require_answered(leg)
+        self._control.gather(
+            leg,
+            "",
             most=int(number_of(body, "maximum_digits", 128)),
             timeout_s=number_of(body, "timeout_millis", 60_000) / 1000,
             finish_on_key=str(body.get("terminating_digit") or "#"),
