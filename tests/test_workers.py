@@ -30,6 +30,7 @@ from sipagent.simulator.speech import SilentVoice
 from sipagent.simulator.virtual import VirtualLeg
 from sipagent.store import CallOpened, CallRecord, ClaimedCall, MemoryCallStore, MemoryDatabase
 from sipagent.store.orders import Answered, order
+from tests.support.claims import claim_one
 from tests.support.eventually import eventually
 from tests.support.practice import API_KEY, GREETING, QUICK, front_door
 from tests.support.prompting import attached_again, say
@@ -441,7 +442,7 @@ async def test_a_webhook_that_comes_to_both_workers_is_answered_by_one() -> None
         await eventually(lambda: first.live_calls == 1)
         record = await here.stores[0].holder(call.call_id)
         assert record is not None
-        assert not await here.stores[1].claim(call.call_id, WorkerId("other"), webhook="{}")
+        assert not await claim_one(here.stores[1], call.call_id, WorkerId("other"), webhook="{}")
         assert second.live_calls == 0
         await eventually(lambda: GREETING in said(call, "agent"))
         call.hang_up_as_caller()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from sipagent.identifiers import ItemId
 from sipagent.realtime import (
@@ -160,7 +160,7 @@ def problem_of(event: RealtimeResponseEnded) -> str | None:
             return None
 
 
-def sentence(error: Any) -> str:
+def sentence(error: object) -> str:
     """What a server's error object, or an exception, says."""
     if isinstance(error, Mapping):
         return str(error.get("message") or error.get("code") or error.get("type") or "unknown error")

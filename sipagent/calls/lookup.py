@@ -248,7 +248,7 @@ def _filled(body: BodyTemplate, values: Mapping[str, str]) -> Any:
             return body
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A value of the answer as text; empty for what no template can say."""
     match value:
         case str():

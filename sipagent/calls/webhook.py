@@ -11,7 +11,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import openai
 
@@ -118,7 +117,7 @@ def parse_webhook(body: bytes, webhook_id: str) -> Webhook:
     )
 
 
-def _headers(value: Any) -> tuple[tuple[str, str], ...]:
+def _headers(value: object) -> tuple[tuple[str, str], ...]:
     if value is None:
         return ()
     if not isinstance(value, list):

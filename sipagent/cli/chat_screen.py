@@ -81,7 +81,7 @@ class Screen(abc.ABC):
         """A word of the command itself."""
 
     @abc.abstractmethod
-    def show(self, what: str, value: Any, rows: Sequence[tuple[str, str]]) -> None:
+    def show(self, what: str, value: object, rows: Sequence[tuple[str, str]]) -> None:
         """The answer to a command such as ``/usage``, which ``what`` names: for machines and for people."""
 
     @abc.abstractmethod
@@ -156,7 +156,7 @@ class JsonScreen(Screen):
         """See `Screen.note`."""
         self._tell("note", text=text)
 
-    def show(self, what: str, value: Any, rows: Sequence[tuple[str, str]]) -> None:
+    def show(self, what: str, value: object, rows: Sequence[tuple[str, str]]) -> None:
         """See `Screen.show`."""
         self._tell(what, **{what: value})
 
@@ -276,7 +276,7 @@ class TextScreen(Screen):
         """See `Screen.note`."""
         self._print(Text(text, style="dim"))
 
-    def show(self, what: str, value: Any, rows: Sequence[tuple[str, str]]) -> None:
+    def show(self, what: str, value: object, rows: Sequence[tuple[str, str]]) -> None:
         """See `Screen.show`."""
         if not rows:
             self.note("nothing yet")

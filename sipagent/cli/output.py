@@ -68,12 +68,12 @@ def print_table(out: Console, head: Sequence[str], rows: Sequence[Sequence[str]]
         print_hanging(out, "  ", _BETWEEN.join(row[1:]), style=style)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """One JSON document on standard output; moments as ISO 8601."""
     print(in_json(json.dumps(value, ensure_ascii=False, indent=2, default=_plain)), flush=True)
 
 
-def print_json_line(value: Any) -> None:
+def print_json_line(value: object) -> None:
     """One JSON object on a line of its own, for whoever reads the first line and goes on."""
     print(in_json(json.dumps(value, ensure_ascii=False, default=_plain)), flush=True)
 
@@ -108,7 +108,7 @@ def _problems(error: BaseException) -> list[dict[str, Any]]:
     return []
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value)

@@ -8,6 +8,7 @@ from typing import Any
 from sipagent.calls.tools.language import transcribed_in
 from sipagent.config.effective import Effective
 from sipagent.config.schema import CustomVoice, RetainedContext, ServerVad
+from sipagent.config.schema.base import Entry
 from sipagent.config.schema.session import Transcription
 from sipagent.realtime import RealtimeSessionModelSettings
 
@@ -48,7 +49,7 @@ def _transcription(entry: Transcription, languages: Sequence[str]) -> Any:
     return transcribed_in(written, languages[0])
 
 
-def _written(entry: Any, *always: str) -> Any:
+def _written(entry: Entry, *always: str) -> Any:
     """What the file says of ``entry``, and the keys named ``always`` even when it is silent about them."""
     written: Mapping[str, Any] = entry.model_dump(exclude_unset=True, exclude_none=True)
     return {**{name: getattr(entry, name) for name in always}, **written}

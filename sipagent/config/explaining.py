@@ -135,13 +135,13 @@ def _sent_as(path: KeyPath) -> str:
     return ""
 
 
-def _with_unit(name: str, value: Any) -> Any:
+def _with_unit(name: str, value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     return f"{value:g}s" if name.endswith("_s") else f"{value}d" if name.endswith("_days") else value
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     match value:
         case None | [] | {} | ():
             return "none"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -134,7 +133,7 @@ def _read_text(path: Path, read: FilesRead) -> str:
     return text
 
 
-def _default_country(value: Any) -> str | None:
+def _default_country(value: object) -> str | None:
     """The country that the file names for national numbers, as far as it can be told before it is checked."""
     numbers = value.get("numbers") if isinstance(value, dict) else None
     country = numbers.get("default_country") if isinstance(numbers, dict) else None

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from sipagent.config.files import FilesRead
 
@@ -141,7 +141,7 @@ class _Loader(SourceFileLoader):
         super().__init__(name, path)
         self._read = read
 
-    def path_stats(self, path: Any) -> Any:
+    def path_stats(self, path: object) -> NoReturn:
         """Raises `OSError`, so that no compiled copy is read or written: a copy tells an edit of the same
         second and size from nothing."""
         raise OSError("sources of a configuration are not cached")

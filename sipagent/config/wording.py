@@ -113,7 +113,7 @@ def _explain_tag(path: KeyPath, context: dict[str, Any], source: Source) -> Prob
     return source.problem((*path, key), message, suggestion(str(context["tag"]), known))
 
 
-def _as(kind: str, value: Any) -> str | None:
+def _as(kind: str, value: object) -> str | None:
     """How ``value`` is written as what it should be, where that is plain."""
     if kind == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
         return f'Put it in quotes: "{value}".'
@@ -126,7 +126,7 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _sentences(kind: str, where: str, value: Any, context: dict[str, Any], said: str) -> tuple[str, str]:
+def _sentences(kind: str, where: str, value: object, context: dict[str, Any], said: str) -> tuple[str, str]:
     if "remedy" in context:
         return f"{where}: {context.get('said', said)}", str(context["remedy"])
     if value is None and kind != "missing":

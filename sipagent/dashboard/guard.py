@@ -147,5 +147,5 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

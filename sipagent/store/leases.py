@@ -181,9 +181,6 @@ class CallLeases(Protocol):
 
     # Claims
 
-    async def claim(self, call_id: CallId, worker: WorkerId, *, webhook: str) -> bool:
-        """`claim_all` for one call: whether it belongs to ``worker`` now."""
-
     async def claim_all(self, worker: WorkerId, webhooks: Mapping[CallId, str]) -> Mapping[CallId, int]:
         """Claim calls, each with what others need to answer it; all of them or, when it fails, none.
 

@@ -158,10 +158,6 @@ class MemoryLeases:
         """Memory is there as long as its users are."""
         return math.inf
 
-    async def claim(self, call_id: CallId, worker: WorkerId, *, webhook: str) -> bool:
-        """See `CallLeases.claim`."""
-        return call_id in await self.claim_all(worker, {call_id: webhook})
-
     async def claim_all(self, worker: WorkerId, webhooks: Mapping[CallId, str]) -> dict[CallId, int]:
         """See `CallLeases.claim_all`."""
         database = self._database

@@ -95,10 +95,6 @@ class SqlLeases:
 
     # Claims -----------------------------------------------------------------------------------------
 
-    async def claim(self, call_id: CallId, worker: WorkerId, *, webhook: str) -> bool:
-        """See `CallLeases.claim`."""
-        return call_id in await self.claim_all(worker, {call_id: webhook})
-
     async def claim_all(self, worker: WorkerId, webhooks: Mapping[CallId, str]) -> dict[CallId, int]:
         """See `CallLeases.claim_all`."""
         values = {"this_worker": worker, "webhooks": statements.pairs_of(webhooks)}

@@ -27,6 +27,7 @@ from sipagent.store.orders import (
     order,
     order_key,
 )
+from tests.support.claims import claim_one
 from tests.support.eventually import eventually
 
 CALL = CallId("rtc_1")
@@ -99,7 +100,7 @@ async def one_worker() -> AsyncIterator[tuple[Worker, MemoryCallStore]]:
     database = MemoryDatabase()
     worker = await a_worker(database, ONE)
     await opened(worker.store)
-    assert await worker.store.claim(CALL, ONE, webhook="")
+    assert await claim_one(worker.store, CALL, ONE, webhook="")
     worker.talks[CALL] = Talk()
     looking: list[asyncio.Task[None]] = []
     await worker.store.listen(ONE, lambda kind: looking.append(asyncio.ensure_future(worker.desk.look(ONE))))
@@ -289,7 +290,7 @@ async def test_what_a_worker_began_before_it_died_is_not_done_again() -> None:
     database = MemoryDatabase()
     first, second = await a_worker(database, ONE), await a_worker(database, OTHER)
     await opened(first.store)
-    assert await first.store.claim(CALL, ONE, webhook="")
+    assert await claim_one(first.store, CALL, ONE, webhook="")
     await first.store.ask(command())
     await first.store.begin_effect(CALL, order_key("command_1"), ONE, 1)
     await first.store.leave(ONE)
@@ -318,7 +319,7 @@ async def test_a_transfer_that_a_dead_worker_began_is_answered_by_whoever_goes_o
     database = MemoryDatabase()
     first, second = await a_worker(database, ONE), await a_worker(database, OTHER)
     await opened(first.store)
-    assert await first.store.claim(CALL, ONE, webhook="")
+    assert await claim_one(first.store, CALL, ONE, webhook="")
     await first.store.ask(command("transfer", "billing"))
     await first.store.begin_effect(CALL, order_key("command_1"), ONE, 1)
     await first.store.leave(ONE)
@@ -343,7 +344,7 @@ async def test_a_command_that_a_dead_worker_never_saw_is_done_by_its_adopter() -
     database = MemoryDatabase()
     first, second = await a_worker(database, ONE), await a_worker(database, OTHER)
     await opened(first.store)
-    assert await first.store.claim(CALL, ONE, webhook="")
+    assert await claim_one(first.store, CALL, ONE, webhook="")
     await first.store.ask(command())
     await first.store.leave(ONE)
     await second.store.adopt(OTHER, limit=10, quiet_s=0.0)

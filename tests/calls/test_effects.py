@@ -15,6 +15,7 @@ from sipagent.calls.tools.ledger import Ledger
 from sipagent.errors import NotOursError, StoreAwayError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Effect, EffectAnswer, MemoryCallStore, MemoryDatabase
+from tests.support.claims import claim_one
 from tests.support.virtual_time import run_virtually
 
 CALL = CallId("rtc_1")
@@ -45,7 +46,7 @@ async def claimed() -> MemoryDatabase:
     await store.open()
     for worker in ("a", "b"):
         await store.join(WorkerId(worker), name=worker, lease_s=60)
-    assert await store.claim(CALL, WorkerId("a"), webhook="{}")
+    assert await claim_one(store, CALL, WorkerId("a"), webhook="{}")
     return database
 
 

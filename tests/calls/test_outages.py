@@ -12,6 +12,7 @@ from sipagent.calls.outages import ASK_S, MOST_UNENTERED, UNMISSED_S, EffectUnde
 from sipagent.errors import StoreAwayError, StoreError
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import Effect, EffectAnswer, EffectBegun, MemoryCallStore, MemoryDatabase
+from tests.support.claims import claim_one
 from tests.support.virtual_time import run_virtually
 
 CALL = CallId("rtc_1")
@@ -284,7 +285,7 @@ async def test_what_was_begun_in_a_call_that_is_anothers_by_now_is_not_told_for_
     database = Database()
     for worker in ("a", "b"):
         await database.join(WorkerId(worker), name=worker, lease_s=60)
-    await database.claim(CALL, WORKER, webhook="{}")
+    await claim_one(database, CALL, WORKER, webhook="{}")
     await database.leave(WORKER)
     assert await database.adopt(WorkerId("b"), limit=1, quiet_s=0)
     outages = Outages()

@@ -41,6 +41,7 @@ Kind: TypeAlias = Literal[
     "deaf",
     "outage",
     "leave",
+    "all leave",
     "socket",
     "again",
     "kill at once",
@@ -119,7 +120,7 @@ def turns_of(draw: st.DrawFn, number: int) -> tuple[Turn, ...]:
 def plans(draw: st.DrawFn) -> Plan:
     kinds: tuple[Kind, ...] = (
         *("kill", "freeze", "cut", "hang", "deaf", "outage"),
-        *("leave", "socket", "again", "kill at once", "kill in outage"),
+        *("leave", "all leave", "socket", "again", "kill at once", "kill in outage"),
         *("outage at question", "kill at begin", "freeze at begin", "kill at adoption"),
     )
     faults = st.builds(
@@ -129,14 +130,14 @@ def plans(draw: st.DrawFn) -> Plan:
         whom=st.integers(0, 2),
         for_s=st.sampled_from((0.3, 1.0, 2.5, 5.0, 8.0, 20.0)),
     )
-    # One try of each request is spoiled now and then; a Calls API that never answers is for other tests.
+    # Some tries of each request are spoiled; a Calls API that never answers is for other tests.
     answers: st.SearchStrategy[Answer] = st.sampled_from(("yes", "503", "429", "lost", "done and lost"))
     return Plan(
         faults=tuple(sorted(draw(st.lists(faults, max_size=6)), key=lambda fault: fault.at_s)),
         turns=tuple(draw(turns_of(number)) for number in range(draw(st.integers(1, 3)))),
         accepts=tuple(draw(st.lists(answers, max_size=2))),
         refers=tuple(draw(st.lists(answers, max_size=2))),
-        hang_ups=tuple(draw(st.lists(st.sampled_from(("yes", "503")), max_size=2))),
+        hang_ups=tuple(draw(st.lists(answers, max_size=8))),
         leaves=draw(st.booleans()),
         one_socket=draw(st.booleans()),
         seed=draw(st.integers(0, 1000)),
@@ -291,12 +292,12 @@ class Story:
                     if worker.process.runs:
                         await self._die(worker, 1.0)
             case "leave":
-                worker.leaves.set()
-                await asyncio.wait([worker.task], timeout=40.0)
-                if not worker.process.killed:
-                    if not worker.task.done():
-                        worker.kill()  # as whoever asked it to leave does in the end
-                    self._replace(worker)
+                await self._leave(worker)
+            case "all leave":
+                async with asyncio.TaskGroup() as group:
+                    for each in self.workers:
+                        if not (each.process.killed or each.leaves.is_set()):
+                            group.create_task(self._leave(each))
             case "socket":
                 line = self.world.lines.get(CallId(f"rtc_{fault.whom}"))
                 if line is not None:
@@ -350,6 +351,14 @@ class Story:
             case _:
                 worker.process.wake()
         self._stir(worker)
+
+    async def _leave(self, worker: Worker) -> None:
+        worker.leaves.set()
+        await asyncio.wait([worker.task], timeout=40.0)
+        if not worker.process.killed:
+            if not worker.task.done():
+                worker.kill()  # as whoever asked it to leave does in the end
+            self._replace(worker)
 
     async def _die(self, worker: Worker, after_s: float) -> None:
         worker.kill()

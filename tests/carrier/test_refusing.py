@@ -11,7 +11,7 @@ from sipagent.errors import CallGoneError
 async def test_it_can_be_refused_and_nothing_else() -> None:
     line = RefusingLine()
     await line.reject(603, deadline=0)
-    assert line.kind == "sip"
+    assert line.kind == "none"
     assert line.carrier is None
     with pytest.raises(CallGoneError):
         await line.accept(None, deadline=0)  # type: ignore[arg-type]

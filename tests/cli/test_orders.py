@@ -18,6 +18,7 @@ from sipagent.clock import utc_now
 from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import CallEnded, CallOpened, Store, open_store
 from tests.calls.test_commands import Talk
+from tests.support.claims import claim_one
 
 CALL = CallId("rtc_1")
 WORKER = WorkerId("worker_1")
@@ -47,7 +48,7 @@ async def a_worker(url: str, talk: Talk | None) -> AsyncIterator[Store]:
             ]
         )
         await store.join(WORKER, name="host:1", lease_s=600)
-        assert await store.claim(CALL, WORKER, webhook="")
+        assert await claim_one(store, CALL, WORKER, webhook="")
         await store.listen(WORKER, lambda kind: looking.append(asyncio.ensure_future(desk.look(WORKER))))
         yield store
     finally:

@@ -27,6 +27,7 @@ from sipagent.store import (
 from sipagent.store.leases import NOBODY
 from tests.contracts.places import LEASE_S, Place
 from tests.store.facts import CALL, at, checkpoint, ended, opened, response_tokens, transcription_seconds
+from tests.support.claims import claim_one
 
 QUIET_S = 3.0
 
@@ -37,7 +38,7 @@ def calls(count: int) -> list[CallId]:
 
 async def claim_all(store: Store, worker: WorkerId, count: int) -> list[CallId]:
     for call_id in calls(count):
-        assert await store.claim(call_id, worker, webhook=f"webhook of {call_id}")
+        assert await claim_one(store, call_id, worker, webhook=f"webhook of {call_id}")
     return calls(count)
 
 
@@ -47,9 +48,9 @@ async def claim_all(store: Store, worker: WorkerId, count: int) -> list[CallId]:
 async def test_a_call_belongs_to_the_one_who_claims_it_first(place: Place) -> None:
     one, a = await place.worker("a")
     other, b = await place.worker("b")
-    assert await one.claim(CALL, a, webhook='{"type":"realtime.call.incoming"}')
-    assert not await other.claim(CALL, b, webhook="again")
-    assert await one.claim(CALL, a, webhook="repeated, since the answer was lost")
+    assert await claim_one(one, CALL, a, webhook='{"type":"realtime.call.incoming"}')
+    assert not await claim_one(other, CALL, b, webhook="again")
+    assert await claim_one(one, CALL, a, webhook="repeated, since the answer was lost")
     held = await other.holder(CALL)
     assert held is not None
     assert (held.call_id, held.worker, held.epoch) == (CALL, a, 1)
@@ -65,9 +66,9 @@ async def test_of_fifty_claims_at_once_one_is_granted(place: Place) -> None:
     workers = [await place.worker(f"worker {number}") for number in range(5)]
     for call_id in calls(5):
         granted = await asyncio.gather(
-            *(store.claim(call_id, worker, webhook="") for store, worker in workers for _ in range(1)),
+            *(claim_one(store, call_id, worker, webhook="") for store, worker in workers for _ in range(1)),
             *(
-                store.claim(call_id, WorkerId(f"{worker} {number}"), webhook="")
+                claim_one(store, call_id, WorkerId(f"{worker} {number}"), webhook="")
                 for store, worker in workers
                 for number in range(9)
             ),
@@ -80,17 +81,17 @@ async def test_the_end_of_a_call_ends_its_claim_and_lets_nobody_claim_it_again(p
     store, a = await place.worker("a")
     other, b = await place.worker("b")
     await store.apply([opened()])
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     await store.apply([checkpoint(), ended()])
     assert await other.holder(CALL) is None
-    assert not await other.claim(CALL, b, webhook="")
-    assert not await store.claim(CALL, a, webhook="")
+    assert not await claim_one(other, CALL, b, webhook="")
+    assert not await claim_one(store, CALL, a, webhook="")
     assert await other.adopt(b, limit=9, quiet_s=0) == ()
 
 
 async def test_a_late_claim_goes_with_an_end_that_is_written_again(place: Place) -> None:
     store, a = await place.worker("a")
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     await store.apply([ended()])
     await store.apply([ended("caller_hung_up")])
     assert await store.holder(CALL) is None
@@ -103,8 +104,8 @@ async def test_calls_are_claimed_together_and_each_has_its_own_answer(place: Pla
     one, a = await place.worker("a")
     other, b = await place.worker("b")
     mine, theirs, over, new = calls(4)
-    assert await one.claim(mine, a, webhook="first")
-    assert await other.claim(theirs, b, webhook="theirs")
+    assert await claim_one(one, mine, a, webhook="first")
+    assert await claim_one(other, theirs, b, webhook="theirs")
     await one.apply([opened(call_id=over), ended(call_id=over)])
     asked = {call_id: f"webhook of {call_id}" for call_id in (new, over, theirs, mine)}
     assert await one.claim_all(a, asked) == {mine: 1, new: 1}
@@ -139,7 +140,7 @@ async def test_a_claim_says_that_a_call_was_adopted(place: Place) -> None:
     """As when the answer to the adoption was lost, and the webhook comes again."""
     store, a = await place.worker("a")
     other, b = await place.worker("b")
-    assert await store.claim(CALL, a, webhook="first")
+    assert await claim_one(store, CALL, a, webhook="first")
     await store.hand_over(a, [CALL])
     assert await other.claim_all(b, {CALL: "again"}) == {}, "it is nobody's, but not new"
     assert len(await other.adopt(b, limit=9, quiet_s=QUIET_S)) == 1
@@ -382,7 +383,7 @@ async def test_nobody_adopts_from_itself(place: Place) -> None:
 
 async def test_a_call_of_a_worker_that_nobody_knows_is_adopted(place: Place) -> None:
     store, b = await place.worker("b")
-    assert await store.claim(CALL, WorkerId("nobody"), webhook="")
+    assert await claim_one(store, CALL, WorkerId("nobody"), webhook="")
     (adopted,) = await store.adopt(b, limit=1, quiet_s=QUIET_S)
     assert (adopted.former, adopted.unseen_s) == ("nobody", math.inf)
 
@@ -391,7 +392,7 @@ async def test_renewing_and_adopting_at_once_never_both_succeed(place: Place) ->
     for number in range(8):
         store, a = await place.worker(f"a{number}")
         other, b = await place.worker(f"b{number}")
-        assert await store.claim(CallId(f"rtc_{number}"), a, webhook="")
+        assert await claim_one(store, CallId(f"rtc_{number}"), a, webhook="")
         await place.pass_time(LEASE_S + 1)
         renewed, adopted = await asyncio.gather(
             store.renew(a, lease_s=LEASE_S), other.adopt(b, limit=9, quiet_s=QUIET_S)
@@ -415,7 +416,7 @@ async def test_the_last_checkpoint_of_the_present_holder_counts(place: Place) ->
 
     await store.apply([checkpoint(0, "before the claim")])
     assert await store.holder(CALL) is None
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     assert await kept() is None
     await store.apply([checkpoint(1, "one"), checkpoint(3, "three"), checkpoint(2, "two")])
     assert await kept() == "three"
@@ -455,7 +456,7 @@ async def test_an_effect_of_long_arguments_is_entered_like_another(place: Place)
 async def test_what_came_of_an_effect_is_told_to_whoever_asks_again(place: Place) -> None:
     store, a = await place.worker("a")
     other, b = await place.worker("b")
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     assert await store.begin_effect(CALL, "call_1", a, 1) == EffectBegun()
     unknown = EffectKnown(output=None, is_error=False, worker=a, epoch=1)
     assert await store.begin_effect(CALL, "call_1", a, 1) == unknown
@@ -480,7 +481,7 @@ async def test_what_came_of_an_effect_is_told_to_whoever_asks_again(place: Place
 async def test_whoever_lost_the_call_begins_nothing_any_more(place: Place) -> None:
     store, a = await place.worker("a")
     other, b = await place.worker("b")
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     assert await other.begin_effect(CALL, "call_1", b, 1) == EffectFenced()
     await place.pass_time(LEASE_S + 1)
     await other.adopt(b, limit=1, quiet_s=QUIET_S)
@@ -511,7 +512,7 @@ async def test_a_command_reaches_the_holder_and_its_outcome_comes_back(place: Pl
     store, a = await place.worker("a")
     _, b = await place.worker("b")
     asker = await place.open()
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     await asker.ask(command("cmd_2", second=2))
     await asker.ask(command("cmd_1", second=1))
     await asker.ask(command("cmd_1", CallId("rtc_other"), second=9))  # known already
@@ -535,7 +536,7 @@ async def test_a_command_reaches_the_holder_and_its_outcome_comes_back(place: Pl
 async def test_a_command_goes_with_its_call_to_the_adopter(place: Place) -> None:
     store, a = await place.worker("a")
     other, b = await place.worker("b")
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     await store.ask(command())
     await store.leave(a)
     await other.adopt(b, limit=1, quiet_s=QUIET_S)
@@ -570,7 +571,7 @@ async def test_signals_reach_those_whom_they_concern(place: Place) -> None:
     first, second = Ear(), Ear()
     await store.listen(a, first)
     await other.listen(b, second)
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     await asker.ask(command())
     await first.hears("command")
     await store.leave(a)
@@ -586,7 +587,7 @@ async def test_a_signal_that_nobody_hears_is_no_error(place: Place) -> None:
     store, a = await place.worker("a")
     asker = await place.open()
     await asker.ask(command())
-    assert await store.claim(CALL, a, webhook="")
+    assert await claim_one(store, CALL, a, webhook="")
     await asker.ask(command("cmd_2"))
     await store.aclose()
     await asker.ask(command("cmd_3"))
@@ -604,7 +605,7 @@ async def test_calls_that_nobody_will_end_are_listed(place: Place) -> None:
         [opened(lost, second=5), opened(older, second=1), opened(held), opened(over), opened(new, second=60)]
     )
     await store.apply([ended(call_id=over)])
-    assert await store.claim(held, a, webhook="")
+    assert await claim_one(store, held, a, webhook="")
     found = await store.unfinished(at(60))
     assert [(one.call_id, one.started_at, one.ended_at) for one in found] == [
         (older, at(1), None), (lost, at(5), None),
@@ -634,9 +635,9 @@ async def test_cancelling_a_claim_leaves_it_whole_or_absent(place: Place) -> Non
     store, a = await place.worker("a")
     for steps in range(12):
         call_id = CallId(f"rtc_{steps}")
-        claim = asyncio.ensure_future(store.claim(call_id, a, webhook=""))
+        claim = asyncio.ensure_future(claim_one(store, call_id, a, webhook=""))
         for _ in range(steps):
             await asyncio.sleep(0)
         claim.cancel()
         await asyncio.gather(claim, return_exceptions=True)
-        assert await store.claim(call_id, a, webhook="")
+        assert await claim_one(store, call_id, a, webhook="")

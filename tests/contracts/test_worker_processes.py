@@ -27,8 +27,8 @@ async def work(url, lease_s):
     await store.open()
     me = WorkerId("a")
     await store.join(me, name="a", lease_s=lease_s)
-    for number in range(5):
-        assert await store.claim(CallId(f"rtc_{number}"), me, webhook="")
+    calls = {CallId(f"rtc_{number}"): "" for number in range(5)}
+    assert len(await store.claim_all(me, calls)) == 5
     print("claimed", flush=True)
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, sys.stdin.readline) == "renew\\n":

@@ -24,6 +24,7 @@ from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import CallNoted, CallOpened, MemoryCallStore, MemoryDatabase
 from tests.calls.test_webhook import NEW
 from tests.store.facts import LEG, ended, opened, report
+from tests.support.claims import claim_one
 
 TOKENS = {"ann": "reads-0123456789abcdef", "bea": "operates-0123456789abcdef", "cy": "admin-0123456789abcdef"}
 ROLES = {"ann": "read", "bea": "operate", "cy": "admin"}
@@ -317,7 +318,7 @@ async def test_a_command_reaches_the_worker_that_holds_the_call(
     async with running(tmp_path) as it:
         await remember_a_call(it.store)
         await it.store.join(worker, name="far away", lease_s=600)
-        await it.store.claim(CALL, worker, webhook="")
+        await claim_one(it.store, CALL, worker, webhook="")
         answering: list[asyncio.Task[None]] = []
 
         async def answer() -> None:

@@ -21,6 +21,7 @@ from sipagent.store import CallRecord, EffectBegun, open_store
 from sipagent.store.migrations import migrate
 from sipagent.store.tables import METADATA
 from tests.store.facts import CALL, LEG, loaded, note, opened, recording, report, response_tokens, tool
+from tests.support.claims import claim_one
 from tests.support.postgres import PostgresServer
 
 FIRST_SCHEMA = (Path(__file__).parent / "first_schema.sql").read_text(encoding="utf-8")
@@ -52,8 +53,8 @@ async def test_a_database_of_the_first_revision_opens_with_its_calls(first_url: 
     assert await store.configurations() == (loaded(),)
     await store.apply([tool("call_2", second=9), response_tokens("resp_2", second=9)])
     grown = await store.call(CALL)
-    assert not await store.claim(CALL, WorkerId("a"), webhook="")  # it has ended
-    assert await store.claim(CallId("rtc_new"), WorkerId("a"), webhook="")
+    assert not await claim_one(store, CALL, WorkerId("a"), webhook="")  # it has ended
+    assert await claim_one(store, CallId("rtc_new"), WorkerId("a"), webhook="")
     assert await store.begin_effect(CALL, "call_1", WorkerId("a"), 1) == EffectBegun()
     await store.apply([opened("rtc_new", line="stream", carrier="twilio", leg=LEG), report(), recording()])
     bridged, recorded = await store.call(CallId("rtc_new")), await store.call(CALL)

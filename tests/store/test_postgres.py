@@ -22,6 +22,7 @@ from sipagent.identifiers import CallId, WorkerId
 from sipagent.store import SqlCallStore, Store, open_store, postgres
 from sipagent.store.postgres import PostgresBackend
 from tests.store.facts import CALL, ended, line, opened, state, tool
+from tests.support.claims import claim_one
 from tests.support.eventually import eventually
 from tests.support.postgres import PASSWORD, PostgresServer
 
@@ -118,12 +119,12 @@ async def test_a_server_that_is_stopped_and_started_again_is_found_again(
         await other.join(B, name="b", lease_s=LEASE_S)
         ear = Ear()
         await store.listen(A, ear)
-        assert await store.claim(CALL, A, webhook="")
+        assert await claim_one(store, CALL, A, webhook="")
         await store.apply([opened()])
 
         await asyncio.to_thread(server.stop, mode)
         for attempt in (
-            store.renew(A, lease_s=LEASE_S), store.claim(CallId("rtc_two"), A, webhook=""), store.ping(),
+            store.renew(A, lease_s=LEASE_S), claim_one(store, CallId("rtc_two"), A, webhook=""), store.ping(),
             store.apply([state(1, "talking")]), store.adopt(A, limit=1, quiet_s=QUIET_S), store.call(CALL),
             store.begin_effect(CALL, "call_1", A, 1), store.uptime_s(), store.calls(),
         ):  # fmt: skip
@@ -352,8 +353,8 @@ async def test_a_claim_never_waits_for_a_batch_and_takes_one_statement(postgres_
             assert raw is not None
             raw.add_query_logger(tell)
         async with asyncio.timeout(30):
-            assert await store.claim(CallId("rtc_two"), A, webhook="")
-            assert await store.claim(CallId("rtc_three"), A, webhook="")
+            assert await claim_one(store, CallId("rtc_two"), A, webhook="")
+            assert await claim_one(store, CallId("rtc_three"), A, webhook="")
             assert [(await told.get()).split()[0] for _ in range(2)] == ["INSERT", "INSERT"]
         assert told.empty()
         assert not batch.done()
@@ -367,7 +368,7 @@ async def test_a_call_that_somebody_writes_of_is_adopted_later_and_holds_up_no_o
     async with opened_store(postgres_url) as store, other_session(postgres_url) as other:
         await store.join(B, name="b", lease_s=LEASE_S)
         for number in range(3):
-            assert await store.claim(CallId(f"rtc_{number}"), A, webhook="")
+            assert await claim_one(store, CallId(f"rtc_{number}"), A, webhook="")
         await other.execute("BEGIN")
         await other.execute("UPDATE live_calls SET checkpoint = 'x' WHERE call_id = 'rtc_0'")
         async with asyncio.timeout(30):
@@ -398,7 +399,7 @@ async def test_an_adoption_whose_answer_was_lost_is_not_made_twice_unnoticed(pos
     async with opened_store(postgres_url) as store:
         await store.join(B, name="b", lease_s=LEASE_S)
         for number in range(3):
-            assert await store.claim(CallId(f"rtc_{number}"), A, webhook="")
+            assert await claim_one(store, CallId(f"rtc_{number}"), A, webhook="")
         assert isinstance(store, SqlCallStore)
         engine = store._database._leases
         assert isinstance(engine, AsyncEngine)

@@ -86,7 +86,7 @@ def _described(schema: Any) -> Any:
 # Is it a schema? ------------------------------------------------------------------------------------
 
 
-def _check_schema(schema: Any, place: str) -> None:
+def _check_schema(schema: object, place: str) -> None:
     if not isinstance(schema, Mapping):
         raise UserError(f"{place}: a JSON Schema is a mapping, such as type: string")
     for keyword in schema:
@@ -248,7 +248,7 @@ def _is_type(value: Any, name: str) -> bool:
             return value is None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     if isinstance(value, bool):
         return False
     return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
@@ -264,7 +264,7 @@ def _is_multiple(value: int | float, of: int | float) -> bool:
         return False
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     """Equal as JSON: True is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other

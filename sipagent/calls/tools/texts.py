@@ -112,7 +112,7 @@ class ToolText:
         return "".join(written)
 
 
-def plain_text(value: Any) -> str:
+def plain_text(value: object) -> str:
     """A JSON value as part of a text: a string as it is, anything else as JSON writes it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

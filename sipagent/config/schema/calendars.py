@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -47,7 +48,7 @@ DayOfYearKey = Annotated[
 ]
 
 
-def _checked(parse: Any, value: object) -> str:
+def _checked(parse: Callable[[object], object], value: object) -> str:
     """The text itself, once ``parse`` can read it: keys stay as they are written."""
     parse(value)
     assert isinstance(value, str), "what can be read is text"
