@@ -73,7 +73,8 @@ def print_record(
         facts.add_row("carrier", f"{record.carrier}, leg {record.carrier_call_id}")
     if same_leg:
         facts.add_row("same leg", ", ".join(same_leg))
-    facts.add_row("SIP Call-ID", record.sip_call_id or "unknown")
+    if record.sip_call_id:
+        facts.add_row("SIP Call-ID", record.sip_call_id)
     facts.add_row("configuration", _configuration(record, configuration))
     out.print(facts)
     _section(out, "States", _states(record))

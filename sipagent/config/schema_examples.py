@@ -135,7 +135,7 @@ EXAMPLES: Mapping[str, tuple[Any, ...]] = {
     "PythonTool.description": ("Look up free times.",),
     "McpTool.name": ("stock",),
     "McpTool.command": (["python", "stock/server.py"],),
-    "McpTool.env": ({"STOCK_TOKEN": "${STOCK_TOKEN}"},),
+    "McpTool.env": ({"STOCK_URL": "${STOCK_URL}"},),
     "allowed_tools": (["find_part"],),
     "HostedMcp.server_label": ("parts",),
     "HostedMcp.connector_id": ("connector_googlecalendar",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -51,6 +51,7 @@ async def examine(patient: Patient, *, utc_now: Callable[[], datetime]) -> tuple
     """
     base_url, wrong_base = _base_url(patient.account)
     plan = await asyncio.to_thread(examine_configuration, patient.configuration, base_url=base_url)
+    patient = _with_project(patient, plan)
     findings = [*examine_machine(), plan.finding, *plan.mcp_servers, *wrong_base]
     findings += [] if plan.access is None else [plan.access]
     is_openai = (urlsplit(plan.base_url).hostname or "").endswith("api.openai.com")
@@ -72,6 +73,14 @@ async def examine(patient: Patient, *, utc_now: Callable[[], datetime]) -> tuple
     )
     order = list(Area)
     return tuple(sorted(findings, key=lambda finding: order.index(finding.area)))
+
+
+def _with_project(patient: Patient, plan: Plan) -> Patient:
+    """``patient`` with the project that the configuration names, where the environment names none."""
+    carriers = None if plan.loaded is None else plan.loaded.carriers
+    if patient.account.project or carriers is None or carriers.sip is None:
+        return patient
+    return replace(patient, account=replace(patient.account, project=carriers.sip.project))
 
 
 def _base_url(account: AccountSeen) -> tuple[str | None, list[Finding]]:

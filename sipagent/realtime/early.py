@@ -13,19 +13,34 @@ from typing import Any
 from sipagent.errors import AttachNotFoundError
 from sipagent.realtime.connection import Hold, Socket
 
+BUSY_S = 0.005
+"""When a task begins that late, there is a burst of calls: their accepts come before what is early."""
+
 
 class EarlySocket:
     """Begins to connect at once, in a task of its own; `take` or `close` ends that."""
 
-    def __init__(self, opening: Callable[[Hold], Coroutine[Any, Any, Socket]]) -> None:
-        """``opening`` opens a socket, and waits for what it is given before the handshake."""
+    def __init__(
+        self, opening: Callable[[Hold], Coroutine[Any, Any, Socket]], *, busy_s: float = BUSY_S
+    ) -> None:
+        """``opening`` opens a socket, and waits for what it is given before the handshake. It is not asked
+        where the event loop comes to it later than after ``busy_s``."""
         self._may_shake_hands = asyncio.Event()
+        began_at = asyncio.get_running_loop().time()
         self._task = asyncio.create_task(
-            opening(self._may_shake_hands.wait), name="realtime socket: connecting early"
+            self._open(opening, began_at + busy_s), name="realtime socket: connecting early"
         )
 
+    async def _open(
+        self, opening: Callable[[Hold], Coroutine[Any, Any, Socket]], until: float
+    ) -> Socket | None:
+        if asyncio.get_running_loop().time() > until:
+            return None
+        return await opening(self._may_shake_hands.wait)
+
     async def take(self) -> Socket | None:
-        """Shake hands now that the session is there; None where that did not work, and trying anew tells why.
+        """Shake hands now that the session is there; None where that was not begun or did not work, and
+        trying anew tells why.
 
         Raises `AttachNotFoundError`. Cancel-safe: nothing stays open.
         """
@@ -44,5 +59,7 @@ class EarlySocket:
         """It is not needed any more. Cancel-safe."""
         self._task.cancel()
         await asyncio.wait([self._task])
-        if not self._task.cancelled() and self._task.exception() is None:
-            await self._task.result().close()
+        if self._task.cancelled() or self._task.exception() is not None:
+            return
+        if (socket := self._task.result()) is not None:
+            await socket.close()

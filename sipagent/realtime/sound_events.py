@@ -32,6 +32,8 @@ class RealtimeModelAudioInterruptedEvent(Value, frozen=True, kw_only=True):
 
     item_id: ItemId
     content_index: int
+    heard_in_full: bool = False
+    """There was nothing left to play: whoever speaks now speaks after the agent, and not into its words."""
     type: Literal["audio_interrupted"] = "audio_interrupted"
 
 

@@ -258,7 +258,7 @@ class Translation:
     ) -> Events:
         item_id, index = event.item_id, event.content_index
         stop = RealtimeAudioInterrupted(item_id=item_id, content_index=index, info=self._info)
-        return [stop, *self._lines(self.history.cut(item_id))]
+        return [stop] if event.heard_in_full else [stop, *self._lines(self.history.cut(item_id))]
 
     # Items -----------------------------------------------------------------------------------------
 

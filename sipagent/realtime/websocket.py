@@ -132,14 +132,18 @@ class OpenAIRealtimeWebSocketModel(RealtimeSocketModel):
             return
         # Where a tracker knows nothing yet, whoever plays must stop all the same.
         part = self._received.latest_part if heard is None else (heard.item_id, heard.content_index)
+        over = heard is not None and heard.fully_played and heard.response_id != self._gate.response_id
         self._received.interrupted()
         if (tracker := self._options.get("playback_tracker")) is not None:
             tracker.on_interrupted()
         if part is not None:
-            await self._tell(RealtimeModelAudioInterruptedEvent(item_id=part[0], content_index=part[1]))
+            item_id, index = part
+            await self._tell(
+                RealtimeModelAudioInterruptedEvent(item_id=item_id, content_index=index, heard_in_full=over)
+            )
         while (report := self._spoken.cut()) is not None:
             await self._tell(report)
-        if heard is not None and (not heard.fully_played or heard.response_id == self._gate.response_id):
+        if heard is not None and not over:
             await self._outgoing.try_send(commands.truncate(heard))
 
     # What is heard ---------------------------------------------------------------------------------

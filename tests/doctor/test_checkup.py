@@ -100,6 +100,22 @@ async def test_nothing_at_all(tmp_path: Path) -> None:
     ]
 
 
+async def test_a_project_that_the_configuration_names_is_known(tmp_path: Path) -> None:
+    async with practice() as desk:
+        sick = patient(tmp_path, desk, OPENAI_PROJECT_ID="")
+        sick.configuration.write_text(
+            f"{RIGHT}carriers:\n  sip: {{project: proj_Other9}}\n  public_url: http://127.0.0.1:8080\n"
+            f'  twilio: {{account_sid: AC{"0" * 32}, auth_token: "${{file:token}}"}}\n',
+            encoding="utf-8",
+        )
+        (tmp_path / "token").write_text("0" * 32, encoding="utf-8")
+        findings = await examine(sick, utc_now=utc_now)
+    assert bad(findings) == []
+    said = [finding.said for finding in findings]
+    assert "The project is proj_Other9." in said
+    assert any("sip:proj_Other9@" in each for each in said)
+
+
 async def test_an_address_of_the_api_that_is_none(tmp_path: Path) -> None:
     account = see_account({"OPENAI_BASE_URL": "api.openai.com"})
     findings = await examine(

@@ -459,6 +459,14 @@ def test_emptying_a_buffer_that_was_played_out_cuts_nobody() -> None:
     assert told.lines() == [("agent", "Bye", False, True)]
 
 
+def test_who_speaks_when_all_was_heard_cuts_nobody() -> None:
+    told = Told()
+    stop = RealtimeModelAudioInterruptedEvent(item_id=ITEM, content_index=0, heard_in_full=True)
+    told.take(created(), all_words("Bye"), done(), stop)
+    assert told.lines() == [("agent", "Bye", False, True)]
+    assert isinstance(told.events[-1], RealtimeAudioInterrupted)
+
+
 def test_lines_of_both_sides_sort_by_position() -> None:
     told = Told()
     told.take(RealtimeModelItemPlacedEvent(item_id=HEARD, previous_item_id=None))

@@ -89,7 +89,8 @@ async def test_when_the_caller_speaks_the_agent_is_cut_to_what_was_heard(server_
         assert (cut["item_id"], cut["content_index"], cut["audio_end_ms"]) == ("item_1", 0, 100)
         if not server_interrupts:
             await peer.receive("response.cancel")
-        assert len(recorder.all(RealtimeModelAudioInterruptedEvent)) == 1
+        [stop] = recorder.all(RealtimeModelAudioInterruptedEvent)
+        assert not stop.heard_in_full
         assert tracker.get_state()["current_item_id"] is None
         # A second one finds nothing that plays, even when audio of the same item still comes.
         await peer.send(messages.audio_delta(audio), messages.speech_started(), messages.response_done())
@@ -211,6 +212,22 @@ async def test_a_response_begins_with_its_first_sound_and_ends_when_all_was_play
         assert playing(recorder)[2:] == ["resp_2 started"]
 
 
+async def test_who_speaks_when_all_was_heard_cuts_nothing_off() -> None:
+    async with realtime_server() as server, connected(server) as (model, peer, recorder):
+        await peer.send(
+            messages.session_created(),
+            messages.response_created(),
+            messages.audio_delta(SHORT),
+            messages.response_done(),
+        )
+        await recorder.until(lambda: len(playing(recorder)) == 2)
+        await peer.send(messages.speech_started())
+        await recorder.first(RealtimeModelCallerSpeechStartedEvent)
+        [stop] = recorder.all(RealtimeModelAudioInterruptedEvent)
+        assert stop.heard_in_full
+        await fence(model, peer)
+
+
 async def test_messages_that_come_while_a_response_plays_to_its_end_are_read_at_once() -> None:
     async with realtime_server() as server, connected(server) as (_, peer, recorder):
         await peer.send(
@@ -275,7 +292,7 @@ async def test_whoever_plays_is_stopped_although_its_tracker_knows_nothing_yet()
         await peer.send(messages.speech_started())
         await recorder.first(RealtimeModelCallerSpeechStartedEvent)
         [stop] = recorder.all(RealtimeModelAudioInterruptedEvent)
-        assert (stop.item_id, stop.content_index) == ("item_1", 0)
+        assert (stop.item_id, stop.content_index, stop.heard_in_full) == ("item_1", 0, False)
         assert playing(recorder) == ["resp_1 started", "resp_1 cleared"]
         await fence(model, peer)  # nobody knows how much was heard
 
