@@ -60,7 +60,7 @@ async def test_ten_calls_with_media(tmp_path: Path, speech: Path, transport: str
         steps=(invite(), ANSWERED, play(speech), "<pause/>", STOP_PLAYING, in_dialog("BYE", 2), OK),
     )
     async with practice(script=HOLDS, sip=(UDP, TCP), voice=Voice("tones")) as desk:
-        await sipp(desk, scenario, tmp_path, "-m", "10", "-r", "10", "-d", "4000", transport=transport)
+        await sipp(desk, scenario, tmp_path, "-m", "10", "-r", "10", "-d", "8000", transport=transport)
         for call, record in await finished(desk, 10):
             statistics = call.leg.statistics()
             assert statistics.frames_received >= 150, statistics

@@ -196,7 +196,7 @@ async def test_a_function_of_the_operator_that_fails_is_answered_with_a_refusal(
     instructions: Any, detail: str, accepted: list[dict[str, Any]]
 ) -> None:
     door = door_with(instructions=instructions)
-    settings = replace(QUICK, answer_timeout_s=1.0)
+    settings = replace(QUICK, answer_timeout_s=3.0)
     async with practice(door=door, script=SCRIPT, calls=settings) as desk:
         call = await desk.call()
         assert call.ended_by is EndedBy.REJECT

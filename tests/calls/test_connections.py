@@ -69,10 +69,10 @@ async def test_a_head_that_does_not_end_ends_the_connection(first: bytes) -> Non
 
 
 async def test_a_body_may_take_its_time_once_the_head_is_there() -> None:
-    async with serving(head_timeout_s=0.2) as port:
+    async with serving(head_timeout_s=1.5) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(REQUEST[:-1])
-        await asyncio.sleep(0.5)  # well past the time of the head
+        await asyncio.sleep(2.5)  # well past the time of the head
         writer.write(REQUEST[-1:])
         assert (await answer(reader)).endswith(b"2 bytes")
         writer.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -23,7 +23,7 @@ from sipagent.realtime import RealtimeAgent
 from sipagent.realtime.session_events import RealtimeResponseEnded, RealtimeSessionEvent
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
 from sipagent.simulator.call_values import EndedBy
-from sipagent.simulator.caller import AfterAgent, At, CallPlan, DuringAgent, HangUp, Press, Say
+from sipagent.simulator.caller import AfterAgent, At, CallPlan, DuringAgent, HangUp, Say, VirtualCaller
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.faults import FaultSet
 from sipagent.simulator.speech import SilentVoice
@@ -86,7 +86,8 @@ async def test_a_greeting_that_is_not_interruptible_is_heard_by_a_caller_who_spe
 
 
 async def test_a_greeting_that_was_cut_off_at_once_is_woven_into_the_answer() -> None:
-    call, record = await one_call(with_greeting(interruptible=True), TALKS, SPEAKS_OVER)
+    slow = SilentVoice(ms_per_character=30)
+    call, record = await one_call(with_greeting(interruptible=True), TALKS, SPEAKS_OVER, voice=slow)
     assert not heard(call, LONG_GREETING)
     assert len(notes(record, "greeting_kept")) == 1
     assert call.conversation is not None
@@ -127,15 +128,26 @@ async def test_a_step_counts_from_the_end_of_what_is_heard_not_of_what_is_made()
     assert (asked - talking).total_seconds() >= 2.5
 
 
-@pytest.mark.parametrize("sign", [Say(text="Yes!"), Press(digits="5")], ids=["speaks", "presses"])
-async def test_a_caller_who_answers_begins_the_ladder_anew(sign: Any) -> None:
-    plan = CallPlan(steps=(replace(sign, when=At(since_answer_s=1.3)),), hangs_up=False)
-    _, record = await one_call(door_with(manners=LADDER), TALKS, plan)
+@pytest.mark.parametrize(
+    "sign", [lambda caller: caller.say("Yes!"), lambda caller: caller.press("5")], ids=["speaks", "presses"]
+)
+async def test_a_caller_who_answers_begins_the_ladder_anew(sign: Callable[[VirtualCaller], None]) -> None:
+    # The caller speaks up in the middle of the pause after the question, whatever comes late.
+    question, goodbye = LADDER.idle
+    patient = replace(LADDER, idle=(question, replace(goodbye, after_s=3.0)))
+    async with desk_with(door_with(manners=patient), TALKS) as desk:
+        call = desk.simulator.place_call(SILENT)
+        await eventually(lambda: call.conversation is not None and heard(call, QUESTION))
+        caller = desk.simulator.calls.caller_of(call)
+        assert caller is not None
+        await eventually(lambda: call.conversation is not None and call.conversation.agent_is_idle)
+        sign(caller)
+        record = await desk.ended_record(call.call_id)
     assert [note["step"] for note in notes(record, "idle_step")] == [1, 1, 2]
 
 
 async def test_a_caller_who_speaks_up_during_the_goodbye_keeps_the_call() -> None:
-    goodbye = FAREWELL * 3
+    goodbye = FAREWELL * 8
     manners = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template(goodbye)),))
     steps = (
         Say(text="Wait, I am here!", when=DuringAgent(since_start_s=0.3)),
@@ -151,7 +163,7 @@ async def test_a_caller_who_speaks_up_during_the_goodbye_keeps_the_call() -> Non
 
 
 async def test_a_caller_who_hangs_up_during_the_goodbye_ends_a_call_that_was_ending() -> None:
-    manners = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template(FAREWELL * 3)),))
+    manners = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template(FAREWELL * 8)),))
     plan = CallPlan(steps=(HangUp(when=DuringAgent(since_start_s=0.3)),), hangs_up=False)
     call, record = await one_call(door_with(greeting=None, manners=manners), TALKS, plan)
     assert call.ended_by is EndedBy.CALLER
@@ -172,7 +184,7 @@ async def test_a_service_that_stops_while_the_goodbye_is_said_hangs_up_once() ->
 
 async def test_a_goodbye_whose_end_is_never_told_is_bounded() -> None:
     plan = replace(SILENT, faults=FaultSet.parse("playback_stop_missing"))
-    manners = Manners(idle=(), maximum_duration_s=1.5, wrap_up=WrapUp(before_s=0.2), goodbye=Template("Bye."))
+    manners = Manners(idle=(), maximum_duration_s=3.0, wrap_up=WrapUp(before_s=0.2), goodbye=Template("Bye."))
     settings = replace(QUICK, finish_speaking_timeout_s=0.7)
     call, record = await one_call(door_with(manners=manners), TALKS, plan, calls=settings)
     assert call.ended_by is EndedBy.HANGUP
@@ -204,7 +216,7 @@ def two_desks(first: Manners, second: Manners) -> FrontDoor:
 
 
 async def test_after_a_handoff_the_ladder_is_that_of_the_agent_who_took_over() -> None:
-    never = Manners(idle=(IdleStep(after_s=0.5, hang_up=Template("The front desk hangs up.")),))
+    never = Manners(idle=(IdleStep(after_s=5.0, hang_up=Template("The front desk hangs up.")),))
     plan = CallPlan(steps=(Say(text="The night desk, please."),), hangs_up=False)
     _, record = await one_call(two_desks(never, LADDER), HANDS_OVER, plan)
     assert said(record)[-3:] == ["This is the night desk.", QUESTION, FAREWELL]
@@ -230,8 +242,8 @@ async def test_after_a_handoff_the_call_lasts_as_long_and_ends_as_the_other_agen
 
 async def test_a_call_whose_time_is_over_is_wrapped_up_and_ends_with_a_goodbye() -> None:
     manners = Manners(
-        maximum_duration_s=2.5,
-        wrap_up=WrapUp(before_s=1.2, say=Template("We have one minute left.")),
+        maximum_duration_s=6.0,
+        wrap_up=WrapUp(before_s=3.0, say=Template("We have one minute left.")),
         goodbye=Template("Our time is over. Goodbye."),
     )
     call, record = await one_call(door_with(manners=manners), TALKS, SILENT)
@@ -242,7 +254,7 @@ async def test_a_call_whose_time_is_over_is_wrapped_up_and_ends_with_a_goodbye()
 
 
 async def test_an_agent_finds_its_own_words_for_wrapping_up_and_goodbye() -> None:
-    manners = Manners(maximum_duration_s=2.0, wrap_up=WrapUp(before_s=1.0))
+    manners = Manners(maximum_duration_s=6.0, wrap_up=WrapUp(before_s=3.0))
     call, record = await one_call(door_with(manners=manners), TALKS, SILENT)
     assert said(record) == ["Hello.", "I see.", "I see."]
     assert call.conversation is not None
@@ -251,9 +263,9 @@ async def test_an_agent_finds_its_own_words_for_wrapping_up_and_goodbye() -> Non
 
 
 async def test_a_call_is_over_before_the_api_closes_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sipagent.calls.wrapping_up.SESSION_MARGIN_S", 1.0)
+    monkeypatch.setattr("sipagent.calls.wrapping_up.SESSION_MARGIN_S", 3.0)
     simulated = SimulatedCallSettings(
-        webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=3, maximum_duration_s=6.0
+        webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=20, maximum_duration_s=9.0
     )
     manners = Manners(wrap_up=WrapUp(before_s=1.0), goodbye=Template("Goodbye."))
     call, record = await one_call(door_with(manners=manners), TALKS, SILENT, simulated=simulated)
@@ -264,7 +276,7 @@ async def test_a_call_is_over_before_the_api_closes_its_session(monkeypatch: pyt
 
 
 async def test_without_a_wrap_up_a_call_whose_time_is_over_is_hung_up_at_once() -> None:
-    settings = replace(QUICK, limits=replace(QUICK.limits, maximum_duration_s=1.0))
+    settings = replace(QUICK, limits=replace(QUICK.limits, maximum_duration_s=3.0))
     call, record = await one_call(door_with(), TALKS, SILENT, calls=settings)
     assert call.ended_by is EndedBy.HANGUP
     assert said(record) == ["Hello."]
@@ -333,6 +345,7 @@ async def test_a_call_that_costs_too_much_ends_politely(monkeypatch: pytest.Monk
 async def test_the_agents_own_goodbye_ends_the_call_as_its_own() -> None:
     script = "greeting: Hello.\nturns:\n  - {say: Goodbye., call: hang_up}\notherwise: I see.\n"
     plan = CallPlan(steps=(Say(text="Bye."),), hangs_up=False)
-    _, record = await one_call(door_with(manners=LADDER), script, plan)
+    patient = Manners(idle=tuple(replace(step, after_s=5.0) for step in LADDER.idle))
+    _, record = await one_call(door_with(manners=patient), script, plan)
     assert record.summary.end_reason == EndReason.AGENT_HUNG_UP.value
     assert said(record) == ["Hello.", "Goodbye."]

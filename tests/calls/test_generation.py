@@ -14,11 +14,12 @@ import pytest
 from sipagent.calls import Generation, prepare_generation
 from sipagent.config import load_configuration
 from sipagent.errors import ConfigurationError
-from sipagent.simulator.caller import At, CallPlan, HangUp, Say
+from sipagent.simulator.caller import CallPlan
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.speech import SilentVoice
 from tests.support.eventually import eventually
 from tests.support.practice import Practice, front_door, practice
+from tests.support.prompting import say
 
 CONFIGURATION = """
 version: 1
@@ -73,9 +74,7 @@ async def test_a_generation_holds_every_profile_ready() -> None:
 
 
 async def test_a_call_keeps_what_it_began_with_and_the_next_one_gets_the_new(file: Path) -> None:
-    waits = CallPlan(
-        steps=(Say(text="How much?", when=At(since_answer_s=4.0)), Say(text="Bye.")), hangs_up=False
-    )
+    waits = CallPlan(steps=(), hangs_up=False)
     async with practice(door=load_configuration(file), script=SCRIPT, virtual_voice=QUICK_VOICE) as desk:
         first = await greeted(desk, waits)
         one = desk.service.generation
@@ -84,6 +83,8 @@ async def test_a_call_keeps_what_it_began_with_and_the_next_one_gets_the_new(fil
         second = await greeted(desk, waits)
         two = desk.service.generation
         for call in (first, second):
+            for words in ("How much?", "Bye."):
+                await say(desk.simulator, call, words)
             async with asyncio.timeout(60):
                 await call.wait_over()
         records = [await desk.ended_record(call.call_id) for call in (first, second)]
@@ -112,13 +113,14 @@ async def test_a_call_keeps_what_it_began_with_and_the_next_one_gets_the_new(fil
 
 
 async def test_a_call_that_sees_many_reloads_notes_one(file: Path) -> None:
-    plan = CallPlan(steps=(HangUp(when=At(since_answer_s=4.0)),), hangs_up=False)
+    plan = CallPlan(steps=(), hangs_up=False)
     async with practice(door=load_configuration(file), script=SCRIPT, virtual_voice=QUICK_VOICE) as desk:
         call = await greeted(desk, plan)
         for number in range(2, 6):
             write(file, number)
             assert (await desk.service.reload()).result == "loaded"
         assert desk.service.generation.number == 5
+        call.hang_up_as_caller()
         async with asyncio.timeout(60):
             await call.wait_over()
         record = await desk.ended_record(call.call_id)
@@ -126,7 +128,7 @@ async def test_a_call_that_sees_many_reloads_notes_one(file: Path) -> None:
 
 
 async def test_an_old_generation_goes_with_its_last_call(file: Path) -> None:
-    plan = CallPlan(steps=(HangUp(when=At(since_answer_s=60.0)),), hangs_up=False)
+    plan = CallPlan(steps=(), hangs_up=False)
 
     def in_use(desk: Practice) -> bytes:
         lines = desk.service.metrics.render()[0].splitlines()

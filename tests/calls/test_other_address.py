@@ -11,7 +11,7 @@ import aiohttp
 from sipagent.app import Service, ServiceSettings
 from sipagent.config import load_configuration
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
-from sipagent.simulator.caller import At, CallPlan, Say
+from sipagent.simulator.caller import CallPlan, Say
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
@@ -19,6 +19,7 @@ from sipagent.simulator.speech import SilentVoice
 from sipagent.store import MemoryCallStore
 from tests.support.eventually import eventually
 from tests.support.practice import API_KEY, QUICK, Practice
+from tests.support.prompting import say
 
 CONFIGURATION = """
 version: 1
@@ -35,7 +36,7 @@ def simulator() -> Simulator:
         SimulatorOptions(
             api_key=API_KEY,
             script=parse_script(SCRIPT, name="test"),
-            calls=SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=3),
+            calls=SimulatedCallSettings(webhook_delay_s=0.02, answer_delay_s=0.05, accept_timeout_s=20),
             virtual_voice=SilentVoice(ms_per_character=5),
         )
     )
@@ -47,7 +48,7 @@ async def up(call: SimulatedCall) -> None:
 
 async def test_calls_stay_where_they_are_and_the_next_ones_go_to_the_new_address(tmp_path: Path) -> None:
     file = tmp_path / "sipagent.yaml"
-    later = CallPlan(steps=(Say(text="Bye.", when=At(since_answer_s=4.0)),), hangs_up=False)
+    later = CallPlan(steps=(), hangs_up=False)
     soon = CallPlan(steps=(Say(text="Bye."),), hangs_up=False)
     store = MemoryCallStore()
     async with AsyncExitStack() as stack:
@@ -71,6 +72,7 @@ async def test_calls_stay_where_they_are_and_the_next_ones_go_to_the_new_address
         assert (await service.reload()).result == "loaded"
         second = new.place_call(soon)
         await up(second)
+        await say(old, first, "Bye.")
         for call in (second, first):
             async with asyncio.timeout(60):
                 await call.wait_over()

@@ -14,8 +14,9 @@ from sipagent.calls.calendar import Calendar, Closure, Span
 from sipagent.clock import utc_now
 from sipagent.realtime import RealtimeAgent, realtime_handoff
 from sipagent.simulator.call_values import EndedBy, Transfer
-from sipagent.simulator.caller import At, CallPlan, DuringAgent, HangUp, Say
+from sipagent.simulator.caller import CallPlan, Say
 from sipagent.simulator.faults import FaultSet
+from sipagent.simulator.speech import SilentVoice
 from sipagent.simulator.virtual import VirtualLeg
 from tests.calls.mannered import desk_with, door_with, notes, one_call, said
 from tests.support.eventually import eventually
@@ -32,7 +33,7 @@ turns:
   - {say: Goodbye., call: hang_up}
 otherwise: Still here.
 """
-ASKS = CallPlan(steps=(Say(text="Sales, please."), Say(text="Bye.")), hangs_up=False, patience_s=4.0)
+ASKS = CallPlan(steps=(Say(text="Sales, please."), Say(text="Bye.")), hangs_up=False, patience_s=15.0)
 
 REFUSED = Transfer(refer_status=603)
 UNANSWERED = Transfer(transfer_status=486)
@@ -58,7 +59,7 @@ async def test_a_call_that_leaves_in_time_was_transferred() -> None:
 
 
 async def test_the_next_address_is_tried_and_the_caller_hears_of_it() -> None:
-    target = replace(SALES, uris=(FIRST, SECOND, THIRD), confirm_s=0.4)
+    target = replace(SALES, uris=(FIRST, SECOND, THIRD), confirm_s=2.0)
     # A refused REFER is asked for twice: 500 is often a passing fault.
     plan = replace(ASKS, transfers=(REFUSED, REFUSED, UNANSWERED, Transfer()))
     call, record = await one_call(door_with(target), SCRIPT, plan)
@@ -143,12 +144,14 @@ async def test_a_target_that_is_open_is_called() -> None:
 
 async def test_a_caller_who_hangs_up_before_the_refer_was_not_transferred() -> None:
     long = "One moment, please: this sentence takes a while to be spoken to its very end. " * 4
-    script = SCRIPT.replace("One moment.", f'"{long}"')
-    # The words are made, and the tool is called, in half of the time in which they are heard.
-    plan = CallPlan(
-        steps=(Say(text="Sales, please."), HangUp(when=DuringAgent(since_start_s=3.5))), hangs_up=False
-    )
-    call, record = await one_call(door_with(SALES), script, plan)
+    # The words are made, and the tool is called, at once; they are heard for five seconds.
+    script = SCRIPT.replace("One moment.", f'"{long}"') + "pace: 50\n"
+    async with desk_with(door_with(SALES), script, voice=SilentVoice(ms_per_character=16)) as desk:
+        call = desk.simulator.place_call(CallPlan(steps=(Say(text="Sales, please."),), hangs_up=False))
+        await eventually(lambda: call.conversation is not None and call.conversation.tool_outputs)
+        await asyncio.sleep(1.0)  # the tool is under way, and waits until the agent has spoken
+        call.hang_up_as_caller()
+        record = await desk.ended_record(call.call_id)
     assert call.ended_by is EndedBy.CALLER
     assert record.summary.end_reason == EndReason.TRANSFER_ABANDONED.value
     assert record.summary.fault_owner == "caller"
@@ -157,12 +160,15 @@ async def test_a_caller_who_hangs_up_before_the_refer_was_not_transferred() -> N
 
 
 async def test_a_caller_who_hangs_up_while_the_refer_is_on_its_way_was_not_transferred() -> None:
-    plan = replace(
-        ASKS,
-        steps=(Say(text="Sales, please.", when=At(since_answer_s=0.6)), HangUp(when=At(since_answer_s=2.8))),
-        faults=FaultSet.parse("refer_slow=1.5"),
-    )
-    call, record = await one_call(door_with(SALES), SCRIPT, plan)
+    plan = replace(ASKS, steps=(Say(text="Sales, please."),), faults=FaultSet.parse("refer_slow=2.5"))
+    async with desk_with(door_with(SALES), SCRIPT) as desk:
+        call = desk.simulator.place_call(plan)
+        while (begun := await desk.store.call(call.call_id)) is None or not notes(begun, "transfer_tried"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # a store is asked, it does not tell
+        call.hang_up_as_caller()
+        record = await desk.ended_record(call.call_id)
+        # The simulator is still at it.
+        await eventually(lambda: "refer" in [request.action for request in call.requests])
     assert call.ended_by is EndedBy.CALLER
     assert [note["uri"] for note in notes(record, "transfer_tried")] == [FIRST]
     assert record.summary.end_reason == EndReason.TRANSFER_ABANDONED.value
@@ -170,7 +176,7 @@ async def test_a_caller_who_hangs_up_while_the_refer_is_on_its_way_was_not_trans
 
 async def test_a_call_that_leaves_after_it_was_given_up_may_have_been_taken_over_late() -> None:
     script = SCRIPT.replace("- {say: Goodbye., call: hang_up}", "")
-    plan = CallPlan(steps=(Say(text="Sales, please."),), hangs_up=False, transfers=(Transfer(after_s=1.5),))
+    plan = CallPlan(steps=(Say(text="Sales, please."),), hangs_up=False, transfers=(Transfer(after_s=3.0),))
     call, record = await one_call(door_with(replace(SALES, confirm_s=0.3)), script, plan)
     assert call.ended_by is EndedBy.TRANSFER
     assert record.summary.end_reason == EndReason.CALLER_HUNG_UP.value
@@ -210,7 +216,7 @@ async def test_a_service_that_stops_during_a_transfer_hangs_up_once() -> None:
     async with desk_with(door_with(SALES), SCRIPT, calls=patient) as desk:
         call = desk.simulator.place_call(plan)
         await eventually(lambda: call.leg.referrals)  # type: ignore[attr-defined]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await desk.service.drain(0.1)
             await call.wait_over()
         record = await desk.ended_record(call.call_id)

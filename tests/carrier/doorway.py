@@ -27,7 +27,7 @@ from tests.carrier.legs import ACCOUNT, CALLER, DIALLED, LEG, NOW_S
 from tests.carrier.signing import PUBLIC_URL, telnyx_headers, twilio_headers
 from tests.support.practice import front_door
 
-QUICK = RestLimits(try_timeout_s=1.0, total_s=1.0, first_retry_s=0.01)
+QUICK = RestLimits(try_timeout_s=2.5, total_s=2.5, first_retry_s=0.01)
 
 
 class Counted:

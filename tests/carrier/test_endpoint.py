@@ -120,7 +120,7 @@ async def test_a_store_that_does_not_answer_keeps_no_caller_waiting() -> None:
         return []
 
     async with doorway(settings(), look_up=never) as way:  # type: ignore[arg-type]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert (await way.twilio("voice", ringing()))[0] == 200
 
 
@@ -186,7 +186,7 @@ async def test_a_slow_sender_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) 
         host, _, port = way.base.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(f"POST {VOICE} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nCallSid".encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             answer = await reader.read()
         assert b" 400 " in answer.splitlines()[0]
         writer.close()

@@ -91,10 +91,10 @@ async def test_to_hang_up_is_to_close_the_stream_after_saying_how_it_went() -> N
         it.line.model(profile())
         await it.line.hang_up(ending(EndReason.AGENT_HUNG_UP))
         assert it.told == [("ended", EndReason.AGENT_HUNG_UP, True)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await it.stream.closed.wait()
         it.line.close(ending(EndReason.AGENT_HUNG_UP))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await it.running
         assert it.line.outcome == "ended"
         assert len(it.told) == 1
@@ -110,7 +110,7 @@ async def test_a_caller_who_is_gone_cannot_be_answered_or_hung_up() -> None:
         with pytest.raises(CallGoneError):
             await it.line.refer("tel:+15550100001")
         it.line.close(ending(EndReason.CALLER_GONE))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await it.running
         assert [outcome for outcome, *_ in it.told] == ["ended"]
 
@@ -119,7 +119,7 @@ async def test_a_refused_call_goes_on_with_its_plan() -> None:
     async with lined() as it:
         await it.line.reject(503, deadline=0)
         it.line.close(ending(EndReason.REJECTED_FULL))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await it.running
         assert it.told == [("rejected", None, True)]
         assert it.stream.closed.is_set()
@@ -154,7 +154,7 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
         it.line.model(profile())
         it.line.consented("Recorded.")
         it.line.close(ending(EndReason.AGENT_HUNG_UP))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await it.running
     assert names(tmp_path) == []
     async with lined() as it:
@@ -168,7 +168,7 @@ async def test_nothing_is_recorded_before_consent_and_nothing_without_a_recordin
         await eventually(lambda: it.kept)
         it.stream.stop()
         it.line.close(ending(EndReason.CALLER_HUNG_UP))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await it.running
         assert [each.seconds is None for each in it.kept] == [True, False]
     assert [name[-4:] for name in names(tmp_path)] == [".wav"]
@@ -276,7 +276,7 @@ async def test_consent_that_is_known_when_the_caller_has_left_begins_no_recordin
         it.line.model(profile(recording=recording))
         it.stream.stop()
         it.line.bridge.abandon()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await it.running
         before = asyncio.all_tasks()
         it.line.consented("Recorded.")
@@ -293,7 +293,7 @@ async def test_a_socket_that_breaks_is_no_caller_who_hung_up(stopped: Any, outco
     async with lined() as it:
         it.stream.say(StreamStopped(reason=stopped))
         it.line.close(ending(EndReason.CALLER_HUNG_UP))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await it.running
         assert [told for told, *_ in it.told] == [outcome]
 

@@ -190,7 +190,7 @@ async def test_what_follows_a_stream(
 
 
 async def test_nobody_waits_for_a_stream_of_a_caller_who_is_gone() -> None:
-    async with doorway(settings()) as way, asyncio.timeout(10):
+    async with doorway(settings()) as way, asyncio.timeout(30):
         _, text = await way.twilio("next", {"CallSid": "CA1", "CallStatus": "completed"}, token(step=1))
         assert list(ElementTree.fromstring(text)) == []
         assert way.metrics.steps == [("twilio", "stream", "caller_gone")]

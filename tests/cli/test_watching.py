@@ -100,7 +100,7 @@ async def test_it_knows_when_the_first_call_is_over() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     view.show(ended("rtc_1"))
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
     assert view.first_call == "rtc_1"
 
 

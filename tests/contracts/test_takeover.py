@@ -34,7 +34,7 @@ from sipagent.simulator.speech import SilentVoice
 from tests.simulator.receiver import WebhookReceiver, webhook_receiver
 from tests.support.eventually import eventually
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 GREETING = "Good morning, this is the practice, and we have a great deal of time for you today."
 SCRIPT = f"""
 delay_ms: 1

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sipagent.simulator.caller import At, CallPlan, HangUp, Say
+from sipagent.simulator.caller import CallPlan
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from tests.journeys.workers import Company, company
 from tests.support.postgres import PostgresServer
 from tests.support.practice import API_KEY, GREETING
+from tests.support.prompting import say
 
 pytestmark = pytest.mark.journey
 
@@ -29,22 +30,25 @@ reactions:
 
 
 def plan(number: int) -> CallPlan:
-    """Books, and asks whether somebody is there."""
-    return CallPlan(
-        caller=f"+1555010{number:04d}",
-        steps=(
-            Say(text="Please book me in.", when=At(since_answer_s=4.0)),
-            Say(text="Thank you.", when=At(since_answer_s=11.0)),
-            HangUp(when=At(since_answer_s=16.0)),
-        ),
-        hangs_up=False,
-    )
+    return CallPlan(caller=f"+1555010{number:04d}", steps=(), hangs_up=False)
+
+
+async def talk(simulator: Simulator, call: SimulatedCall) -> None:
+    """Book, say thank you some seconds later, and hang up some seconds after the answer."""
+    await call.wait_answered()
+    for words in ("Please book me in.", "Thank you."):
+        await asyncio.sleep(4.0)
+        await say(simulator, call, words)
+    await asyncio.sleep(3.0)
+    call.hang_up_as_caller()
 
 
 async def load(here: Company, calls: list[SimulatedCall], over: asyncio.Event) -> None:
-    while not over.is_set():
-        calls.append(here.simulator.place_call(plan(len(calls))))
-        await asyncio.sleep(0.7)
+    async with asyncio.TaskGroup() as group:
+        while not over.is_set():
+            calls.append(here.simulator.place_call(plan(len(calls))))
+            group.create_task(talk(here.simulator, calls[-1]))
+            await asyncio.sleep(0.7)
 
 
 @pytest.mark.timeout(600)
@@ -111,11 +115,14 @@ async def test_a_worker_that_starts_without_a_database_answers_and_records_later
     async with (
         Simulator(options) as simulator,
         company(tmp_path, simulator, url, "--lease", "5s", workers=1) as here,
+        asyncio.TaskGroup() as group,
     ):
         calls = [simulator.place_call(plan(number)) for number in range(3)]
+        for call in calls:
+            group.create_task(talk(simulator, call))
         await asyncio.sleep(6.0)
         await asyncio.to_thread(stoppable_postgres.start)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             for call in calls:
                 await call.wait_over()
         records = await here.records(calls)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sipagent.simulator.caller import At, CallPlan, HangUp, Say
+from sipagent.simulator.caller import CallPlan
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
 from tests.journeys.workers import Company, company
 from tests.support.practice import API_KEY, GREETING
+from tests.support.prompting import say
 
 pytestmark = pytest.mark.journey
 
@@ -26,15 +27,26 @@ WORDS = "Are you still there?"
 def plan(number: int) -> CallPlan:
     return CallPlan(
         caller=f"+1555010{number:04d}",
-        steps=(Say(text=WORDS, when=At(since_answer_s=7.0)), HangUp(when=At(since_answer_s=12.0))),
+        steps=(),
         hangs_up=False,
     )
 
 
+async def talk(simulator: Simulator, call: SimulatedCall) -> None:
+    """Speak once in the middle of the call, and hang up some time after the answer."""
+    await call.wait_answered()
+    await asyncio.sleep(7.0)
+    await say(simulator, call, WORDS)
+    await asyncio.sleep(3.0)
+    call.hang_up_as_caller()
+
+
 async def load(here: Company, calls: list[SimulatedCall], over: asyncio.Event) -> None:
-    while not over.is_set():
-        calls.append(here.simulator.place_call(plan(len(calls))))
-        await asyncio.sleep(EVERY_S)
+    async with asyncio.TaskGroup() as group:
+        while not over.is_set():
+            calls.append(here.simulator.place_call(plan(len(calls))))
+            group.create_task(talk(here.simulator, calls[-1]))
+            await asyncio.sleep(EVERY_S)
 
 
 @pytest.mark.timeout(600)

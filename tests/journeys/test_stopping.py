@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sipagent.simulator.call_values import CallState
-from sipagent.simulator.caller import At, CallPlan, HangUp, Say
+from sipagent.simulator.caller import CallPlan, Say
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.script import parse_script
 from sipagent.simulator.server import Simulator, SimulatorOptions
@@ -17,19 +17,13 @@ from sipagent.store import CallRecord, open_store
 from tests.journeys.serving import Serving, serving
 from tests.support.eventually import eventually
 from tests.support.practice import API_KEY
+from tests.support.prompting import say
 
 pytestmark = pytest.mark.journey
 
 SCRIPT = parse_script("greeting: Hello.\notherwise: I see.\n", name="test")
 
-TALKS_A_WHILE = CallPlan(
-    steps=(
-        Say(text="Hello?"),
-        Say(text="Are you there?", when=At(since_answer_s=1.5)),
-        HangUp(when=At(since_answer_s=6.0)),
-    ),
-    hangs_up=False,
-)
+SAYS_HELLO = CallPlan(steps=(Say(text="Hello?"),), hangs_up=False)
 
 
 def simulator() -> Simulator:
@@ -53,11 +47,26 @@ async def records(service: Serving, *calls: SimulatedCall) -> list[CallRecord]:
     return [record for record in found if record is not None]
 
 
+async def written(service: Serving, call: SimulatedCall, words: str) -> None:
+    """Return when ``words`` are in the record of ``call``: facts may wait a little to be written together."""
+    store = open_store(service.database_url)
+    await store.open()
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                record = await store.call(call.call_id)
+                if record is not None and words in [line.text for line in record.transcript]:
+                    return
+                await asyncio.sleep(0.1)  # a file is asked, it does not tell
+    finally:
+        await store.aclose()
+
+
 async def test_sigterm_refuses_new_calls_and_lets_live_ones_finish(tmp_path: Path) -> None:
     async with simulator() as openai, serving(tmp_path, openai) as service:
-        live = [openai.place_call(TALKS_A_WHILE) for _ in range(3)]
+        live = [openai.place_call(SAYS_HELLO) for _ in range(3)]
         for call in live:
-            await greeted(call)
+            await eventually(lambda call=call: "Hello?" in said(call))  # type: ignore[misc]
         service.signal(signal.SIGTERM)
         await service.until("/readyz", 503)
         assert (await service.get("/healthz"))[0] == 200
@@ -67,7 +76,8 @@ async def test_sigterm_refuses_new_calls_and_lets_live_ones_finish(tmp_path: Pat
         assert getattr(late.leg, "final_status") == 503  # noqa: B009 - a virtual leg's, behind the protocol
         assert all(not call.state.is_over for call in live), "nobody was cut off"
         for call in live:
-            await call.wait_over()
+            await say(openai, call, "Are you there?")
+            call.hang_up_as_caller()
         assert await service.exit_code() == 0
         finished = await records(service, *live)
         (refused,) = await records(service, late)
@@ -99,12 +109,10 @@ async def test_a_second_signal_ends_the_drain_at_once(tmp_path: Path) -> None:
 
 
 async def test_after_kill_9_the_record_shows_what_happened_up_to_then(tmp_path: Path) -> None:
-    plan = CallPlan(steps=(Say(text="Hello?"),), hangs_up=False)
     async with simulator() as openai, serving(tmp_path, openai) as service:
-        call = openai.place_call(plan)
+        call = openai.place_call(SAYS_HELLO)
         await eventually(lambda: "Hello?" in said(call))
-        # A second is five times as long as facts may wait to be written together.
-        await asyncio.sleep(1.0)
+        await written(service, call, "Hello?")
         service.signal(signal.SIGKILL)
         await service.exit_code()
         (record,) = await records(service, call)

@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from sipagent.realtime.events import RealtimeModelEvent
 from sipagent.realtime.model import RealtimeModelListener
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Far more than anything here takes; a test that passes it has failed."""
 
 Event = TypeVar("Event")

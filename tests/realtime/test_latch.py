@@ -14,7 +14,7 @@ async def test_whoever_waits_goes_on_when_it_is_set_and_whoever_comes_later_too(
     assert not any(task.done() for task in waiting)
     latch.set()
     assert latch.is_set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await asyncio.gather(*waiting)
         await latch.wait()
 
@@ -25,7 +25,7 @@ async def test_whoever_was_let_go_goes_on_although_it_is_cleared_at_once() -> No
     await asyncio.sleep(0)
     latch.set()
     latch.clear()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await waiting
     assert not latch.is_set()
 
@@ -39,7 +39,7 @@ async def test_one_that_is_cancelled_leaves_the_others_waiting_and_nothing_behin
     assert first.cancelled()
     assert not second.done()
     latch.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await second
 
 

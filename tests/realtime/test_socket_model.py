@@ -388,7 +388,7 @@ async def test_a_listener_may_close_the_model() -> None:
         await model.connect({"api_key": "sk-test", "base_url": server.base_url})
         peer = await server.peer()
         await peer.send(messages.response_created())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await closer.closed.wait()
         await peer.gone()
         await model.close()
@@ -411,7 +411,7 @@ async def test_a_listener_that_sends_into_a_lost_connection_is_told_so() -> None
         model.add_listener(answering)
         peer.drop()
         await recorder.first(RealtimeModelEndOfStreamEvent)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await answering.refused.wait()
 
 
@@ -428,7 +428,7 @@ async def test_closing_does_not_wait_for_a_listener_that_does_not_return() -> No
         stuck = Stuck()
         model.add_listener(stuck)
         await peer.send(messages.response_created())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await stuck.reached.wait()
             await model.close()
 

@@ -8,7 +8,7 @@ import pytest
 
 from sipagent.realtime.stream import EventStream
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 async def settled(task: asyncio.Task[None]) -> bool:

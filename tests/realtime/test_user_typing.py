@@ -50,7 +50,7 @@ class Workplace:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
         )
         return done.returncode, done.stdout + done.stderr
@@ -88,6 +88,7 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert files("sipagent").joinpath("py.typed").is_file()
 
 
+@pytest.mark.timeout(360)
 def test_programs_of_users_are_clean(workplace: Workplace) -> None:
     program = with_our_imports(EXAMPLE.read_text(encoding="utf-8")).replace("# mypy: ignore-errors\n", "")
     (workplace.folder / "front_desk.py").write_text(program, encoding="utf-8")

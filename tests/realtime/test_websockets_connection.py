@@ -97,7 +97,7 @@ class Link:
         self.shaking = shaking
 
     async def received(self, many: int) -> list[bytes | Closed]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return [await self.socket.receive() for _ in range(many)]
 
     async def end(self) -> None:
@@ -182,7 +182,7 @@ def test_every_message_comes_once_and_in_order_however_it_is_cut(
         for piece in cut(data, places):
             await asyncio.sleep(0)
             link.connection.data_received(piece)
-        await asyncio.wait_for(reading, 5) if len(heard) < len(expected) else reading.cancel()
+        await asyncio.wait_for(reading, 30) if len(heard) < len(expected) else reading.cancel()
         await asyncio.wait([reading])
         await link.shaking
 

@@ -7,7 +7,7 @@ import asyncio
 from sipagent.simulator.leg import LegEnd
 from sipagent.simulator.virtual import VirtualLeg
 
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 SHORT = 0.02
 
 

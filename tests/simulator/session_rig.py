@@ -13,7 +13,7 @@ from sipagent.simulator.leg import LegListener
 from sipagent.simulator.script import Script, parse_script
 from sipagent.simulator.speech import SilentVoice, VoiceLike
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 PHONE_SESSION: dict[str, Any] = {
     "type": "realtime",

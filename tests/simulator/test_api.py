@@ -178,9 +178,9 @@ async def test_the_faults_of_accept(simulator: Simulator, client: Client) -> Non
 
 
 async def test_a_slow_accept_finds_the_caller_gone(simulator: Simulator, client: Client) -> None:
-    call = place(simulator, faults="accept_slow=0.1")
+    call = place(simulator, faults="accept_slow=2")
     accept = asyncio.ensure_future(client.post(f"{call.call_id}/accept", SESSION))
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)
     call.hang_up_as_caller()
     assert (await accept)[0] == 404
 

@@ -74,9 +74,9 @@ async def test_a_caller_who_hears_nothing_goes_on_in_the_end() -> None:
 async def test_a_stalled_caller_does_not_notice_the_agent() -> None:
     leg, listener, _ = calling(HangUp(), patience_s=0.1)
     leg.set_send_faults(stalled=True)
-    leg.play(sound(0.3))
+    leg.play(sound(5))
     await listener.until("ended hung_up")
-    assert leg.statistics().frames_sent < 15
+    assert leg.statistics().frames_sent < 250
 
 
 async def test_a_step_at_a_moment_waits_for_nobody() -> None:
@@ -95,7 +95,7 @@ async def test_a_caller_interrupts() -> None:
     assert listener.heard == []
     leg.play(sound(5))
     await listener.until("speaks")
-    assert 20 <= leg.clear_playback() < 2000
+    assert 20 <= leg.clear_playback() < 4900
     await listener.until("said stop")
     leg.hang_up()
 

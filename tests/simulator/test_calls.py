@@ -341,7 +341,7 @@ async def test_a_missing_webhook(room: Room, receiver: WebhookReceiver) -> None:
 
 
 async def test_a_late_webhook_comes_even_when_the_call_is_over(room: Room, receiver: WebhookReceiver) -> None:
-    placed = room.place(settings=replace(QUICK, accept_timeout_s=0.02), faults="webhook_late=0.1")
+    placed = room.place(settings=replace(QUICK, accept_timeout_s=0.02), faults="webhook_late=2")
     await placed.over()
     assert receiver.webhooks.empty()
     await receiver.next()
@@ -357,7 +357,7 @@ async def test_a_duplicate_webhook(room: Room, receiver: WebhookReceiver) -> Non
 
 async def test_a_forged_webhook(room: Room, receiver: WebhookReceiver) -> None:
     receiver.status = 400
-    placed = room.place(settings=replace(QUICK, accept_timeout_s=0.2), faults="webhook_forged")
+    placed = room.place(settings=replace(QUICK, accept_timeout_s=2.0), faults="webhook_forged")
     await receiver.next()
     assert await placed.over() == (CallState.REJECTED, EndedBy.NO_ACCEPT)
     assert [attempt.status for attempt in placed.call.webhook_attempts] == [400]

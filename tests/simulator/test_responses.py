@@ -50,7 +50,7 @@ async def test_words_come_at_the_scripts_pace() -> None:
         rig.send("response.create")
         await rig.client.until("response.done")
         # 39 characters of 65 ms each, generated four times as fast as they are heard.
-        assert 0.6 < loop.time() - began < 3
+        assert 0.6 < loop.time() - began < 6
         deltas = [event["delta"] for event in rig.client.of(DELTA)]
         assert len(deltas) > 2
         assert "".join(deltas) == words

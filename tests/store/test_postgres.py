@@ -352,7 +352,7 @@ async def test_a_claim_never_waits_for_a_batch_and_takes_one_statement(postgres_
             raw = (await connection.get_raw_connection()).driver_connection
             assert raw is not None
             raw.add_query_logger(tell)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await claim_one(store, CallId("rtc_two"), A, webhook="")
             assert await claim_one(store, CallId("rtc_three"), A, webhook="")
             assert [(await told.get()).split()[0] for _ in range(2)] == ["INSERT", "INSERT"]
@@ -371,7 +371,7 @@ async def test_a_call_that_somebody_writes_of_is_adopted_later_and_holds_up_no_o
             assert await claim_one(store, CallId(f"rtc_{number}"), A, webhook="")
         await other.execute("BEGIN")
         await other.execute("UPDATE live_calls SET checkpoint = 'x' WHERE call_id = 'rtc_0'")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             adopted = await store.adopt(B, limit=2, quiet_s=QUIET_S)
         assert [one.call_id for one in adopted] == ["rtc_1", "rtc_2"]
         await other.execute("COMMIT")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def eventually(condition: Callable[[], object], *, within_s: float = 30.0) -> None:
+async def eventually(condition: Callable[[], object], *, within_s: float = 60.0) -> None:
     """Return when ``condition`` holds; fail after ``within_s`` seconds."""
     deadline = asyncio.get_running_loop().time() + within_s
     while True:

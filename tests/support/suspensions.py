@@ -10,7 +10,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 MOST_POINTS = 400
 """Points after which something must be through."""
 Act = Callable[["asyncio.Task[Any]"], None]

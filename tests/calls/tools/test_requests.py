@@ -202,8 +202,8 @@ async def test_a_server_that_wants_to_be_left_alone_longer_than_the_caller_waits
     loop = asyncio.get_running_loop()
     async with serving(handler) as base:
         began = loop.time()
-        await failing(request(base, retries=3, timeout_s=2.0))
-        assert loop.time() - began < 2
+        await failing(request(base, retries=3, timeout_s=20.0))
+        assert loop.time() - began < 15
     assert len(seen) == 1
 
 

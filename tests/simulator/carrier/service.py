@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.simulator.carrier.twiml import RequestValidator, VoiceResponse
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 TOKEN = "pretended-auth-token"
 
 

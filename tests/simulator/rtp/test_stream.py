@@ -115,7 +115,7 @@ async def test_what_is_played_is_heard(opened: Opened, codec: Codec) -> None:
     async with asyncio.timeout(DEADLINE_S):
         await stopped.wait()
         await eventually(lambda: heard.count(LOUD[0]) >= 1600)
-    assert LOUD * 10 in bytes(heard)
+    assert heard.count(LOUD[0]) == len(LOUD * 10)
     assert happened == ["started"]
     statistics = two.statistics()
     assert statistics.frames_lost == 0
@@ -173,7 +173,7 @@ async def test_keys_arrive_once_each_and_audio_waits(opened: Opened) -> None:
     one.finish()
     assert one.sending_digits
     await eventually(lambda: not one.sending_digits)
-    await eventually(lambda: LOUD * 5 in bytes(heard))
+    await eventually(lambda: heard.count(LOUD[0]) == len(LOUD * 5))
     assert digits == ["1", "1", "5", "#"]
     assert two.statistics().digits == "115#"
 
@@ -215,7 +215,7 @@ async def test_encrypted_audio_is_heard_and_strangers_are_not(opened: Opened) ->
     connect(one, two)
     one.play(LOUD * 3)
     one.finish()
-    await eventually(lambda: LOUD * 3 in bytes(heard))
+    await eventually(lambda: heard.count(LOUD[0]) == len(LOUD * 3))
     async with bare_peer() as stranger:
         before = two.statistics().frames_received
         forged = RtpPacket(payload_type=0, sequence=1, timestamp=0, ssrc=1, payload=b"\x20" * 160)

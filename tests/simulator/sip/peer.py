@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 """Generous: a busy machine must not fail a test."""
 
 OFFER = (
