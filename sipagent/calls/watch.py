@@ -29,6 +29,10 @@ _USED_UP = frozenset({"rate_limit_exceeded", "insufficient_quota"})
 """Codes of responses that failed because the project may not have more of them."""
 
 
+LONGEST_SPEECH_S = 120.0
+"""So long may an agent be heard without any event; an end that is never told must not hide a dead socket."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLimits:
     """How long a call may be silent or last, in seconds."""
@@ -96,18 +100,25 @@ class CallWatch:
         """The earliest moment at which `due` may say something, if no event comes before."""
         moments = [self._began + self._limits.maximum_duration_s]
         if self._response_owed:
-            moments.append(self._last_event + self._limits.model_silence_s)
+            moments.append(self._silent_from)
         # A "stopped" that got lost must not keep a call for ever, so somebody speaking buys one more
         # span, not immunity; a running tool has a deadline of its own.
         spans = 2 if self._caller_is_speaking or self._agent_is_speaking or self._tools_running else 1
         moments.append(self._last_activity + spans * self._limits.caller_silence_s)
         return min(moments)
 
+    @property
+    def _silent_from(self) -> float:
+        """When a model that owes an answer counts as silent. What may not be interrupted is heard to its end
+        before that is asked for, and nothing need happen meanwhile."""
+        longest_s = LONGEST_SPEECH_S if self._agent_is_speaking else 0.0
+        return self._last_event + longest_s + self._limits.model_silence_s
+
     def due(self, now: float) -> EndReason | None:
         """Why the call must end at ``now``, or None."""
         if now < self.deadline():
             return None
-        if self._response_owed and now >= self._last_event + self._limits.model_silence_s:
+        if self._response_owed and now >= self._silent_from:
             if self._failure is None:
                 return EndReason.MODEL_SILENT
             used_up = self._failure in _USED_UP

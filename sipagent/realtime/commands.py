@@ -64,10 +64,22 @@ def session_update(session: Mapping[str, Any]) -> Command:
 
 
 def interruptions_update(turn_detection: Mapping[str, Any], *, interruptible: bool) -> Command:
-    """Let the caller's speech cut a response off, as far as ``turn_detection`` wants it to, or not at all."""
-    interrupts = interruptible and turn_detection.get("interrupt_response", True)
-    wanted = {**turn_detection, "interrupt_response": interrupts}
+    """Let the caller's speech cut a response off and be answered, as far as ``turn_detection`` wants it to,
+    or neither."""
+    wanted = undisturbed(turn_detection) if not interruptible else spelled_out(turn_detection)
     return session_update({"type": "realtime", "audio": {"input": {"turn_detection": wanted}}})
+
+
+def undisturbed(turn_detection: Mapping[str, Any]) -> dict[str, Any]:
+    """``turn_detection`` that tells of the caller's turns and does nothing about them. A server that answered
+    one while a response runs would only report that it cannot."""
+    return {**turn_detection, "create_response": False, "interrupt_response": False}
+
+
+def spelled_out(turn_detection: Mapping[str, Any]) -> dict[str, Any]:
+    """``turn_detection`` with what it does about the caller's turns: what an update leaves out may stay as it
+    was."""
+    return {"create_response": True, "interrupt_response": True, **turn_detection}
 
 
 def audio_commit() -> Command:

@@ -91,6 +91,8 @@ class RealtimeModelSessionEvent(Value, frozen=True, kw_only=True):
     output_format: str | None = None
     interrupt_response: bool | None = None
     """Whether the server itself cancels a response when the caller speaks; None without turn detection."""
+    create_response: bool | None = None
+    """Whether the server itself answers the caller; None without turn detection."""
     instructions: str | None = None
     tools: frozenset[str] | None = None
     """The names of functions and the labels of MCP servers that are offered; None when the server does not

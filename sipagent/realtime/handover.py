@@ -100,8 +100,10 @@ class Handover:
         match event:
             case RealtimeModelTurnStartedEvent(response_id=response_id):
                 self.lead.response_began(response_id)
-            case RealtimeModelSessionEvent(created=False):
-                self.lead.session_changed()
+            case RealtimeModelSessionEvent():
+                if not event.created:
+                    self.lead.session_changed()
+                self.speech.session_changed(event)
             case RealtimeModelErrorEvent(error=error):
                 if (change := self.lead.refused(error)) is not None:
                     self._start(self._report(change, error), f"refused {change.event_id}")

@@ -134,7 +134,8 @@ class RealtimeModelSendMcpApproval(Value, frozen=True, kw_only=True):
 
 
 class RealtimeModelSendInterruptible(Value, frozen=True, kw_only=True):
-    """Whether the caller's speech cuts the agent off, until said otherwise."""
+    """Whether the caller's speech cuts the agent off, until said otherwise; while not, the server answers
+    nothing that the caller says by itself either."""
 
     interruptible: bool
     turn_detection: Mapping[str, Any]

@@ -312,8 +312,9 @@ class RealtimeSession(Hearing):
         """Have the agent speak exactly ``text``, as soon as a response may be asked for.
 
         Not ``interruptible``: the caller cannot cut it off, though `interrupt` can; turn detection lets the
-        caller interrupt again once it was heard, or failed. ``unless_begun``, for what is interruptible: a
-        response that runs already when the server gets to this one is taken for it. Cancel-safe.
+        caller interrupt again once it was heard, or failed, and what the caller said meanwhile is answered
+        then. ``unless_begun``, for what is interruptible: a response that runs already when the server gets
+        to this one is taken for it. Cancel-safe.
         """
         instructions = f"Say exactly these words and nothing else: {json.dumps(text, ensure_ascii=False)}"
         if unless_begun:
@@ -356,6 +357,7 @@ class RealtimeSession(Hearing):
         send ``RealtimeModelSendInterrupt(force_response_cancel=True)`` to the `model`. Raises and may be
         cancelled as `RealtimeModel.send_event`.
         """
+        self._handover.speech.forget_turns()
         await self._model.send_event(RealtimeModelSendInterrupt())
 
     async def update_agent(self, agent: RealtimeAgent[Any]) -> None:

@@ -18,6 +18,7 @@ from sipagent.realtime import commands
 from sipagent.realtime.connection import Address, Closed, Socket, open_socket
 from sipagent.realtime.events import (
     EndCause,
+    RealtimeModelCallerSpeechStoppedEvent,
     RealtimeModelConnectionStatusEvent,
     RealtimeModelEndOfStreamEvent,
     RealtimeModelErrorEvent,
@@ -70,6 +71,7 @@ class RealtimeSocketModel(SendingModel):
         self._notes: dict[type[Any], Note] = {
             RealtimeModelTurnStartedEvent: self._note_turn_started,
             RealtimeModelTurnEndedEvent: self._note_turn_ended,
+            RealtimeModelCallerSpeechStoppedEvent: self._note_caller_stopped,
             RealtimeModelToolCallEvent: self._note_tool_call,
             RealtimeModelMcpCallArgumentsEvent: self._note_hosted,
             RealtimeModelMcpCallEvent: self._note_hosted,
@@ -266,6 +268,10 @@ class RealtimeSocketModel(SendingModel):
     def _note_turn_ended(self, event: RealtimeModelTurnEndedEvent) -> bool:
         self._gate.done(event.response_id)
         request_wanted(self._gate, self._tools.response_ended(event.response_id))
+        return True
+
+    def _note_caller_stopped(self, event: RealtimeModelCallerSpeechStoppedEvent) -> bool:
+        self._gate.caller_ended_turn()
         return True
 
     def _note_tool_call(self, event: RealtimeModelToolCallEvent) -> bool:

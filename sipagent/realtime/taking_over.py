@@ -46,8 +46,9 @@ from sipagent.realtime.inputs import (
 from sipagent.realtime.items import RealtimeItem, RealtimeToolCallItem
 from sipagent.realtime.latch import Latch
 from sipagent.realtime.model import RealtimeModel
-from sipagent.realtime.payload import session_payload
+from sipagent.realtime.payload import session_payload, turn_detection_payload
 from sipagent.realtime.settings import RealtimeSessionModelSettings
+from sipagent.realtime.speech import with_turn_detection
 from sipagent.realtime.takeover import PendingToolCall, RealtimeTakeover, TakeoverOutcome
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ class TakingOver:
             if self._session is None or _differs(self._session, settings):
                 # The voice stays: once the agent has spoken, an update that names one is refused as a whole.
                 await self._model.send_event(
-                    RealtimeModelSendSessionUpdate(session_settings=settings, keep_voice=True)
+                    RealtimeModelSendSessionUpdate(session_settings=_in_full(settings), keep_voice=True)
                 )
             if self._last is not None and self._last.startswith(_OUTPUT):
                 await self._ask_about_outputs(missing)
@@ -313,5 +314,15 @@ def _differs(session: RealtimeModelSessionEvent, settings: RealtimeSessionModelS
     if "instructions" in wanted and session.instructions not in (None, wanted["instructions"]):
         return True
     turn_detection = wanted["audio"]["input"].get("turn_detection")
-    interrupts = turn_detection.get("interrupt_response", True) if turn_detection else None
-    return interrupts is not None and session.interrupt_response not in (None, interrupts)
+    if not turn_detection:
+        return False
+    found = {"interrupt_response": session.interrupt_response, "create_response": session.create_response}
+    return any(is_on not in (None, turn_detection.get(key, True)) for key, is_on in found.items())
+
+
+def _in_full(settings: RealtimeSessionModelSettings) -> RealtimeSessionModelSettings:
+    """``settings`` that say whether the caller can interrupt and is answered, whatever they were before."""
+    turn_detection = turn_detection_payload(settings)
+    if turn_detection is None:
+        return settings
+    return with_turn_detection(settings, commands.spelled_out(turn_detection))

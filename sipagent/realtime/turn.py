@@ -15,6 +15,10 @@ parameters keep their place. A request outside the conversation (``conversation:
 
 The server may begin a response of its own while our request is on its way. Ours is then *in doubt*: refused,
 if the server got to it while its own was running, and then asked again after that one has ended.
+
+A caller who may not interrupt can end a turn while a response runs. The server then fails to answer it, and
+says so without naming a request, as it may when it refuses one of ours. Which of them it means shows in the
+order: one of ours is refused behind the turn that brought the response in its way, not before the next.
 """
 
 from __future__ import annotations
@@ -145,6 +149,9 @@ class ResponseGate:
         self._ended = EndedResponses()
         self._stray_end = False
         """A response ended, since the latest request was sent, whose beginning we have not seen."""
+        self._turn_ended = False
+        """The caller has ended a turn since the response that runs began, which the server will fail to
+        answer if it tries."""
         self._count = 0
         self._newest_sent = 0
         self._taken_back: set[int] = set()
@@ -237,13 +244,17 @@ class ResponseGate:
             if self.state is TurnState.REQUESTED and self._is_taken_back(self._sent):
                 self.unwanted = response_id
             self._signal(TurnSignal.CREATED)
-            self.response_id = response_id
+            self.response_id, self._turn_ended = response_id, False
         elif self.state is TurnState.REQUESTED:
             # Its end came first. It may well be ours; should it not be, ours is asked for again when refused.
             self._signal(TurnSignal.CREATED)
             self._signal(TurnSignal.DONE)
         if overtaken:
             self._ended.add(response_id, begun=True)
+
+    def caller_ended_turn(self) -> None:
+        """The caller fell silent."""
+        self._turn_ended = self.response_id is not None
 
     def done(self, response_id: ResponseId) -> None:
         """A response ended."""
@@ -284,6 +295,11 @@ class ResponseGate:
             self._outside_asked.remove(event_id)
             return False
         if code == ALREADY_ACTIVE and self._refused_late(event_id):
+            return True
+        if code == ALREADY_ACTIVE and event_id is None and self._turn_ended:
+            # The server's own attempt at an answer: it does not come back to it.
+            self._turn_ended = False
+            self.request()
             return True
         sent = self._sent
         if sent is None or event_id not in (None, sent.event_id):
@@ -334,7 +350,7 @@ class ResponseGate:
     def _signal(self, signal: TurnSignal) -> None:
         self.state = TRANSITIONS[self.state].get(signal, self.state)
         if self.state not in (TurnState.ACTIVE, TurnState.CANCELLING):
-            self.response_id = None
+            self.response_id, self._turn_ended = None, False
 
     def _merges(self) -> bool:
         """Whether an automatic request is covered by one that waits, with no other behind that: none that

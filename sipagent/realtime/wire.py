@@ -116,6 +116,7 @@ def _session(message: Message) -> Events:
     turn_detection = optional_object(given, "turn_detection")
     # On unless the server says otherwise, wherever turn detection is on.
     interrupts = turn_detection.get("interrupt_response", True) if turn_detection else None
+    answers = turn_detection.get("create_response", True) if turn_detection else None
     return (
         RealtimeModelSessionEvent(
             created=message["type"] == "session.created",
@@ -125,6 +126,7 @@ def _session(message: Message) -> Events:
             input_format=optional_text(optional_object(given, "format"), "type"),
             output_format=optional_text(optional_object(taken, "format"), "type"),
             interrupt_response=interrupts if isinstance(interrupts, bool) else None,
+            create_response=answers if isinstance(answers, bool) else None,
             instructions=optional_text(session, "instructions"),
             tools=_tool_names(session.get("tools")),
             expires_at=optional_int(session, "expires_at"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from sipagent.realtime import RealtimeAgent
 from sipagent.realtime.session_events import RealtimeResponseEnded, RealtimeSessionEvent
 from sipagent.simulator.call_values import CallSettings as SimulatedCallSettings
 from sipagent.simulator.call_values import EndedBy
-from sipagent.simulator.caller import AfterAgent, At, CallPlan, DuringAgent, HangUp, Say, VirtualCaller
+from sipagent.simulator.caller import AfterAgent, At, CallPlan, DuringAgent, HangUp, Press, Say, VirtualCaller
 from sipagent.simulator.calls import SimulatedCall
 from sipagent.simulator.faults import FaultSet
 from sipagent.simulator.speech import SilentVoice
@@ -36,6 +37,7 @@ TALKS = """
 greeting: Hello.
 otherwise: I see.
 """
+LEISURELY = SilentVoice(ms_per_character=30)
 SILENT = CallPlan(steps=(), hangs_up=False)
 QUESTION = "Are you still there?"
 FAREWELL = "Nobody seems to be there. Goodbye."
@@ -78,11 +80,72 @@ SPEAKS_OVER = CallPlan(
 )
 
 
-async def test_a_greeting_that_is_not_interruptible_is_heard_by_a_caller_who_speaks_over_it() -> None:
-    call, record = await one_call(with_greeting(interruptible=False), TALKS, SPEAKS_OVER)
+@pytest.mark.parametrize("ms_per_character", [15, 30, 60], ids=["fast", "leisurely", "slow"])
+@pytest.mark.parametrize("since_start_s", [0.0, 0.2, 0.6, 1.0], ids=["at once", "soon", "midway", "late"])
+async def test_a_greeting_that_is_not_interruptible_is_heard_by_a_caller_who_speaks_over_it(
+    ms_per_character: int, since_start_s: float
+) -> None:
+    voice = SilentVoice(ms_per_character=ms_per_character)
+    call, record = await one_call(
+        with_greeting(interruptible=False), TALKS, speaks_over(since_start_s), voice=voice
+    )
+    assert_heard_once_and_answered(call, record)
+
+
+async def test_a_caller_who_speaks_twice_over_a_greeting_is_answered_once() -> None:
+    script = TALKS + "pace: 50\n"  # made at once: what is said second falls behind the end of making it
+    words = (Say(text="Hello?", when=DuringAgent(since_start_s=at), duration_s=0.3) for at in (0.1, 1.0))
+    plan = CallPlan(steps=(*words, HangUp(when=AfterAgent())), hangs_up=False)
+    for each in (TALKS, script):
+        call, record = await one_call(with_greeting(interruptible=False), each, plan, voice=LEISURELY)
+        assert_heard_once_and_answered(call, record)
+        assert said(record, "caller") == ["Hello?", "Hello?"]
+
+
+async def test_a_caller_who_is_not_done_when_the_greeting_ends_is_answered_once() -> None:
+    steps = (
+        Say(text="Hello?", when=DuringAgent(since_start_s=0.1), duration_s=0.2),
+        Say(text="I would like to come.", when=DuringAgent(since_start_s=0.8), duration_s=2.0),
+        HangUp(when=AfterAgent()),
+    )
+    plan = CallPlan(steps=steps, hangs_up=False)
+    call, record = await one_call(with_greeting(interruptible=False), TALKS, plan)
+    assert_heard_once_and_answered(call, record)
+
+
+async def test_a_caller_who_presses_a_digit_during_the_greeting_is_not_answered() -> None:
+    steps = (Press(digits="5", when=DuringAgent(since_start_s=0.3)), HangUp(when=AfterAgent()))
+    plan = CallPlan(steps=steps, hangs_up=False)
+    call, record = await one_call(with_greeting(interruptible=False), TALKS, plan, voice=LEISURELY)
+    assert heard(call, LONG_GREETING)
+    assert said(record) == [LONG_GREETING]
+
+
+async def test_an_agent_that_nobody_may_interrupt_says_nothing_twice_and_answers_once() -> None:
+    door = with_greeting(interruptible=True)
+    (profile,) = door.profiles.values()
+    turns = {"type": "server_vad", "interrupt_response": False}
+    settings: Any = {**profile.settings, "turn_detection": turns}
+    stubborn = replace(door, profiles={profile.name: replace(profile, settings=settings)})
+    call, record = await one_call(stubborn, TALKS, speaks_over(0.2), voice=LEISURELY)
+    assert heard(call, LONG_GREETING)
+    assert said(record) == [LONG_GREETING, "I see."]
+
+
+def speaks_over(since_start_s: float) -> CallPlan:
+    question = Say(
+        text="Hello? Is anybody there?", when=DuringAgent(since_start_s=since_start_s), duration_s=0.5
+    )
+    return CallPlan(steps=(question, HangUp(when=AfterAgent())), hangs_up=False)
+
+
+def assert_heard_once_and_answered(call: SimulatedCall, record: CallRecord) -> None:
     assert heard(call, LONG_GREETING)
     assert said(record) == [LONG_GREETING, "I see."], "and what the caller said is answered after it"
     assert notes(record, "greeting_kept") == []
+    assert call.conversation is not None
+    assert call.conversation.events_sent["error"] == 0
+    assert call.conversation.events_sent["response.created"] == 2
 
 
 async def test_a_greeting_that_was_cut_off_at_once_is_woven_into_the_answer() -> None:
@@ -93,6 +156,17 @@ async def test_a_greeting_that_was_cut_off_at_once_is_woven_into_the_answer() ->
     assert call.conversation is not None
     assert call.conversation.events_received["conversation.item.create"] == 1
     assert said(record)[-1] == "I see."
+
+
+@pytest.mark.parametrize("since_start_s", [0.0, 1.0, 2.2], ids=["at once", "midway", "late"])
+async def test_a_caller_who_cuts_a_greeting_off_is_answered_once(since_start_s: float) -> None:
+    call, record = await one_call(
+        with_greeting(interruptible=True), TALKS, speaks_over(since_start_s), voice=LEISURELY
+    )
+    assert said(record)[1:] == ["I see."]
+    assert call.conversation is not None
+    assert call.conversation.events_sent["error"] == 0
+    assert call.conversation.events_sent["response.created"] == 2
 
 
 async def test_a_caller_who_speaks_before_the_greeting_begins_hears_it_all_the_same() -> None:

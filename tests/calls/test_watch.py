@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipagent.calls.endings import EndReason
-from sipagent.calls.watch import CallLimits, CallWatch
+from sipagent.calls.watch import LONGEST_SPEECH_S, CallLimits, CallWatch
 from sipagent.realtime.session_events import (
     RealtimeAgentSpeechCleared,
     RealtimeAgentSpeechStarted,
@@ -54,6 +54,21 @@ def test_a_model_that_owes_a_response_and_says_nothing_is_dead(owed: RealtimeSes
     assert watch.deadline() == 15
     assert watch.due(14.9) is None
     assert watch.due(15) is EndReason.MODEL_SILENT
+
+
+def test_a_model_that_is_heard_may_owe_its_answer_until_it_has_finished() -> None:
+    watch = watch_after((1, AGENT_SPEAKS), (5, CALLER_STOPS))
+    assert watch.due(50) is None
+    watch.observe(AGENT_STOPS, 50)
+    assert watch.due(60) is EndReason.MODEL_SILENT
+
+
+def test_a_speech_whose_end_is_never_told_hides_a_dead_socket_not_for_ever() -> None:
+    longest = CallWatch(CallLimits(model_silence_s=10, caller_silence_s=900), 0.0)
+    longest.observe(AGENT_SPEAKS, 1)
+    longest.observe(CALLER_STOPS, 5)
+    assert longest.due(5 + LONGEST_SPEECH_S + 9.9) is None
+    assert longest.due(5 + LONGEST_SPEECH_S + 10) is EndReason.MODEL_SILENT
 
 
 def test_other_limits_count_from_the_same_beginning() -> None:

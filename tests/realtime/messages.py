@@ -163,6 +163,10 @@ def audio_delta(base64_audio: str, item_id: str = "item_1", response_id: str = "
     }
 
 
+def speech_stopped(item_id: str = "item_9") -> Json:
+    return {"type": "input_audio_buffer.speech_stopped", "item_id": item_id, "audio_end_ms": 2000}
+
+
 def speech_started(item_id: str = "item_9") -> Json:
     return {
         "type": "input_audio_buffer.speech_started",

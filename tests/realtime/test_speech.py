@@ -52,6 +52,7 @@ def interrupts(update: dict[str, Any]) -> tuple[bool, bool]:
                     "type": "server_vad",
                     "silence_duration_ms": 300,
                     "interrupt_response": turn_detection["interrupt_response"],
+                    "create_response": turn_detection["interrupt_response"],
                 }
             }
         },
@@ -77,6 +78,117 @@ async def test_interruptions_are_off_until_the_speech_was_heard() -> None:
         await peer.receive("conversation.item.create")  # and nothing before it
         await peer.send(messages.playback("stopped"))
         assert interrupts(await peer.receive("session.update")) == (True, True)
+
+
+def follows(update: dict[str, Any]) -> dict[str, Any]:
+    """The server follows ``update``."""
+    return {"type": "session.updated", "session": update["session"]}
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+async def test_what_the_caller_says_meanwhile_is_answered_once_when_the_speech_was_heard(turns: int) -> None:
+    async with on_the_telephone(AGENT, TURNS) as (session, peer):
+        await session.say("This call is recorded.", interruptible=False)
+        update = await peer.receive("session.update")
+        await peer.receive("response.create")
+        await peer.send(follows(update), messages.response_created(), messages.playback("started"))
+        for number in range(turns):
+            await peer.send(*turn(f"item_{number}"))
+        await peer.send(messages.response_done(), messages.playback("stopped"))
+        restored = await peer.receive("session.update")
+        assert interrupts(restored) == (True, True)
+        answer = await peer.receive("response.create")
+        assert "response" not in answer
+        await peer.send(
+            follows(restored),
+            messages.response_created("resp_answer"),
+            messages.response_done("resp_answer"),
+            *turn("item_later"),
+            {"type": "input_audio_buffer.dtmf_event_received", "event": "5"},
+        )
+        await until(session, RealtimeDtmfReceived)
+        await session.add_system_message("nothing is owed any more")
+        await peer.receive("conversation.item.create")  # and nothing before it
+
+
+async def test_a_caller_who_speaks_when_the_speech_ends_is_answered_by_the_server() -> None:
+    async with on_the_telephone(AGENT, TURNS) as (session, peer):
+        await session.say("This call is recorded.", interruptible=False)
+        update = await peer.receive("session.update")
+        await peer.receive("response.create")
+        await peer.send(follows(update), messages.response_created(), *turn("item_1"))
+        await peer.send(messages.speech_started("item_2"), messages.response_done())
+        restored = await peer.receive("session.update")
+        await peer.send(follows(restored), messages.speech_stopped("item_2"))
+        await peer.send({"type": "input_audio_buffer.dtmf_event_received", "event": "5"})
+        await until(session, RealtimeDtmfReceived)
+        await session.add_system_message("the server answers")
+        await peer.receive("conversation.item.create")  # and nothing before it
+
+
+async def test_a_turn_that_ends_before_the_server_answers_again_is_answered() -> None:
+    async with on_the_telephone(AGENT, TURNS) as (session, peer):
+        await session.say("This call is recorded.", interruptible=False)
+        update = await peer.receive("session.update")
+        await peer.receive("response.create")
+        await peer.send(
+            follows(update),
+            messages.response_created(),
+            messages.speech_started("item_1"),
+            messages.response_done(),
+        )
+        restored = await peer.receive("session.update")
+        await peer.send(messages.speech_stopped("item_1"), follows(restored))
+        assert "response" not in await peer.receive("response.create")
+
+
+async def test_a_turn_before_the_server_follows_is_answered_by_itself() -> None:
+    async with on_the_telephone(AGENT, TURNS) as (session, peer):
+        await session.say("This call is recorded.", interruptible=False)
+        update = await peer.receive("session.update")
+        await peer.receive("response.create")
+        await peer.send(*turn("item_1"), follows(update), messages.response_created())
+        await peer.send(messages.response_done())
+        await peer.receive("session.update")
+        await session.add_system_message("nothing is owed")
+        await peer.receive("conversation.item.create")  # and nothing before it
+
+
+async def test_whoever_answers_the_caller_alone_goes_on_doing_so() -> None:
+    own: RealtimeRunConfig = {
+        "model_settings": {"turn_detection": {"type": "server_vad", "create_response": False}}
+    }
+    async with on_the_telephone(AGENT, own) as (session, peer):
+        await session.say("This call is recorded.", interruptible=False)
+        update = await peer.receive("session.update")
+        await peer.receive("response.create")
+        await peer.send(follows(update), messages.response_created(), *turn("item_1"))
+        await peer.send(messages.response_done())
+        restored = (await peer.receive("session.update"))["session"]["audio"]["input"]["turn_detection"]
+        assert (restored["interrupt_response"], restored["create_response"]) == (True, False)
+        await session.add_system_message("the application answers")
+        await peer.receive("conversation.item.create")  # and nothing before it
+
+
+async def test_what_was_said_meanwhile_is_not_answered_after_an_interruption() -> None:
+    async with on_the_telephone(AGENT, TURNS) as (session, peer):
+        await session.say("This call is recorded.", interruptible=False)
+        update = await peer.receive("session.update")
+        await peer.receive("response.create")
+        await peer.send(follows(update), messages.response_created(), *turn("item_1"))
+        await peer.send({"type": "input_audio_buffer.dtmf_event_received", "event": "5"})
+        await until(session, RealtimeDtmfReceived)
+        await session.interrupt()
+        await peer.send(messages.response_done(status="cancelled"))
+        while (await peer.receive())["type"] != "session.update":
+            pass  # what stops the agent
+        await session.add_system_message("silence")
+        await peer.receive("conversation.item.create")  # and nothing before it
+
+
+def turn(item_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The caller says something."""
+    return messages.speech_started(item_id), messages.speech_stopped(item_id)
 
 
 async def test_the_response_of_the_server_that_comes_first_is_not_taken_for_the_speech() -> None:
@@ -168,7 +280,11 @@ async def test_two_speeches_are_both_heard_and_a_new_agent_changes_nothing_about
     await session.update_agent(RealtimeAgent[Any](name="b"))
     update = await model.wait_until_sent(RealtimeModelSendSessionUpdate)
     assert update.session_settings["audio"]["input"] == {
-        "turn_detection": {"type": "semantic_vad", "interrupt_response": False}
+        "turn_detection": {
+            "type": "semantic_vad",
+            "interrupt_response": False,
+            "create_response": False,
+        }
     }
     await model.emit(*model.agent_says("One."))
     model.pending = True

@@ -36,6 +36,7 @@ from sipagent.realtime import (
     UserMessageItem,
     function_tool,
 )
+from sipagent.realtime.payload import turn_detection_payload
 from sipagent.realtime.taking_over import ANSWER_S
 from sipagent.realtime.testing import ScriptedRealtimeModel
 from sipagent.realtime.wire import parse_message
@@ -396,10 +397,11 @@ async def test_a_connection_that_ends_meanwhile_leaves_it_at_what_is_known() -> 
         (session_object(tools=[{"type": "function", "name": "book"}]), True),
         (session_object(tools=[{"type": "mcp", "server_label": "shop"}]), True),
         (session_object(turn_detection={"type": "semantic_vad", "interrupt_response": False}), True),
+        (session_object(turn_detection={"type": "semantic_vad", "create_response": False}), True),
         ({}, False),
         (None, True),
     ],
-    ids=["same", "instructions", "tool", "hosted", "uninterruptible", "says nothing", "silent"],
+    ids=["same", "instructions", "tool", "hosted", "uninterruptible", "unanswered", "says nothing", "silent"],
 )
 async def test_a_session_is_told_only_what_it_does_not_go_by(shown: Json | None, is_told: bool) -> None:
     server = RunningSession(HELLO, session=shown)
@@ -408,6 +410,9 @@ async def test_a_session_is_told_only_what_it_does_not_go_by(shown: Json | None,
     updates = [event for event in model.sent if isinstance(event, RealtimeModelSendSessionUpdate)]
     assert [update.session_settings["instructions"] for update in updates] == ["Be kind."] * is_told
     assert all(update.keep_voice for update in updates)
+    assert [turn_detection_payload(update.session_settings) for update in updates] == [
+        {"type": "semantic_vad", "interrupt_response": True, "create_response": True}
+    ] * is_told, "whatever it was, and an update may leave as it is what it does not name"
 
 
 def attached(server: RealtimeServer, **more: Any) -> Any:

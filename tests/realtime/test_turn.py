@@ -186,6 +186,34 @@ def test_an_unnamed_refusal_after_our_response_has_ended_says_nothing_twice() ->
     assert gate.take() is None
 
 
+def test_a_turn_that_the_server_failed_to_answer_is_answered_and_nothing_is_said_twice() -> None:
+    gate = ResponseGate()
+    gate.request({"instructions": "Say hello."})
+    taken(gate)
+    gate.created(R1)
+    gate.caller_ended_turn()
+    assert gate.refused(event_id=None, code=ALREADY_ACTIVE)
+    assert gate.take() is None
+    gate.done(R1)
+    assert taken(gate).response is None
+    gate.created(R2)
+    gate.done(R2)
+    assert gate.take() is None
+
+
+def test_a_turn_before_the_response_that_runs_says_nothing_about_a_refusal() -> None:
+    gate = ResponseGate()
+    gate.created(R1)
+    gate.caller_ended_turn()
+    gate.done(R1)
+    gate.request({"instructions": "Say hello."})
+    request = taken(gate)
+    gate.created(R2)
+    assert gate.refused(event_id=None, code=ALREADY_ACTIVE)
+    gate.done(R2)
+    assert gate.take() == request
+
+
 def test_a_request_refused_again_and_again_is_asked_again_each_time() -> None:
     gate = ResponseGate()
     gate.request({"instructions": "greet"})

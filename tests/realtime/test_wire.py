@@ -108,6 +108,7 @@ def test_the_session_in_force() -> None:
         input_format="audio/pcm",
         output_format="audio/pcm",
         interrupt_response=True,
+        create_response=True,
     )
     bare = only({"type": "session.updated", "session": {"audio": {"input": {"turn_detection": None}}}})
     assert (bare.created, bare.interrupt_response, bare.output_format) == (False, None, None)
