@@ -41,9 +41,6 @@ class CallsClientSettings:
     first_retry_s: float = 0.2
     """Pause before the second try; doubles from try to try, with up to a quarter of jitter."""
     longest_retry_s: float = 2.0
-    idle_connection_s: float = 60.0
-    """How long a connection is kept for the next call to be answered over: a new one is three round trips,
-    and servers usually keep theirs for 75 seconds or longer."""
     hang_up_tries: int = 3
     refer_tries: int = 2
     """REFER answers 500 now and then; a second try is safe because a refused one did nothing."""
@@ -75,9 +72,7 @@ class CallsClient:
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1000, keepalive_timeout=self._settings.idle_connection_s),
-            timeout=aiohttp.ClientTimeout(),
-            auto_decompress=False,
+            connector=aiohttp.TCPConnector(limit=1000), timeout=aiohttp.ClientTimeout(), auto_decompress=False
         )
         return self
 

@@ -102,8 +102,7 @@ class Database:
         """As `run`, for a short statement that somebody on the telephone waits for. ``values`` must be what
         every driver takes, and the columns of its rows are told by their places."""
         if isinstance(self._leases, WriterThread):
-            rows = self._leases.write_now(statement, values)
-            return await self.run(doing, statement, values) if rows is None else rows
+            return await self.run(doing, statement, values)
         return await self._undisturbed(self._run(lambda: self._fetch_once(doing, statement, values)))
 
     async def write(self, steps: Batch) -> None:

@@ -29,6 +29,7 @@ from sipagent.store.records import (
     TranscriptLineSaid,
     UsageTotal,
     moment_of,
+    with_one_end,
 )
 
 DEFAULT_CAPACITY = 10_000
@@ -134,7 +135,7 @@ class _Call:
             sip_call_id=opened.sip_call_id if opened else None,
             configuration=opened.configuration if opened else None,
             end_detail=self.ended.detail if self.ended else None,
-            states=tuple(states[sequence] for sequence in sorted(states)),
+            states=with_one_end(states.values(), self.ended.at if self.ended else None),
             transcript=tuple(sorted(self.lines.values(), key=lambda line: (line.position, line.item_id))),
             tools=tuple(sorted(self.tools.values(), key=lambda run: run.started_at)),
             usage=tuple(sorted(self.usage.values(), key=lambda usage: usage.at)),

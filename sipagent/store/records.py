@@ -7,6 +7,7 @@ store remembers them and `sipagent.calls` knows what they mean.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, assert_never
@@ -18,6 +19,8 @@ TranscriptRole = Literal["caller", "agent"]
 
 FIRST_STATE = "ringing"
 """The state of a call from the moment it is opened."""
+LAST_STATE = "ended"
+"""The state of a call that is over."""
 
 # Facts ---------------------------------------------------------------------------------------------
 
@@ -212,6 +215,21 @@ def moment_of(fact: Fact) -> datetime | None:
 
 
 # Records -------------------------------------------------------------------------------------------
+
+
+def with_one_end(states: Iterable[StateChanged], ended_at: datetime | None) -> tuple[StateChanged, ...]:
+    """``states`` in their order, with the end of the call at ``ended_at`` as the last of them.
+
+    A call that two processes ended was entered as ended twice: a process that was frozen may write its end
+    when another has closed the call long since. Only the end that was written first counts, and its state was
+    entered just before it.
+    """
+    ordered = sorted(states, key=lambda state: state.sequence)
+    ends = sorted((state for state in ordered if state.state == LAST_STATE), key=lambda state: state.at)
+    if ended_at is None or len(ends) < 2:
+        return tuple(ordered)
+    end = next((state for state in reversed(ends) if state.at <= ended_at), ends[0])
+    return (*(state for state in ordered if state.state != LAST_STATE), end)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from sipagent.store.records import (
     ToolRan,
     TranscriptLineSaid,
     UsageTotal,
+    with_one_end,
 )
 
 Rows = Iterable[Row[Any]]
@@ -152,10 +153,11 @@ def _states_of(call: Row[Any], rows: Rows) -> tuple[StateChanged, ...]:
     states = tuple(
         StateChanged(call_id=call_id, sequence=row.sequence, state=row.state, at=row.at) for row in rows
     )
-    if call.webhook_id is None or (states and states[0].sequence == 0):
-        return states
-    # The opening is the first state; it is not written twice.
-    return (StateChanged(call_id=call_id, sequence=0, state=FIRST_STATE, at=call.started_at), *states)
+    if call.webhook_id is not None and not (states and states[0].sequence == 0):
+        # The opening is the first state; it is not written twice.
+        opening = StateChanged(call_id=call_id, sequence=0, state=FIRST_STATE, at=call.started_at)
+        states = (opening, *states)
+    return with_one_end(states, call.ended_at)
 
 
 def _usage_of(call_id: CallId, row: Row[Any]) -> TokensUsed:

@@ -2,9 +2,9 @@
 
 It runs in write-ahead mode with ``synchronous=NORMAL``: what was committed survives the death of the process
 at any instant; only a power cut may take the last moments. Readers (another process that lists calls) never
-wait for the writer. All that one process writes is written over one connection, nearly all of it by one
-thread in its order, so that its event loop and the thread need not meet for every step; writers of several
-processes wait for each other, at most `BUSY_TIMEOUT_MS`.
+wait for the writer. All that one process writes is written by one thread, in its order, so that its event
+loop and the thread need not meet for every step; writers of several processes wait for each other, at most
+`BUSY_TIMEOUT_MS`.
 
 Workers are known to be alive by locked files in a folder beside the database, which the kernel unlocks when
 their process dies, and are called through sockets there. That folder belongs on the same machine as the
@@ -39,8 +39,6 @@ from sipagent.store.tables import PlainText
 from sipagent.store.writer_thread import WriterThread
 
 BUSY_TIMEOUT_MS = 5000
-LOG_PAGES = 1000
-"""How long the log may be before what is in it goes to its place in the file; SQLite's own figure."""
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes. The kernel takes 107 on Linux and 103 elsewhere."""
@@ -78,8 +76,7 @@ class SqliteBackend:
         await asyncio.to_thread(_touch, self._url.database)
         engine = create_async_engine(self._url)
         sa.event.listen(engine.sync_engine, "connect", prepare)
-        writer = WriterThread(self._url.set(drivername="sqlite"), prepare, set_patience=set_patience)
-        return engine, writer
+        return engine, WriterThread(self._url.set(drivername="sqlite"), prepare)
 
     async def fetch(
         self, connection: AsyncConnection, statement: CompiledStatement, values: Mapping[str, Any]
@@ -242,13 +239,6 @@ def prepare(connection: DBAPIConnection, _record: Any) -> None:
         # event loop that it answers to.
         connection.close()
         raise
-
-
-def set_patience(connection: sqlite3.Connection, patient: bool) -> None:
-    """Whether ``connection`` waits for other writers, and brings a long log into the file, which waits for
-    the disk, or leaves both to others."""
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS if patient else 0}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES if patient else 0}")
 
 
 def _touch(path: str | None) -> None:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from sipagent.identifiers import CallId
 from sipagent.store import Store
-from sipagent.store.records import CallFact, CallOpened, Fact, LatencyMeasured, StateChanged, TokensUsed
+from sipagent.store.records import (
+    CallFact,
+    CallOpened,
+    Fact,
+    LatencyMeasured,
+    StateChanged,
+    TokensUsed,
+    moment_of,
+)
 from tests.store.facts import (
     CALL,
     at,
@@ -153,6 +161,25 @@ async def test_only_the_first_opening_and_the_first_end_count(store: Store, toge
     (summary,) = await store.calls()
     assert (summary.agent, summary.started_at) == ("front-desk", at(0))
     assert (summary.end_reason, summary.fault_owner, summary.ended_at) == ("caller_hung_up", "none", at(60))
+
+
+@pytest.mark.parametrize("late", ["of who was gone", "of who took over"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_call_that_two_processes_ended_is_entered_as_ended_once(
+    store: Store, late: str, together: bool
+) -> None:
+    gone: list[Fact] = [state(3, "ended"), ended("agent_hung_up", second=3.1)]
+    heir: list[Fact] = [state(1001, "attaching"), state(1002, "ended"), ended(second=1002.1)]
+    first, last = (heir, gone) if late == "of who was gone" else (gone, heir)
+    facts = [opened(), state(1, "accepting"), state(2, "talking"), *first, *last]
+    for group in [facts] if together else [[fact] for fact in facts]:
+        await store.apply(group)
+    record = await store.call(CALL)
+    assert record is not None
+    assert [each for each in record.states if each.state == "ended"] == [first[-2]]
+    assert record.states[-1].state == "ended"
+    assert record.summary.ended_at == moment_of(first[-1])
+    assert (await store.calls())[0].state == "ended"
 
 
 async def test_writing_everything_again_changes_nothing(store: Store) -> None:

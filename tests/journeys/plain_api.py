@@ -79,7 +79,7 @@ class PlainApi:
         """Close what is kept open for the next request; for when no call is up."""
         assert self._runner is not None
         assert self._runner.server is not None
-        await self._runner.server.shutdown(1.0)
+        await self._runner.server.shutdown()
 
     async def _control(self, request: web.Request) -> web.Response:
         told = self.calls[request.match_info["call_id"]]

@@ -13,7 +13,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from sipagent.store.sqlite import set_patience
 from sipagent.store.writer_thread import WriterThread
 
 INSERT = sa.text("INSERT INTO numbers (number) VALUES (:number)")
@@ -31,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def writer(file: Path) -> AsyncIterator[WriterThread]:
-    writer = WriterThread(make_url(f"sqlite:///{file}"), prepare, set_patience=set_patience, slow_s=60.0)
+    writer = WriterThread(make_url(f"sqlite:///{file}"), prepare)
     yield writer
     await writer.dispose()
 
@@ -85,57 +84,8 @@ async def test_whoever_is_cancelled_leaves_at_once_and_it_is_written_all_the_sam
     assert numbers(file) == [0, 1, 2]
 
 
-async def test_what_somebody_waits_for_is_written_at_once_while_the_thread_rests(
-    writer: WriterThread, file: Path
-) -> None:
-    assert writer.write_now(COUNT, {}) is None, "nothing is open yet"
-    await writer.write([(INSERT, {"number": 1})])
-    asked = asyncio.ensure_future(writer.write([(INSERT, {"number": 2})]))
-    await asyncio.sleep(0)
-    assert writer.write_now(INSERT, {"number": 3}) is None, "the thread may be at work"
-    await asked
-    assert writer.write_now(INSERT, {"number": 4}) == []
-    assert writer.write_now(COUNT, {}) == [(3,)]
-    assert numbers(file) == [1, 2, 4], "it is committed"
-    await writer.write([(INSERT, {"number": 5})])
-    await writer.dispose()
-    assert writer.write_now(INSERT, {"number": 6}) is None
-    assert numbers(file) == [1, 2, 4, 5]
-
-
-async def test_nothing_waits_for_other_processes_at_once_and_what_is_refused_leaves_nothing_open(
-    writer: WriterThread, file: Path
-) -> None:
-    await writer.write([(INSERT, {"number": 1})])
-    other = sqlite3.connect(file, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    assert writer.write_now(INSERT, {"number": 2}) is None
-    assert loop.time() - began < 2.0
-    waiting = asyncio.ensure_future(writer.write([(INSERT, {"number": 3})]))
-    await asyncio.sleep(0.1)
-    assert not waiting.done(), "the thread waits again"
-    other.execute("ROLLBACK")
-    other.close()
-    await waiting
-    for refused in (1, 1 << 70, "\udc00"):
-        assert writer.write_now(INSERT, {"number": refused}) is None
-    assert numbers(file) == [1, 3]
-    assert writer.write_now(INSERT, {"number": 5}) == []
-
-
-async def test_where_writing_at_once_is_slow_the_thread_does_it_for_a_while(file: Path) -> None:
-    writer = WriterThread(make_url(f"sqlite:///{file}"), prepare, set_patience=set_patience, slow_s=0.0)
-    await writer.write([(INSERT, {"number": 1})])
-    assert writer.write_now(INSERT, {"number": 2}) == []
-    assert writer.write_now(INSERT, {"number": 3}) is None
-    await writer.dispose()
-    assert numbers(file) == [1, 2]
-
-
 async def test_what_was_asked_before_is_written_before_it_lets_go(file: Path) -> None:
-    writer = WriterThread(make_url(f"sqlite:///{file}"), prepare, set_patience=set_patience)
+    writer = WriterThread(make_url(f"sqlite:///{file}"), prepare)
     waiting = [asyncio.ensure_future(writer.write([(INSERT, {"number": number})])) for number in range(20)]
     await asyncio.sleep(0)
     await writer.dispose()
@@ -146,13 +96,11 @@ async def test_what_was_asked_before_is_written_before_it_lets_go(file: Path) ->
 
 
 async def test_one_that_was_never_used_has_no_thread(file: Path) -> None:
-    await WriterThread(make_url(f"sqlite:///{file}"), prepare, set_patience=set_patience).dispose()
+    await WriterThread(make_url(f"sqlite:///{file}"), prepare).dispose()
 
 
 async def test_a_database_that_cannot_be_opened_is_an_error_each_time(tmp_path: Path) -> None:
-    writer = WriterThread(
-        make_url(f"sqlite:///{tmp_path / 'missing' / 'numbers.db'}"), prepare, set_patience=set_patience
-    )
+    writer = WriterThread(make_url(f"sqlite:///{tmp_path / 'missing' / 'numbers.db'}"), prepare)
     for _ in range(2):
         with pytest.raises(sa.exc.OperationalError, match="unable to open"):
             await writer.write([(COUNT, {})])
