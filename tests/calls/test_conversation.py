@@ -38,6 +38,8 @@ greeting: Hello.
 otherwise: I see.
 """
 LEISURELY = SilentVoice(ms_per_character=30)
+PATIENTLY = HangUp(when=AfterAgent(pause_s=1.3))
+"""Longer than the machine stands still between what was said and its answer."""
 SILENT = CallPlan(steps=(), hangs_up=False)
 QUESTION = "Are you still there?"
 FAREWELL = "Nobody seems to be there. Goodbye."
@@ -95,7 +97,7 @@ async def test_a_greeting_that_is_not_interruptible_is_heard_by_a_caller_who_spe
 async def test_a_caller_who_speaks_twice_over_a_greeting_is_answered_once() -> None:
     script = TALKS + "pace: 50\n"  # made at once: what is said second falls behind the end of making it
     words = (Say(text="Hello?", when=DuringAgent(since_start_s=at), duration_s=0.3) for at in (0.1, 1.0))
-    plan = CallPlan(steps=(*words, HangUp(when=AfterAgent())), hangs_up=False)
+    plan = CallPlan(steps=(*words, PATIENTLY), hangs_up=False)
     for each in (TALKS, script):
         call, record = await one_call(with_greeting(interruptible=False), each, plan, voice=LEISURELY)
         assert_heard_once_and_answered(call, record)
@@ -105,16 +107,16 @@ async def test_a_caller_who_speaks_twice_over_a_greeting_is_answered_once() -> N
 async def test_a_caller_who_is_not_done_when_the_greeting_ends_is_answered_once() -> None:
     steps = (
         Say(text="Hello?", when=DuringAgent(since_start_s=0.1), duration_s=0.2),
-        Say(text="I would like to come.", when=DuringAgent(since_start_s=0.8), duration_s=2.0),
-        HangUp(when=AfterAgent()),
+        Say(text="I would like to come.", when=DuringAgent(since_start_s=0.8), duration_s=3.5),
+        PATIENTLY,
     )
     plan = CallPlan(steps=steps, hangs_up=False)
-    call, record = await one_call(with_greeting(interruptible=False), TALKS, plan)
+    call, record = await one_call(with_greeting(interruptible=False), TALKS, plan, voice=LEISURELY)
     assert_heard_once_and_answered(call, record)
 
 
 async def test_a_caller_who_presses_a_digit_during_the_greeting_is_not_answered() -> None:
-    steps = (Press(digits="5", when=DuringAgent(since_start_s=0.3)), HangUp(when=AfterAgent()))
+    steps = (Press(digits="5", when=DuringAgent(since_start_s=0.3)), PATIENTLY)
     plan = CallPlan(steps=steps, hangs_up=False)
     call, record = await one_call(with_greeting(interruptible=False), TALKS, plan, voice=LEISURELY)
     assert heard(call, LONG_GREETING)
@@ -136,7 +138,7 @@ def speaks_over(since_start_s: float) -> CallPlan:
     question = Say(
         text="Hello? Is anybody there?", when=DuringAgent(since_start_s=since_start_s), duration_s=0.5
     )
-    return CallPlan(steps=(question, HangUp(when=AfterAgent())), hangs_up=False)
+    return CallPlan(steps=(question, PATIENTLY), hangs_up=False)
 
 
 def assert_heard_once_and_answered(call: SimulatedCall, record: CallRecord) -> None:
