@@ -277,9 +277,13 @@ class PhoneCall:
                 answered = replace(answered, reason=reason, detail=detail or answered.detail)
             return await self._hung_up(answered)
         finally:
-            await asyncio.wait([calling_off], timeout=CALL_OFF_S)
-            calling_off.cancel()
-            await asyncio.wait([calling_off])
+            try:
+                await asyncio.wait([calling_off], timeout=CALL_OFF_S)
+            finally:
+                calling_off.cancel()
+                await asyncio.wait([calling_off])
+            if not calling_off.cancelled() and (error := calling_off.exception()) is not None:
+                logger.error("Whoever was called for the call could not be let go", exc_info=error)
 
     async def _call_off(self, checkpoint: Checkpoint, *, caller_is_here: bool) -> None:
         """Whom the process before was bringing in waits for nobody."""
